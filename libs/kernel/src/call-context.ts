@@ -1,0 +1,40 @@
+import type { Clock } from './clock.js';
+import { systemClock } from './clock.js';
+import { DiptychError } from './errors.js';
+
+/**
+ * What travels with every port call: until when it is worth doing, whether the caller still wants it, and the trace it
+ * belongs to. Every port method takes one; there is no call without a deadline.
+ */
+export interface CallContext {
+  /** Instant on `systemClock.nowMs()` after which the answer is worthless. Always finite. */
+  readonly deadlineMs: number;
+  /** Aborted when the caller gives up. Work that has not begun is then not begun. */
+  readonly signal?: AbortSignal | undefined;
+  /** W3C `traceparent`. */
+  readonly traceparent?: string | undefined;
+}
+
+/** A context that ends `timeoutMs` from now. */
+export function within(
+  timeoutMs: number,
+  options: { signal?: AbortSignal | undefined; traceparent?: string | undefined; clock?: Clock } = {},
+): CallContext {
+  return { deadlineMs: (options.clock ?? systemClock).nowMs() + timeoutMs, signal: options.signal, traceparent: options.traceparent };
+}
+
+export function timeLeftMs(context: CallContext, clock: Clock = systemClock): number {
+  return context.deadlineMs - clock.nowMs();
+}
+
+/**
+ * Refuses work that is already dead. Call it before starting something, and again after a wait.
+ *
+ * @throws CANCELLED (definite: nothing has begun) or DEADLINE_EXCEEDED (definite likewise)
+ */
+export function assertAlive(context: CallContext, clock: Clock = systemClock): void {
+  if (context.signal?.aborted)
+    throw new DiptychError('CANCELLED', 'cancelled before the work began', { definite: true, cause: context.signal.reason });
+  if (!(clock.nowMs() < context.deadlineMs))
+    throw new DiptychError('DEADLINE_EXCEEDED', 'the deadline passed before the work began', { definite: true });
+}

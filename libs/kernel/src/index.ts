@@ -1,0 +1,6 @@
+export * from './errors.js';
+export * from './clock.js';
+export * from './call-context.js';
+export * from './deadline-wheel.js';
+export * from './channel.js';
+export * from './lifetime.js';

@@ -1,0 +1,74 @@
+import type { CallContext } from '@diptych/kernel';
+import type { TSchema } from 'typebox';
+
+/**
+ * A *port* is the typed interface of one part. Its TypeScript interface says what it does; its descriptor, written with
+ * `definePort`, says how it crosses a process boundary. A caller reaches it by one of three bindings, and cannot tell which:
+ *
+ *   in-process   a call; values by reference
+ *   loopback     encode and decode, no broker
+ *   NATS         another process
+ *
+ * A port has methods of two kinds. A *unary* method takes one request and gives one reply or one error of the table. A
+ * *topic* method broadcasts events to whoever listens: in order and at once in-process, at most once over NATS, so whoever
+ * depends on having seen all of them links the events and checks (see `follow` in @diptych/log).
+ */
+export type UnaryMethod<Request, Reply> = (request: Request, context: CallContext) => Promise<Reply>;
+export type TopicMethod<Event> = (listener: (event: Event) => void) => Promise<Subscription>;
+
+/** Disposing ends it; no event is delivered afterwards. Safe to repeat. */
+export interface Subscription extends Disposable {
+  /**
+   * `synchronous`: the listener runs inside the very step that causes the event, so nobody can observe the cause
+   * without the effect. `best-effort`: later, possibly never.
+   */
+  readonly delivery: 'synchronous' | 'best-effort';
+}
+
+export interface UnaryDescriptor<Request> {
+  readonly kind: 'unary';
+  readonly request: TSchema;
+  readonly reply: TSchema;
+  /** Whether a repeat with the same request is harmless, so that a retry may follow an indefinite error. */
+  readonly safeToRepeat: boolean;
+  /** What to route by when instances own keys. */
+  readonly routingKey?: (request: Request) => string;
+}
+
+export interface TopicDescriptor {
+  readonly kind: 'topic';
+  readonly event: TSchema;
+}
+
+export type MethodDescriptor<Method> = Method extends UnaryMethod<infer Request, unknown> ? UnaryDescriptor<Request> : TopicDescriptor;
+
+/** The methods of a port interface, and nothing else. */
+export type PortMethods<Port> = { readonly [Name in keyof Port]: MethodDescriptor<Port[Name]> };
+
+export interface PortDescriptor<Port> {
+  /** Also the queue group of its servers. */
+  readonly name: string;
+  /** Raised when a change breaks callers. Part of every subject. */
+  readonly version: number;
+  readonly methods: PortMethods<Port>;
+}
+
+/** `definePort<CachePort>()({ ... })`: the compiler checks that every method of the interface is described, and by its kind. */
+export function definePort<Port>(descriptor: PortDescriptor<Port>): PortDescriptor<Port> {
+  return descriptor;
+}
+
+/** `diptych.cache.v1.get` */
+export function subjectOf(port: { name: string; version: number }, method: string): string {
+  return `diptych.${port.name}.v${port.version}.${method}`;
+}
+
+/** Bounds that hold in every binding alike. They cannot be switched off. */
+export interface Bounds {
+  /** Calls in flight at one client, and at one server. One more is OVERLOADED at once. Default 4,096. */
+  readonly inFlightMax: number;
+  /** An encoded request, reply or event. Larger is TOO_LARGE. Default 1,048,000: below the broker's 1 MiB. */
+  readonly messageBytesMax: number;
+}
+
+export const DEFAULT_BOUNDS: Bounds = { inFlightMax: 4_096, messageBytesMax: 1_048_000 };
