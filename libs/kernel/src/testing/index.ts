@@ -1,11 +1,18 @@
 import type { Clock } from '../clock.js';
 
+interface Timer {
+  atMs: number;
+  readonly order: number;
+  readonly periodMs: number | undefined;
+  readonly callback: () => void;
+}
+
 /** A clock that stands still until a test moves it. Callbacks run in order of their time, inside `advance`. */
 export class FakeClock implements Clock {
   #nowMs: number;
   readonly #wallStartMs: number;
   #order = 0;
-  readonly #timers = new Set<{ atMs: number; order: number; periodMs: number | undefined; callback: () => void }>();
+  readonly #timers = new Set<Timer>();
 
   constructor(options: { nowMs?: number; wallMs?: number } = {}) {
     this.#nowMs = options.nowMs ?? 0;
@@ -51,7 +58,7 @@ export class FakeClock implements Clock {
   }
 
   #next(endMs: number) {
-    let first: (typeof this.#timers extends Set<infer Timer> ? Timer : never) | undefined;
+    let first: Timer | undefined;
     for (const timer of this.#timers) {
       if (timer.atMs > endMs) continue;
       if (!first || timer.atMs < first.atMs || (timer.atMs === first.atMs && timer.order < first.order)) first = timer;
