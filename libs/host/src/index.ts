@@ -1,1 +1,5 @@
-export {};
+export * from './tokens.js';
+export * from './settings.js';
+export * from './environment.js';
+export * from './nats.module.js';
+export * from './http-edge.js';

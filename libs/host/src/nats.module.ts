@@ -1,0 +1,64 @@
+import { Module } from '@nestjs/common';
+import type { Lifetime } from '@diptych/kernel';
+import { connectNats, type NatsLink } from '@diptych/messaging';
+import type { Telemetry } from '@diptych/telemetry';
+import { Type } from 'typebox';
+import { defineSettings, provideSettings, type SettingsOf } from './settings.js';
+import { LIFETIME, TELEMETRY, type Token } from './tokens.js';
+
+/** The connection of this process to the broker; there is one, however many modules import NatsModule. */
+export const NATS_LINK: Token<NatsLink> = Symbol('NATS_LINK');
+
+export const NATS_SETTINGS = defineSettings('nats', {
+  url: Type.String({
+    default: 'nats://127.0.0.1:4222',
+    description: 'Where the broker is; several addresses are separated by commas. May hold credentials: it is never written to a message.',
+    pattern: '^(nats|tls)://[^\\s,]+(,(nats|tls)://[^\\s,]+)*$',
+    allowed: 'one or more addresses like nats://127.0.0.1:4222, separated by commas',
+    secret: true,
+  }),
+  connectTimeoutMs: Type.Integer({
+    default: 5_000,
+    minimum: 1,
+    maximum: 600_000,
+    description: 'How long the start waits for the broker before it gives up, in milliseconds.',
+  }),
+  drainMs: Type.Integer({
+    default: 10_000,
+    minimum: 0,
+    maximum: 600_000,
+    description: 'How long a stop waits for calls that have been accepted over NATS, in milliseconds.',
+  }),
+});
+
+const SETTINGS = Symbol('NATS_SETTINGS');
+
+/**
+ * Provides NATS_LINK. Ready only while connected. The client comes back by itself after a lost connection; calls made meanwhile fail at once with
+ * UNAVAILABLE.
+ */
+@Module({
+  providers: [
+    provideSettings(SETTINGS, NATS_SETTINGS),
+    {
+      provide: NATS_LINK,
+      inject: [SETTINGS, LIFETIME, TELEMETRY],
+      useFactory: async (settings: SettingsOf<typeof NATS_SETTINGS>, lifetime: Lifetime, { health, logger, name }: Telemetry) => {
+        const link = await connectNats({ servers: settings.url.split(','), name, connectTimeoutMs: settings.connectTimeoutMs });
+        lifetime.own('nats', () => link.close(settings.drainMs));
+        const listening = link.onStatus((status) => {
+          if (status === 'disconnected') logger.warn('the connection to NATS is lost; trying to reconnect');
+          else logger.info(`the connection to NATS is ${status}`);
+        });
+        lifetime.own('nats.status', listening);
+        lifetime.own(
+          'nats.health',
+          health.check('nats', () => ({ ok: link.status === 'connected', reason: `the connection to NATS is ${link.status}` })),
+        );
+        return link;
+      },
+    },
+  ],
+  exports: [NATS_LINK],
+})
+export class NatsModule {}

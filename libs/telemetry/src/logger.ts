@@ -1,0 +1,21 @@
+import pino from 'pino';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/**
+ * One JSON object a line, on stdout unless told otherwise, written before the call returns, so that a crash loses none.
+ * Levels are words and times are ISO 8601, because people read these lines too.
+ */
+export function createLogger(options: { name: string; level: LogLevel; destination?: pino.DestinationStream }): pino.Logger {
+  return pino(
+    {
+      name: options.name,
+      level: options.level,
+      base: { name: options.name, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    options.destination ?? pino.destination({ fd: 1, sync: true }),
+  );
+}
