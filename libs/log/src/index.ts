@@ -1,1 +1,3 @@
 export * from './log.port.js';
+export * from './position-token.js';
+export * from './follow.js';
