@@ -1,0 +1,162 @@
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { systemClock } from '@diptych/kernel';
+
+export interface ProcessOptions {
+  readonly command: string;
+  readonly args?: readonly string[];
+  readonly cwd?: string;
+  /** The whole environment. Default: this process's. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Ready when a pattern matches what was written so far, or when the function answers true. Default: as soon as it runs. */
+  readonly ready?: RegExp | (() => boolean | Promise<boolean>);
+  /** Default 30,000. */
+  readonly readyTimeoutMs?: number;
+  /** What is kept of stdout and of stderr each, the newest of it. Default 1 MiB. */
+  readonly outputCharsMax?: number;
+  /** Names the process in errors. Default: the command. */
+  readonly name?: string;
+}
+
+export interface ProcessExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A child process that a test started, and that is ended with the test: by `stop`, `await using`, or when the runner exits. */
+export interface RunningProcess extends AsyncDisposable {
+  readonly pid: number;
+  /** What it wrote so far: the newest `outputCharsMax` characters of each. */
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Undefined while it runs. */
+  readonly exit: ProcessExit | undefined;
+  /** Resolves when it is gone and its output is read. Never rejects. */
+  readonly exited: Promise<ProcessExit>;
+  /** Sends a signal, by process id. With SIGKILL (the default) it waits until the process is gone. No effect once it is. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** SIGTERM, then SIGKILL after `graceMs` (default 5,000). Safe to repeat. */
+  stop(graceMs?: number): Promise<ProcessExit>;
+}
+
+/**
+ * Starts a process and waits until it is ready.
+ *
+ * @throws Error with the end of its output when it exits, or is not ready, in time; it is killed then
+ */
+export async function startProcess(options: ProcessOptions): Promise<RunningProcess> {
+  const child = new Child(options);
+  try {
+    await child.untilReady();
+    return child;
+  } catch (error) {
+    await child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+class Child implements RunningProcess {
+  readonly exited: Promise<ProcessExit>;
+  stdout = '';
+  stderr = '';
+  exit: ProcessExit | undefined;
+  readonly #child: ChildProcess;
+  readonly #options: ProcessOptions;
+  #failure: Error | undefined;
+  #lookAgain: () => void = () => undefined;
+
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+    this.#child = spawn(options.command, options.args ?? [], {
+      cwd: options.cwd,
+      env: options.env ?? process.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    running.add(this.#child);
+    if (running.size === 1) process.once('exit', killAll);
+    this.#child.on('error', (error) => (this.#failure = error));
+    this.#collect('stdout');
+    this.#collect('stderr');
+    this.exited = new Promise((resolve) => {
+      // A process that could not be spawned emits only 'error', and no 'exit'.
+      const end = (code: number | null, signal: NodeJS.Signals | null) => {
+        this.exit = { code, signal };
+        running.delete(this.#child);
+        if (running.size === 0) process.removeListener('exit', killAll);
+        this.#lookAgain();
+        resolve(this.exit);
+      };
+      this.#child.once('close', end);
+      this.#child.once('error', () => this.#child.pid === undefined && end(null, null));
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  async untilReady(): Promise<void> {
+    const { ready, readyTimeoutMs = 30_000 } = this.#options;
+    const endMs = systemClock.nowMs() + readyTimeoutMs;
+    for (;;) {
+      if (this.#failure) throw new Error(`${this.#name} could not be started: ${this.#failure.message}`, { cause: this.#failure });
+      if (this.exit) throw this.#error(`exited (code ${this.exit.code}, signal ${this.exit.signal}) before it was ready`);
+      const written = `${this.stdout}\n${this.stderr}`;
+      if (ready instanceof RegExp ? ready.test(written) : ready ? await ready() : this.#child.pid !== undefined) return;
+      if (systemClock.nowMs() >= endMs) throw this.#error(`was not ready within ${readyTimeoutMs} ms`);
+      await this.#outputOrTick();
+    }
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    if (this.exit || this.#child.pid === undefined) return;
+    this.#child.kill(signal);
+    if (signal === 'SIGKILL') await this.exited;
+  }
+
+  async stop(graceMs = 5_000): Promise<ProcessExit> {
+    if (this.exit) return this.exit;
+    // A stopped process acts on SIGTERM only once it continues.
+    this.#child.kill('SIGTERM');
+    this.#child.kill('SIGCONT');
+    const timer = systemClock.after(graceMs, () => this.#child.kill('SIGKILL'));
+    const exit = await this.exited;
+    timer[Symbol.dispose]();
+    return exit;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  get #name(): string {
+    return this.#options.name ?? this.#options.command;
+  }
+
+  #error(what: string): Error {
+    return new Error(`${this.#name} ${what}; its output ends with:\n${`${this.stdout}${this.stderr}`.slice(-2_000)}`);
+  }
+
+  #collect(stream: 'stdout' | 'stderr'): void {
+    const charsMax = this.#options.outputCharsMax ?? 1_048_576;
+    this.#child[stream]!.setEncoding('utf8').on('data', (text: string) => {
+      const all = this[stream] + text;
+      this[stream] = all.length > charsMax ? all.slice(-charsMax) : all;
+      this.#lookAgain();
+    });
+  }
+
+  async #outputOrTick(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = systemClock.after(20, resolve);
+      this.#lookAgain = () => (timer[Symbol.dispose](), resolve());
+    });
+  }
+}
+
+const running = new Set<ChildProcess>();
+
+/** The last resort: nothing a test started outlives the runner. */
+function killAll(): void {
+  for (const child of running) child.kill('SIGKILL');
+}

@@ -1,0 +1,22 @@
+import { randomInt } from 'node:crypto';
+
+let seed: number | undefined;
+
+/**
+ * The seed of this process's random tests: `DIPTYCH_SEED`, else a random one. It is printed once, so that a failed run can be
+ * repeated with `DIPTYCH_SEED=<seed>`.
+ *
+ * @throws RangeError when `DIPTYCH_SEED` is not a whole number from 0 to 2^31 - 1
+ */
+export function seedFromEnv(): number {
+  if (seed !== undefined) return seed;
+  const text = process.env['DIPTYCH_SEED'];
+  const value = text === undefined || text === '' ? randomInt(SEED_MAX) : Number(text);
+  if (!Number.isSafeInteger(value) || value < 0 || value >= SEED_MAX)
+    throw new RangeError(`DIPTYCH_SEED must be a whole number from 0 to ${SEED_MAX - 1}, is ${text}`);
+  seed = value;
+  console.info(`seed ${seed} (repeat with DIPTYCH_SEED=${seed})`);
+  return seed;
+}
+
+const SEED_MAX = 2 ** 31;
