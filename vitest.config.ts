@@ -1,20 +1,47 @@
 import { defineConfig } from 'vitest/config';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
 
-const roots = ['libs', 'apps'].flatMap((d) => readdirSync(d).map((n) => `${d}/${n}`)).filter((p) => existsSync(`${p}/src`));
+// One seed for the whole run, printed at its start (tools/vitest/closing-line.ts) and handed to every worker.
+const seed = (process.env.DIPTYCH_SEED ??= String(Math.trunc(Math.random() * 2 ** 31)));
+const withContainers = process.env.DIPTYCH_CONTAINERS === '1';
+const busyMachine = { testTimeout: 30_000, hookTimeout: 60_000 };
+
+const project = (name: string, settings: object) => ({
+  resolve: { conditions: ['@diptych/source'] },
+  ssr: { resolve: { conditions: ['@diptych/source'] } },
+  test: { name, environment: 'node', env: { DIPTYCH_SEED: seed }, exclude: ['**/node_modules/**', '**/dist/**'], ...settings },
+});
+
 export default defineConfig({
   test: {
-    reporters: ['default', './tools/closing-line.ts'],
-    projects: roots.map((root) => ({
-      root,
-      resolve: { conditions: ['@diptych/source'] },
-      ssr: { resolve: { conditions: ['@diptych/source'] } },
-      test: {
-        name: JSON.parse(readFileSync(`${root}/package.json`, 'utf8')).name,
-        environment: 'node',
-        include: ['src/**/*.spec.ts'],
-      },
-    })),
-    passWithNoTests: true,
+    reporters: ['default', './tools/vitest/closing-line.ts'],
+    // The kinds run one after the other: what measures time or starts processes shall not compete with everything else.
+    projects: [
+      project('unit', {
+        include: ['{libs,apps,tools,e2e}/**/*.spec.ts'],
+        sequence: { groupOrder: 0 },
+        testTimeout: 20_000,
+        hookTimeout: 30_000,
+      }),
+      project('integration', { include: ['{libs,apps,tools,e2e}/**/*.int-spec.ts'], sequence: { groupOrder: 1 }, ...busyMachine }),
+      project('e2e', {
+        include: ['e2e/**/*.e2e-spec.ts'],
+        sequence: { groupOrder: 2 },
+        globalSetup: ['./tools/vitest/build-first.ts'],
+        ...busyMachine,
+        testTimeout: 60_000,
+        fileParallelism: false,
+      }),
+      ...(withContainers
+        ? [
+            project('containers', {
+              include: ['e2e/**/*.container-spec.ts'],
+              sequence: { groupOrder: 3 },
+              testTimeout: 300_000,
+              hookTimeout: 600_000, // the first build of an image
+              fileParallelism: false,
+            }),
+          ]
+        : []),
+    ],
   },
 });

@@ -1,0 +1,35 @@
+/**
+ * The commands of this repository: one line each, used by package.json as `node tools/setup/run.mjs <name>`.
+ *
+ * `run` is one command line or several that run in order until one fails; arguments given by the user go to the last one. `needs` names
+ * what set-up brings beyond the packages and Node 24; `env` is added to the environment.
+ *
+ * @typedef {{ run: string[][], needs?: ('nats-server' | 'docker')[], env?: Record<string, string>, about: string }} Command
+ * @type {Record<string, Command>}
+ */
+export const commands = {
+  setup: { run: [], needs: ['nats-server'], about: 'bring everything that the other commands need' },
+  test: { run: [['vitest', 'run']], needs: ['nats-server'], about: 'all tests that need no Docker engine, in small sizes' },
+  'test:long': { run: [['vitest', 'run']], needs: ['nats-server'], env: { DIPTYCH_LONG: '1' }, about: 'the same tests in full sizes' },
+  'test:containers': {
+    run: [['vitest', 'run', '--project', 'containers']],
+    needs: ['nats-server', 'docker'],
+    env: { DIPTYCH_CONTAINERS: '1' },
+    about: 'the tests that need a Docker engine',
+  },
+  build: { run: [['nx', 'run-many', '-t', 'build']], about: 'compile everything; what is unchanged comes from the cache' },
+  typecheck: { run: [['tsc', '-p', 'tsconfig.spec.json']], about: 'check all types, tests and tools included' },
+  lint: {
+    run: [
+      ['node', 'tools/boundaries/check.ts'],
+      ['depcruise', '--config', 'tools/boundaries/cycles.mjs', 'apps', 'libs', 'tools', 'e2e'],
+      ['eslint', '--max-warnings', '0', '.'],
+    ],
+    about: 'module boundaries, import cycles and ESLint',
+  },
+  deadcode: { run: [['knip']], about: 'files, exports and packages that nothing uses' },
+  format: { run: [['prettier', '--log-level', 'warn', '--write', '.']], about: 'format everything' },
+  'format:check': { run: [['prettier', '--log-level', 'warn', '--check', '.']], about: 'say what is not formatted' },
+  services: { run: [['node', 'tools/serve/services.ts']], needs: ['nats-server'], about: 'serve nats, log, cache and gateway together' },
+  monolith: { run: [['node', 'tools/serve/monolith.ts']], about: 'serve the monolith' },
+};
