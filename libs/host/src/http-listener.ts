@@ -1,0 +1,144 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { DiptychError, systemClock } from '@diptych/kernel';
+import { answerClientError } from './http-client-error.js';
+import { PROBLEM_CONTENT_TYPE, problem } from './problem.js';
+
+/**
+ * The socket side of HTTP: it owns the port from before anything else starts, so that a port in use is found while no file
+ * has been touched, until the last request of a stop has been answered.
+ *
+ * Until `serve` it answers `/health/live` with 200 and all else with 503.
+ */
+export class HttpListener {
+  readonly server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** The newest response on each connection: what a stop has to wait for, and can name if that takes too long. */
+  readonly #responses = new Map<Socket, ServerResponse>();
+  #handler: RequestListener = answerWhileStarting;
+  #draining = false;
+
+  constructor(options: { requestTimeoutMs: number }) {
+    this.server = createServer(
+      {
+        requestTimeout: options.requestTimeoutMs,
+        headersTimeout: Math.min(options.requestTimeoutMs, 60_000) || undefined,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        // How exact the two above are; Node's own default would let a slow sender have 30 s more.
+        connectionsCheckingInterval: 1_000,
+        noDelay: true,
+      },
+      (request, response) => this.#take(request, response),
+    );
+    this.server.on('clientError', answerClientError);
+    this.server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => {
+        this.#sockets.delete(socket);
+        this.#responses.delete(socket);
+      });
+    });
+  }
+
+  /**
+   * Takes the port. 0 takes a free one.
+   *
+   * @throws UNAVAILABLE with one sentence when it cannot be had
+   */
+  async listen(host: string, port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const refused = (error: NodeJS.ErrnoException) => reject(listenError(error, host, port));
+      this.server.once('error', refused);
+      // `exclusive`, because a worker of node:cluster would otherwise share the port in silence.
+      this.server.listen({ host, port, exclusive: true }, () => {
+        this.server.off('error', refused);
+        resolve();
+      });
+    });
+  }
+
+  get url(): string {
+    const { address, family, port } = this.server.address() as AddressInfo;
+    return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  }
+
+  serve(handler: RequestListener): void {
+    this.#handler = handler;
+  }
+
+  /**
+   * Takes no more connections, answers every request that has been taken, tells each client that its connection ends, and
+   * resolves when the last one has. Safe to repeat.
+   *
+   * @throws DEADLINE_EXCEEDED naming the requests that were not answered within `graceMs`; their connections are cut
+   */
+  async drain(graceMs: number): Promise<void> {
+    this.#draining = true;
+    if (!this.server.listening && this.#sockets.size === 0) return;
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const socket of this.#sockets) {
+      const response = this.#responses.get(socket);
+      if (response && !response.closed) this.#letGo(response);
+      // Connected, but never sent a byte: there is nothing to wait for.
+      else if (socket.bytesRead === 0) socket.destroy();
+    }
+    let timer: Disposable | undefined;
+    const late = new Promise<'late'>((resolve) => (timer = systemClock.after(graceMs, () => resolve('late'))));
+    const ended = await Promise.race([closed, late]);
+    timer?.[Symbol.dispose]();
+    if (ended !== 'late') return;
+    const unanswered = [...this.#responses.values()].filter((response) => !response.closed).map(({ req }) => `${req.method} ${req.url}`);
+    this.cut();
+    await closed;
+    if (unanswered.length > 0) throw new DiptychError('DEADLINE_EXCEEDED', unansweredMessage(unanswered, graceMs));
+  }
+
+  /** Ends everything at once. */
+  cut(): void {
+    this.server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #take(request: IncomingMessage, response: ServerResponse): void {
+    this.#responses.set(request.socket, response);
+    if (this.#draining) this.#letGo(response);
+    this.#handler(request, response);
+  }
+
+  /** The connection ends with this response, also when its head has left already without saying so. */
+  #letGo(response: ServerResponse): void {
+    if (!response.headersSent) response.setHeader('connection', 'close');
+    response.once('close', () => this.server.closeIdleConnections());
+  }
+}
+
+/** Longer than the idle time of usual balancers (60 s), so that it is they who end a connection and never a request meets a closing one. */
+const KEEP_ALIVE_MS = 65_000;
+
+function answerWhileStarting(request: IncomingMessage, response: ServerResponse): void {
+  request.resume();
+  if (request.url === '/health/live') {
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"ok":true}');
+    return;
+  }
+  const body = JSON.stringify(problem(503, 'UNAVAILABLE', 'this process is starting'));
+  response.writeHead(503, { 'content-type': PROBLEM_CONTENT_TYPE, 'retry-after': '1' }).end(body);
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): DiptychError {
+  const where = `port ${port} on ${host}`;
+  const reasons: Record<string, string> = {
+    EADDRINUSE: `${where} is in use by another process; stop it, or set DIPTYCH_HTTP_PORT to another port (0 takes a free one)`,
+    EACCES: `${where} may not be opened by this user; set DIPTYCH_HTTP_PORT to 1024 or more`,
+    EADDRNOTAVAIL: `${host} is no address of this machine; set DIPTYCH_HTTP_HOST to one, or to 0.0.0.0 for all`,
+    ENOTFOUND: `the name ${host} is not known; set DIPTYCH_HTTP_HOST to an address of this machine`,
+  };
+  const message = reasons[error.code ?? ''] ?? `${where} cannot be opened: ${error.message}`;
+  return new DiptychError('UNAVAILABLE', message, { cause: error });
+}
+
+function unansweredMessage(unanswered: readonly string[], graceMs: number): string {
+  const named = unanswered.slice(0, 3).join(', ');
+  const more = unanswered.length > 3 ? ` and ${unanswered.length - 3} more` : '';
+  return `not answered within ${graceMs} ms, so cut off: ${named}${more}`;
+}

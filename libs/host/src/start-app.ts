@@ -1,0 +1,99 @@
+import 'reflect-metadata';
+import { Lifetime } from '@diptych/kernel';
+import { createTelemetry, type LogLevel, type Telemetry } from '@diptych/telemetry';
+import { Module, type DynamicModule, type Type as Class } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Environment } from './environment.js';
+import { httpSettings, TELEMETRY_SETTINGS } from './host-settings.js';
+import { hostedSettings } from './hosted-settings.js';
+import { HttpListener } from './http-listener.js';
+import { createHttpServer } from './http-server.js';
+import { nestLogger } from './nest-logger.js';
+import { ENVIRONMENT, HTTP_EDGE, LIFETIME, TELEMETRY } from './tokens.js';
+
+export interface AppOptions {
+  /** Of the process, in its diagnostics and to the broker. */
+  readonly name: string;
+  /** Unless DIPTYCH_HTTP_PORT says otherwise. */
+  readonly httpPort: number;
+  /** Default: the environment of the process. */
+  readonly variables?: Readonly<Record<string, string | undefined>>;
+}
+
+export interface RunningApp {
+  readonly url: string;
+  readonly telemetry: Telemetry;
+  /**
+   * Not ready, no new connections, every accepted request answered, then everything closed, newest first. Safe to repeat.
+   *
+   * @throws AggregateError of what did not end in time
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts an app in this process, without touching the process: no signals, no exit. Order: settings, the port, then the modules. Whatever
+ * fails, what had been started is closed before this throws.
+ *
+ * @throws SettingsError; DiptychError with one sentence that says what to do; whatever a module throws
+ */
+export async function startApp(root: Class | DynamicModule, options: AppOptions): Promise<RunningApp> {
+  const environment = new Environment(options.variables);
+  const HTTP_SETTINGS = httpSettings(options.httpPort);
+  environment.check([HTTP_SETTINGS, TELEMETRY_SETTINGS, ...hostedSettings(root)]);
+  const http = environment.read(HTTP_SETTINGS);
+
+  const lifetime = new Lifetime(options.name);
+  // HTTP has its own deadline within this; the rest is for the parts, each of which bounds its own ending too.
+  const close = () => lifetime.close(http.drainMs + PARTS_GRACE_MS);
+  try {
+    const { level } = environment.read(TELEMETRY_SETTINGS);
+    const telemetry = lifetime.own('telemetry', createTelemetry({ name: options.name, level: level as LogLevel }));
+    const starting = telemetry.health.hold('starting');
+
+    const listener = new HttpListener({ requestTimeoutMs: http.requestTimeoutMs });
+    lifetime.own('http', () => listener.cut());
+    await listener.listen(http.host, http.port);
+
+    const edge = createHttpServer(listener, telemetry);
+    const app = await NestFactory.create(hostModule(root, { environment, lifetime, telemetry, edge }), edge.adapter, {
+      logger: nestLogger(telemetry.logger),
+      abortOnError: false,
+      bodyParser: false,
+    });
+    lifetime.own('nest', () => app.close());
+    await app.init();
+    await edge.open();
+
+    lifetime.own('http.requests', () => listener.drain(http.drainMs));
+    lifetime.own('ready', () => void telemetry.health.hold('stopping'));
+    starting[Symbol.dispose]();
+    return { url: listener.url, telemetry, close };
+  } catch (error) {
+    await close().catch(() => undefined);
+    throw error;
+  }
+}
+
+const PARTS_GRACE_MS = 15_000;
+
+interface HostParts {
+  readonly environment: Environment;
+  readonly lifetime: Lifetime;
+  readonly telemetry: Telemetry;
+  readonly edge: object;
+}
+
+/** The app's module, and beside it the tokens that every module of it may ask for. */
+function hostModule(root: Class | DynamicModule, { environment, lifetime, telemetry, edge }: HostParts): DynamicModule {
+  const providers = [
+    { provide: ENVIRONMENT, useValue: environment },
+    { provide: LIFETIME, useValue: lifetime },
+    { provide: TELEMETRY, useValue: telemetry },
+    { provide: HTTP_EDGE, useValue: edge },
+  ];
+  return { module: HostModule, global: true, imports: [root], providers, exports: providers.map(({ provide }) => provide) };
+}
+
+@Module({})
+class HostModule {}
