@@ -15,11 +15,16 @@ export interface CallContext {
   readonly traceparent?: string | undefined;
 }
 
-/** A context that ends `timeoutMs` from now. */
+/**
+ * A context that ends `timeoutMs` from now.
+ *
+ * @throws RangeError when `timeoutMs` is not finite: there is no call without a deadline
+ */
 export function within(
   timeoutMs: number,
   options: { signal?: AbortSignal | undefined; traceparent?: string | undefined; clock?: Clock } = {},
 ): CallContext {
+  if (!Number.isFinite(timeoutMs)) throw new RangeError(`timeoutMs must be finite, is ${timeoutMs}`);
   return { deadlineMs: (options.clock ?? systemClock).nowMs() + timeoutMs, signal: options.signal, traceparent: options.traceparent };
 }
 

@@ -1,30 +1,42 @@
 import type { CallContext } from './call-context.js';
 import { assertAlive } from './call-context.js';
-import { deadlines } from './deadline-wheel.js';
+import { deadlines, type DeadlineWheel, onContextEnd } from './deadline-wheel.js';
 import { DiptychError } from './errors.js';
+import { Fifo } from './fifo.js';
 
 /**
  * A bounded channel between tasks, after Go's: sharing by communicating. `capacity` values wait inside; a sender that
  * finds it full waits in line (so the 17th sender blocks on a channel of 16), and with capacity 0 every send waits for its
- * receiver. The line of waiting senders is bounded too: one more is refused with OVERLOADED.
+ * receiver. The lines of those who wait are bounded too: one more is refused with OVERLOADED.
  *
  * Order is first in, first out, for values and for those who wait. A closed channel gives out what it still holds and then
- * ends; a send to it is refused.
+ * ends; a send to it is refused (Go panics there). A value is either delivered once, or its send failed: whoever leaves a
+ * line, by deadline or signal, takes nothing along and leaves nothing behind.
+ *
+ * Three things are always so: senders wait only while the channel is full, receivers only while it is empty and no sender
+ * waits, and nobody waits on a closed channel.
  */
 export class Channel<T> implements AsyncIterable<T> {
   readonly capacity: number;
   readonly #sendersMax: number;
+  readonly #receiversMax: number;
+  readonly #wheel: DeadlineWheel;
   readonly #values = new Fifo<T>();
   readonly #senders = new Fifo<Sender<T>>();
   readonly #receivers = new Fifo<Receiver<T>>();
   #closed = false;
 
-  /** @param options.sendersMax senders that may wait at once; default 1,024 */
-  constructor(options: { capacity: number; sendersMax?: number }) {
-    if (!Number.isSafeInteger(options.capacity) || options.capacity < 0)
-      throw new RangeError(`capacity must be a whole number of 0 or more, is ${options.capacity}`);
-    this.capacity = options.capacity;
-    this.#sendersMax = options.sendersMax ?? 1024;
+  /**
+   * @param options.capacity values inside, 0 or more
+   * @param options.sendersMax senders that may wait at once; default 1,024
+   * @param options.receiversMax receivers that may wait at once; default 1,024
+   * @param options.wheel where deadlines are kept, and whose clock they are read on; default the wheel of this process
+   */
+  constructor(options: { capacity: number; sendersMax?: number; receiversMax?: number; wheel?: DeadlineWheel }) {
+    this.capacity = countOf('capacity', options.capacity);
+    this.#sendersMax = countOf('sendersMax', options.sendersMax ?? 1024);
+    this.#receiversMax = countOf('receiversMax', options.receiversMax ?? 1024);
+    this.#wheel = options.wheel ?? deadlines;
   }
 
   /** Values inside, not counting those of waiting senders. */
@@ -34,6 +46,10 @@ export class Channel<T> implements AsyncIterable<T> {
 
   get waitingSenders(): number {
     return this.#senders.size;
+  }
+
+  get waitingReceivers(): number {
+    return this.#receivers.size;
   }
 
   get closed(): boolean {
@@ -60,21 +76,17 @@ export class Channel<T> implements AsyncIterable<T> {
    *   DEADLINE_EXCEEDED or CANCELLED when the context ends first. All definite: the value was not and will not be sent.
    */
   async send(value: T, context?: CallContext): Promise<void> {
-    if (context) assertAlive(context);
+    if (context) assertAlive(context, this.#wheel.clock);
     if (this.#closed) throw closedError();
     if (this.trySend(value)) return;
     if (this.#senders.size >= this.#sendersMax)
       throw new DiptychError('OVERLOADED', `the channel is full and ${this.#sendersMax} senders wait already`);
     await new Promise<void>((resolve, reject) => {
       const sender: Sender<T> = { value, accept: resolve, refuse: reject };
-      const node = this.#senders.push(sender);
-      if (!context) return;
-      const release = onEnd(context, (error) => {
-        this.#senders.remove(node);
-        reject(error);
-      });
-      sender.accept = () => (release(), resolve());
-      sender.refuse = (error) => (release(), reject(error));
+      const callOff = this.#joinLine(this.#senders, sender, context, reject);
+      if (!callOff) return;
+      sender.accept = () => (callOff(), resolve());
+      sender.refuse = (error) => (callOff(), reject(error));
     });
   }
 
@@ -82,7 +94,11 @@ export class Channel<T> implements AsyncIterable<T> {
   tryReceive(): { value: T } | undefined {
     if (this.#values.size > 0) {
       const value = this.#values.shift() as T;
-      this.#admitSender();
+      const sender = this.#senders.shift();
+      if (sender) {
+        this.#values.push(sender.value);
+        sender.accept();
+      }
       return { value };
     }
     const sender = this.#senders.shift();
@@ -94,22 +110,20 @@ export class Channel<T> implements AsyncIterable<T> {
   /**
    * The next value, or `done` once the channel is closed and empty.
    *
-   * @throws DEADLINE_EXCEEDED or CANCELLED when the context ends first; no value is lost by it
+   * @throws OVERLOADED when too many receivers wait already; DEADLINE_EXCEEDED or CANCELLED when the context ends first.
+   *   No value is lost by it.
    */
   async receive(context?: CallContext): Promise<IteratorResult<T, undefined>> {
-    if (context) assertAlive(context);
+    if (context) assertAlive(context, this.#wheel.clock);
     const ready = this.tryReceive();
     if (ready) return { done: false, value: ready.value };
     if (this.#closed) return { done: true, value: undefined };
+    if (this.#receivers.size >= this.#receiversMax)
+      throw new DiptychError('OVERLOADED', `the channel is empty and ${this.#receiversMax} receivers wait already`);
     return new Promise((resolve, reject) => {
       const receiver: Receiver<T> = { take: resolve };
-      const node = this.#receivers.push(receiver);
-      if (!context) return;
-      const release = onEnd(context, (error) => {
-        this.#receivers.remove(node);
-        reject(error);
-      });
-      receiver.take = (result) => (release(), resolve(result));
+      const callOff = this.#joinLine(this.#receivers, receiver, context, reject);
+      if (callOff) receiver.take = (result) => (callOff(), resolve(result));
     });
   }
 
@@ -127,11 +141,22 @@ export class Channel<T> implements AsyncIterable<T> {
     for (let result = await this.receive(); !result.done; result = await this.receive()) yield result.value;
   }
 
-  #admitSender(): void {
-    const sender = this.#senders.shift();
-    if (!sender) return;
-    this.#values.push(sender.value);
-    sender.accept();
+  /** The waiter leaves the line when its context ends; the returned function, to be called when it is served, calls that off. */
+  #joinLine<W>(
+    line: Fifo<W>,
+    waiter: W,
+    context: CallContext | undefined,
+    reject: (error: DiptychError) => void,
+  ): (() => void) | undefined {
+    const leave = (code: 'CANCELLED' | 'DEADLINE_EXCEEDED', cause?: unknown) => {
+      line.remove(place);
+      const message = code === 'CANCELLED' ? 'cancelled while waiting on a channel' : 'the deadline passed while waiting on a channel';
+      reject(new DiptychError(code, message, { definite: true, cause }));
+    };
+    // Before joining, because it refuses a context without a finite deadline.
+    const callOff = context && onContextEnd(context, leave, this.#wheel);
+    const place = line.push(waiter);
+    return callOff;
   }
 }
 
@@ -149,61 +174,7 @@ function closedError(): DiptychError {
   return new DiptychError('UNAVAILABLE', 'the channel is closed');
 }
 
-/** Calls `callback` once when the context ends; the returned function calls it off. */
-function onEnd(context: CallContext, callback: (error: DiptychError) => void): () => void {
-  const { signal } = context;
-  const release = () => {
-    timer[Symbol.dispose]();
-    signal?.removeEventListener('abort', onAbort);
-  };
-  const onAbort = () => {
-    release();
-    callback(new DiptychError('CANCELLED', 'cancelled while waiting on a channel', { definite: true, cause: signal?.reason }));
-  };
-  const timer = deadlines.at(context.deadlineMs, () => {
-    release();
-    callback(new DiptychError('DEADLINE_EXCEEDED', 'the deadline passed while waiting on a channel', { definite: true }));
-  });
-  signal?.addEventListener('abort', onAbort, { once: true });
-  return release;
-}
-
-interface Node<T> {
-  readonly value: T;
-  previous: Node<T> | undefined;
-  next: Node<T> | undefined;
-  linked: boolean;
-}
-
-/** A doubly linked queue: O(1) at both ends and for whoever leaves the line early. */
-class Fifo<T> {
-  #first: Node<T> | undefined;
-  #last: Node<T> | undefined;
-  size = 0;
-
-  push(value: T): Node<T> {
-    const node: Node<T> = { value, previous: this.#last, next: undefined, linked: true };
-    if (this.#last) this.#last.next = node;
-    else this.#first = node;
-    this.#last = node;
-    this.size++;
-    return node;
-  }
-
-  shift(): T | undefined {
-    const node = this.#first;
-    if (!node) return undefined;
-    this.remove(node);
-    return node.value;
-  }
-
-  remove(node: Node<T>): void {
-    if (!node.linked) return;
-    node.linked = false;
-    if (node.previous) node.previous.next = node.next;
-    else this.#first = node.next;
-    if (node.next) node.next.previous = node.previous;
-    else this.#last = node.previous;
-    this.size--;
-  }
+function countOf(name: string, count: number): number {
+  if (Number.isSafeInteger(count) && count >= 0) return count;
+  throw new RangeError(`${name} must be a whole number of 0 or more, is ${count}`);
 }

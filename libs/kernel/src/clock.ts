@@ -13,12 +13,27 @@ export interface Clock {
   every(periodMs: number, callback: () => void, options?: { unref?: boolean }): Disposable;
 }
 
+/** Node fires a timer with a longer delay at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   after(delayMs, callback, options) {
-    const timer = setTimeout(callback, Math.min(delayMs, TIMER_MS_MAX));
-    if (options?.unref) timer.unref();
+    const dueMs = performance.now() + delayMs;
+    const arm = (leftMs: number): NodeJS.Timeout => {
+      const armed = setTimeout(fire, Math.min(Math.ceil(leftMs), TIMER_MS_MAX));
+      if (options?.unref) armed.unref();
+      return armed;
+    };
+    // Node cuts fractions off and reads a coarser clock, so that timers fire up to 2 ms early by `nowMs`. Whoever asked for
+    // "no sooner" compares with `nowMs`, so what comes early waits for the rest.
+    const fire = () => {
+      const leftMs = dueMs - performance.now();
+      if (leftMs > 0) timer = arm(leftMs);
+      else callback();
+    };
+    let timer = arm(delayMs);
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
   every(periodMs, callback, options) {
@@ -28,6 +43,3 @@ export const systemClock: Clock = {
     return { [Symbol.dispose]: () => clearInterval(timer) };
   },
 };
-
-/** Node fires longer timers at once; nothing here waits for 24 days. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
