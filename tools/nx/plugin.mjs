@@ -1,36 +1,50 @@
-// Local Nx plugin: every workspace package with src/ gets the same targets. No @nx/* package needed.
-import { existsSync } from 'node:fs';
+// Local Nx plugin: every workspace package gets the same targets, from what is in its folder. No @nx/* package needed.
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { serveCommand } from './serve-command.mjs';
 
 export const name = 'diptych-targets';
+
+/** @type {import('nx/src/devkit-exports').CreateNodes} */
 export const createNodes = [
-  '{apps,libs}/*/package.json',
-  (files, _opts, ctx) =>
-    files.map((file) => {
-      const root = dirname(file);
-      const abs = join(ctx.workspaceRoot, root);
-      if (!existsSync(join(abs, 'tsconfig.json'))) return [file, {}];
-      const targets = {
-        build: {
-          command: 'tsc -b {projectRoot}',
-          dependsOn: ['^build'],
-          cache: true,
-          inputs: ['prod', '^prod', 'toolchain'],
-          outputs: ['{projectRoot}/dist'],
-        },
-        test: {
-          command: 'vitest run --project {projectName}',
-          cache: true,
-          inputs: ['default', '^prod', 'toolchain'],
-        },
-      };
-      if (existsSync(join(abs, 'src/main.ts')))
-        targets.serve = {
-          command: 'tsx watch --tsconfig tsconfig.base.json --conditions=@diptych/source {projectRoot}/src/main.ts',
-          continuous: true,
-          cache: false,
-        };
-      return [file, { projects: { [root]: { targets, projectType: root.startsWith('apps/') ? 'application' : 'library' } } }];
-    }),
+  '{{apps,libs,tools}/*,e2e}/package.json',
+  (files, _options, { workspaceRoot }) => files.map((file) => [file, nodeOf(dirname(file), workspaceRoot)]),
 ];
 export const createNodesV2 = createNodes;
+
+/** @param {string} root @param {string} workspaceRoot @returns {import('nx/src/devkit-exports').CreateNodesResult} */
+function nodeOf(root, workspaceRoot) {
+  const has = (/** @type {string} */ path) => existsSync(join(workspaceRoot, root, path));
+  const [kind, app] = root.split('/');
+  /** @type {Record<string, import('nx/src/devkit-exports').TargetConfiguration>} */
+  const targets = {
+    // The tests of the whole repository run at once with `npm test`; this is for `nx affected -t test`.
+    test: {
+      command: 'vitest run {projectRoot}/ --passWithNoTests',
+      dependsOn: ['^build', 'build'],
+      cache: true,
+      inputs: ['default', '^prod', 'toolchain'],
+    },
+  };
+  if (has('tsconfig.json')) {
+    targets.build = {
+      command: 'tsc -b {projectRoot}',
+      dependsOn: ['^build'],
+      cache: true,
+      inputs: ['prod', '^prod', 'toolchain'],
+      outputs: ['{projectRoot}/dist'],
+    };
+  }
+  if (kind === 'apps' && app && has('src/main.ts'))
+    targets.serve = { command: serveCommand(app).join(' '), continuous: true, cache: false };
+  return {
+    projects: {
+      [root]: {
+        targets,
+        projectType: kind === 'apps' ? 'application' : 'library',
+        // The end-to-end tests start the apps as programs, which no import shows.
+        implicitDependencies: kind === 'e2e' ? readdirSync(join(workspaceRoot, 'apps')) : [],
+      },
+    },
+  };
+}

@@ -46,7 +46,9 @@ function listen(address) {
       waiters.add(socket);
       socket.on('error', () => {}).on('close', () => waiters.delete(socket));
     });
-    server.once('error', (/** @type {NodeJS.ErrnoException} */ error) => (error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error)));
+    server.once('error', (/** @type {NodeJS.ErrnoException} */ error) =>
+      error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
+    );
     server.listen(address, () => resolve(server));
   });
 }
@@ -57,7 +59,9 @@ function untilReleased(address) {
     const socket = connect(address);
     let connected = false;
     socket.on('connect', () => (connected = true));
-    socket.on('error', (/** @type {NodeJS.ErrnoException} */ error) => resolve(error.code === 'ECONNREFUSED' && address.endsWith('.sock') ? 'abandoned' : 'released'));
+    socket.on('error', (/** @type {NodeJS.ErrnoException} */ error) =>
+      resolve(error.code === 'ECONNREFUSED' && address.endsWith('.sock') ? 'abandoned' : 'released'),
+    );
     socket.on('close', () => connected && resolve('released'));
     socket.resume();
   });

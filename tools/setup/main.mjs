@@ -46,7 +46,7 @@ async function prepare({ needs = [], env }) {
     ? ((await findNatsServer(root)) ?? (await exclusively(async () => (await findNatsServer(root)) ?? (await installNatsServer(root)))))
     : undefined;
   if (needs.includes('docker')) {
-    const why = await whyNoDockerEngine();
+    const why = whyNoDockerEngine();
     if (why) throw new SetupProblem(`This command needs a Docker engine, and ${why}: start one and try again.`);
   }
   const bin = join(root, 'node_modules/.bin');

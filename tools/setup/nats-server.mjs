@@ -64,14 +64,21 @@ async function unpackFromApt(root) {
   const work = mkdtempSync(join(root, '.setup/apt-'));
   try {
     for (const folder of ['lists/partial', 'cache/archives/partial', 'unpacked']) mkdirSync(join(work, folder), { recursive: true });
-    const settings = [`Dir::State::lists=${work}/lists`, `Dir::Cache=${work}/cache`, 'Acquire::Retries=2', 'Acquire::http::Timeout=30', 'Acquire::Languages=none'];
+    const settings = [
+      `Dir::State::lists=${work}/lists`,
+      `Dir::Cache=${work}/cache`,
+      'Acquire::Retries=2',
+      'Acquire::http::Timeout=30',
+      'Acquire::Languages=none',
+    ];
     // apt as root downloads as another user, who may not enter this folder.
     if (process.getuid?.() === 0) settings.push('APT::Sandbox::User=root');
     const own = settings.flatMap((setting) => ['-o', setting]);
     const options = { cwd: work, ...ticking('apt-get') };
     // The lists of the machine may be old or missing, and renewing those takes root; so it reads its own.
     const failure =
-      failureOf(await run('apt-get', [...own, '-q', 'update'], options)) ?? failureOf(await run('apt-get', [...own, '-q', 'download', 'nats-server'], options));
+      failureOf(await run('apt-get', [...own, '-q', 'update'], options)) ??
+      failureOf(await run('apt-get', [...own, '-q', 'download', 'nats-server'], options));
     const archive = readdirSync(work).find((file) => file.endsWith('.deb'));
     if (failure || !archive) return failure ?? 'apt-get downloaded nothing';
     const unpacked = failureOf(await run('dpkg-deb', ['-x', archive, 'unpacked'], options));
@@ -95,8 +102,12 @@ async function asRoot(program, args) {
 
 const ownCopy = (/** @type {string} */ root) => join(root, '.setup/bin/nats-server');
 const lastLine = (/** @type {string} */ text) => text.trim().split('\n').at(-1) ?? '';
-const ticking = (/** @type {string} */ tool) => ({ timeoutMs: 300_000, onTick: (/** @type {number} */ seconds) => say(`${tool}: ${seconds} s`) });
-const failureOf = (/** @type {{ status: number, output: string }} */ { status, output }) => (status === 0 ? undefined : output || `status ${status}`);
+const ticking = (/** @type {string} */ tool) => ({
+  timeoutMs: 300_000,
+  onTick: (/** @type {number} */ seconds) => say(`${tool}: ${seconds} s`),
+});
+const failureOf = (/** @type {{ status: number, output: string }} */ { status, output }) =>
+  status === 0 ? undefined : output || `status ${status}`;
 
 /** @param {string} program */
 async function runs(program) {

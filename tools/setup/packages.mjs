@@ -31,9 +31,12 @@ export async function installPackages(root) {
   const { status, output } =
     npm && existsSync(npm) && npm.endsWith('.js') ? await run(process.execPath, [npm, ...args], options) : await run('npm', args, options);
   if (status !== 0) {
-    throw new SetupProblem(`npm could not install the packages (status ${status}); what it said is above, and the command can simply be run again.`, {
-      cause: output,
-    });
+    throw new SetupProblem(
+      `npm could not install the packages (status ${status}); what it said is above, and the command can simply be run again.`,
+      {
+        cause: output,
+      },
+    );
   }
   say('packages installed');
 }

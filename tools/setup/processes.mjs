@@ -90,7 +90,7 @@ async function endGroup(group) {
   };
   /** @param {number} ms */
   const untilGone = async (ms) => {
-    for (const end = Date.now() + ms; alive() && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const end = Date.now() + ms; alive() && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 50));
     return !alive();
   };
   if (await untilGone(1000)) return 0;

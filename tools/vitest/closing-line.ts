@@ -15,9 +15,9 @@ export interface Counts {
 export default class ClosingLine implements Reporter {
   private counts: Counts = { passed: 0, failed: 1, skipped: 0 }; // what is true if the run never gets to its end
 
-  async onInit(vitest: Vitest): Promise<void> {
+  onInit(vitest: Vitest): void {
     vitest.logger.log(`seed ${process.env.DIPTYCH_SEED} (DIPTYCH_SEED=${process.env.DIPTYCH_SEED} repeats this run's random choices)`);
-    const leftOut = process.env.DIPTYCH_CONTAINERS === '1' ? '' : `container tests left out: ${await whyLeftOut()}\n`;
+    const leftOut = process.env.DIPTYCH_CONTAINERS === '1' ? '' : `container tests left out: ${whyLeftOut()}\n`;
     // Printed at exit, since other reporters and vitest itself still write after the end of the run.
     process.once('exit', () => process.stdout.write(`\n${leftOut}${closingLine(this.counts)}\n`));
   }
@@ -44,8 +44,8 @@ export function closingLine({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
 }
 
-async function whyLeftOut(): Promise<string> {
-  return (await whyNoDockerEngine()) ?? 'they take minutes, and `npm run test:containers` runs them';
+function whyLeftOut(): string {
+  return whyNoDockerEngine() ?? 'they take minutes, and `npm run test:containers` runs them';
 }
 
 /** Its file did not load or one of its hooks threw: no test carries that failure. */
