@@ -53,7 +53,7 @@ export interface PortDescriptor<Port> {
   readonly methods: PortMethods<Port>;
 }
 
-/** `definePort<CachePort>()({ ... })`: the compiler checks that every method of the interface is described, and by its kind. */
+/** `definePort<CachePort>({ ... })`: the compiler checks that every method of the interface is described, and by its kind. */
 export function definePort<Port>(descriptor: PortDescriptor<Port>): PortDescriptor<Port> {
   return descriptor;
 }

@@ -1,0 +1,48 @@
+import { DiptychError } from '@diptych/kernel';
+
+/**
+ * What every binding says when a call ends without the implementation's own answer. In one place, so that a caller cannot tell
+ * the bindings apart by their errors. `what` is the method, for example `cache.get`.
+ */
+
+export function malformedRequest(what: string, why: string, cause?: unknown): DiptychError {
+  return new DiptychError('INVALID_REQUEST', `the request to ${what} is malformed: ${why}`, { cause });
+}
+
+export function oversizeRequest(what: string, bytesMax: number): DiptychError {
+  return new DiptychError('TOO_LARGE', `the request to ${what} is larger than ${bytesMax} bytes`);
+}
+
+export function oversizeEvent(what: string, bytesMax: number): DiptychError {
+  return new DiptychError('TOO_LARGE', `an event of ${what} is larger than ${bytesMax} bytes`);
+}
+
+/** Not TOO_LARGE, which would promise that nothing happened. Whoever implements a port bounds its replies. */
+export function oversizeReply(what: string, bytesMax: number): DiptychError {
+  return new DiptychError('INTERNAL', `the reply of ${what} is larger than ${bytesMax} bytes`);
+}
+
+export function garbledReply(what: string, why: string, cause?: unknown): DiptychError {
+  return new DiptychError('INTERNAL', `${what} answered with ${why}`, { cause });
+}
+
+export function tooManyInFlight(what: string, inFlightMax: number): DiptychError {
+  return new DiptychError('OVERLOADED', `${inFlightMax} calls are in flight already; ${what} was not called`, {
+    retryAfterMs: OVERLOAD_RETRY_AFTER_MS,
+  });
+}
+
+export function notServed(what: string, cause?: unknown): DiptychError {
+  return new DiptychError('UNAVAILABLE', `nobody serves ${what} at the moment`, { cause });
+}
+
+export function notAnswered(what: string): DiptychError {
+  return new DiptychError('DEADLINE_EXCEEDED', `${what} did not answer before its deadline`);
+}
+
+export function cancelledInFlight(what: string, cause: unknown): DiptychError {
+  return new DiptychError('CANCELLED', `${what} was cancelled; it may still happen`, { cause });
+}
+
+/** Long enough for a full queue to move on, short enough not to leave it empty. */
+const OVERLOAD_RETRY_AFTER_MS = 100;

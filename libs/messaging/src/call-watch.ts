@@ -1,0 +1,104 @@
+import type { CallContext, Clock, DeadlineWheel, DiptychError } from '@diptych/kernel';
+import { deadlines, systemClock } from '@diptych/kernel';
+import { cancelledInFlight, notAnswered } from './binding-errors.js';
+
+/**
+ * Ends calls whose deadline passes or whose caller gives up, at almost no cost for the others.
+ *
+ * A timer and an abort listener a call cost about as much as the rest of a call in one process, and nearly every call
+ * settles at once. So a new call is only linked into a list (and unlinked when it settles). Every `periodMs` those that are
+ * still there get their place on the deadline wheel and their listener, once each. A deadline or an abort is
+ * therefore noticed at most one period plus one tick of the wheel late.
+ */
+export class CallWatch {
+  readonly #periodMs: number;
+  readonly #clock: Clock;
+  readonly #wheel: DeadlineWheel;
+  #first: WatchedCall | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(options: { periodMs?: number; clock?: Clock; wheel?: DeadlineWheel } = {}) {
+    this.#periodMs = options.periodMs ?? 5;
+    this.#clock = options.clock ?? systemClock;
+    this.#wheel = options.wheel ?? deadlines;
+  }
+
+  /** Watches until `release`, or until it called `call.end`. */
+  add(call: WatchedCall): void {
+    const next = this.#first;
+    if (next) next.previous = call;
+    call.next = next;
+    call.young = true;
+    this.#first = call;
+    this.#timer ??= this.#clock.every(this.#periodMs, () => this.#promote());
+  }
+
+  /** Safe to repeat. */
+  release(call: WatchedCall): void {
+    if (call.young) this.#unlink(call);
+    else if (call.timer) {
+      call.timer[Symbol.dispose]();
+      call.timer = undefined;
+      if (call.onAbort) call.context.signal?.removeEventListener('abort', call.onAbort);
+    }
+  }
+
+  #promote(): void {
+    if (!this.#first) {
+      this.#timer?.[Symbol.dispose]();
+      this.#timer = undefined;
+      return;
+    }
+    for (let call: WatchedCall | undefined = this.#first; call; call = this.#first) {
+      this.#unlink(call);
+      this.#arm(call);
+    }
+  }
+
+  #arm(call: WatchedCall): void {
+    const { context, what } = call;
+    const { signal } = context;
+    if (signal?.aborted) return call.end(cancelledInFlight(what, signal.reason));
+    call.timer = this.#wheel.at(context.deadlineMs, () => {
+      this.release(call);
+      call.end(notAnswered(what));
+    });
+    if (!signal) return;
+    call.onAbort = () => {
+      this.release(call);
+      call.end(cancelledInFlight(what, signal.reason));
+    };
+    signal.addEventListener('abort', call.onAbort, { once: true });
+  }
+
+  #unlink(call: WatchedCall): void {
+    const { previous, next } = call;
+    if (previous) previous.next = next;
+    else this.#first = next;
+    if (next) next.previous = previous;
+    call.previous = undefined;
+    call.next = undefined;
+    call.young = false;
+  }
+}
+
+/** A call in flight. The fields from `young` on belong to the watch. */
+export abstract class WatchedCall {
+  young = false;
+  previous: WatchedCall | undefined = undefined;
+  next: WatchedCall | undefined = undefined;
+  timer: Disposable | undefined = undefined;
+  onAbort: (() => void) | undefined = undefined;
+
+  constructor(
+    /** The method, for errors: `cache.get`. */
+    readonly what: string,
+    readonly context: CallContext,
+  ) {}
+
+  /** Settles the call for its caller. The watch has let go of it already. Must not throw. */
+  abstract end(error: DiptychError): void;
+}
+
+/** The watch of this process. */
+export const callWatch = new CallWatch();

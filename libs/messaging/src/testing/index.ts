@@ -1,0 +1,2 @@
+export { describeOverBindings } from './describe-over-bindings.js';
+export type { BindingName, Open } from './describe-over-bindings.js';
