@@ -3,11 +3,13 @@ import tseslint from 'typescript-eslint';
 import { constraints, engineBans, testConstraints } from './tools/boundaries/layers.mjs';
 
 const tests = ['**/*.{spec,int-spec,e2e-spec,container-spec,bench,contract}.ts', '**/test/**', '**/src/testing/**', 'e2e/**'];
+// Set-up is no package: it is there before packages are.
+const setup = '../setup/*.mjs';
 /** @type {(depConstraints: object[]) => Record<string, ['error', object]>} */
 const boundaries = (depConstraints) => ({
   '@nx/enforce-module-boundaries': [
     'error',
-    { allow: [], enforceBuildableLibDependency: true, banTransitiveDependencies: true, depConstraints },
+    { allow: [setup], enforceBuildableLibDependency: true, banTransitiveDependencies: true, depConstraints },
   ],
 });
 

@@ -31,5 +31,5 @@ export const commands = {
   format: { run: [['prettier', '--log-level', 'warn', '--write', '.']], about: 'format everything' },
   'format:check': { run: [['prettier', '--log-level', 'warn', '--check', '.']], about: 'say what is not formatted' },
   services: { run: [['node', 'tools/serve/services.ts']], needs: ['nats-server'], about: 'serve nats, log, cache and gateway together' },
-  monolith: { run: [['node', 'tools/serve/monolith.ts']], about: 'serve the monolith' },
+  monolith: { run: [['nx', 'serve', 'monolith']], about: 'serve the monolith' },
 };
