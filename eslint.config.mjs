@@ -4,7 +4,7 @@ import { constraints, engineBans, testConstraints } from './tools/boundaries/lay
 
 const tests = ['**/*.{spec,int-spec,e2e-spec,container-spec,bench,contract}.ts', '**/test/**', '**/src/testing/**', 'e2e/**'];
 // Set-up is no package: it is there before packages are.
-const setup = '../setup/*.mjs';
+const setup = '../setup/*';
 /** @type {(depConstraints: object[]) => Record<string, ['error', object]>} */
 const boundaries = (depConstraints) => ({
   '@nx/enforce-module-boundaries': [
