@@ -1,0 +1,180 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { startProcess } from '@diptych/testing';
+import { Arm, ARMS, SERVICES } from '../arms.js';
+import { WORKSPACE } from '../support/app-process.js';
+import { HttpClient } from '../support/http-client.js';
+
+/*
+ * Question: what does the monolith cost on its fastest path, a cached GET of 256 bytes, compared with a bare Nest-on-Fastify
+ * handler that answers from a Map?
+ *
+ * Method: wrk against each in turn, all started once, in rounds whose order alternates, so that what the machine does besides meets all
+ * alike. Compared are the medians of the rounds. The bar: the monolith serves at least 0.85 of the bare handler. node:http alone and the
+ * services are measured for information.
+ *
+ * Exit code: 0 at or above the bar, 1 below it, 2 when it could not be measured.
+ */
+const BAR = 0.85;
+const ROUNDS = Math.max(7, Number(process.env['DIPTYCH_BENCH_ROUNDS'] ?? 9));
+const SECONDS = 3;
+const CONNECTIONS = 32;
+const VALUE = 'x'.repeat(256);
+const PATH = '/v1/keys/bench';
+
+interface Target {
+  readonly name: string;
+  readonly origin: string;
+  readonly end: () => Promise<unknown>;
+}
+
+interface Round {
+  readonly round: number;
+  readonly target: string;
+  readonly requestsPerSecond: number;
+  readonly latencyMsP99: number;
+}
+
+process.exitCode = await main().catch((error: Error) => {
+  console.error(error.message);
+  return 2;
+});
+
+async function main(): Promise<number> {
+  assertWrk();
+  const targets: Target[] = [];
+  try {
+    for (const start of [startMonolith, () => startBare('bare-nest'), () => startBare('bare-node'), startServices])
+      targets.push(await start());
+    for (const target of targets) await assertRight(target);
+    for (const target of targets) await wrk(target.origin, 2);
+    const rounds: Round[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const target of round % 2 === 0 ? targets : [...targets].reverse()) {
+        rounds.push({ round, target: target.name, ...(await wrk(target.origin, SECONDS)) });
+      }
+    }
+    for (const target of targets) await assertRight(target);
+    return report(targets, rounds);
+  } finally {
+    for (const target of targets) await target.end();
+  }
+}
+
+function report(targets: readonly Target[], rounds: readonly Round[]): number {
+  const of = (name: string) => rounds.filter(({ target }) => target === name);
+  const rate = (name: string) => median(of(name).map(({ requestsPerSecond }) => requestsPerSecond));
+  const bare = rate('bare-nest');
+  console.log(
+    `cached GET of 256 bytes, wrk, ${CONNECTIONS} connections, ${ROUNDS} rounds of ${SECONDS} s, ${machine().cpu} x ${machine().cpus}, Node ${process.version}`,
+  );
+  console.log('target      median req/s   least    most   x bare-nest   p99 ms');
+  for (const { name } of targets) {
+    const rates = of(name).map(({ requestsPerSecond }) => requestsPerSecond);
+    const columns = [rate(name), Math.min(...rates), Math.max(...rates)].map((value) => String(Math.round(value)).padStart(8));
+    const p99 = median(of(name).map(({ latencyMsP99 }) => latencyMsP99));
+    console.log(
+      `${name.padEnd(12)}${columns[0]!.padStart(12)}${columns[1]}${columns[2]}${(rate(name) / bare).toFixed(3).padStart(14)}${p99.toFixed(2).padStart(9)}`,
+    );
+  }
+  const ratio = rate('monolith') / bare;
+  const passed = ratio >= BAR;
+  const folder = `${WORKSPACE}/results/http`;
+  const at = new Date().toISOString();
+  const file = `${folder}/${at.replaceAll(':', '-')}.json`;
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(
+    file,
+    `${JSON.stringify({ at, commit: commit(), ...machine(), node: process.version, bar: BAR, ratio, passed, connections: CONNECTIONS, secondsPerRound: SECONDS, rounds }, undefined, 1)}\n`,
+  );
+  console.log(`raw rounds: ${file.slice(WORKSPACE.length)}`);
+  console.log(`monolith / bare-nest = ${ratio.toFixed(3)}, bar ${BAR}: ${passed ? 'passed' : 'MISSED'}`);
+  return passed ? 0 : 1;
+}
+
+async function startMonolith(): Promise<Target> {
+  const arm = await Arm.start(ARMS[0]!);
+  return fill('monolith', arm);
+}
+
+async function startServices(): Promise<Target> {
+  const arm = await Arm.start(SERVICES);
+  return fill('services', arm);
+}
+
+async function fill(name: string, arm: Arm): Promise<Target> {
+  await using http = new HttpClient(arm.url);
+  const { status } = await http.put('bench', VALUE);
+  if (status !== 201) throw new Error(`${name} did not take the entry: ${status}`);
+  return { name, origin: arm.url, end: () => arm.stop() };
+}
+
+async function startBare(name: string): Promise<Target> {
+  const running = await startProcess({
+    command: process.execPath,
+    args: [`${WORKSPACE}/e2e/dist/bench/${name}.js`],
+    env: { ...process.env, NODE_ENV: 'production', NODE_OPTIONS: '' },
+    ready: /^http:\S+$/m,
+    name,
+  });
+  return { name, origin: /^http:\S+$/m.exec(running.stdout)![0], end: () => running.stop() };
+}
+
+/** What answers wrongly is not timed: neither before nor after. */
+async function assertRight({ name, origin }: Target): Promise<void> {
+  await using http = new HttpClient(origin);
+  const answer = await http.send('GET', PATH);
+  if (answer.status !== 200 || answer.text !== VALUE)
+    throw new Error(`${name} answers ${answer.status} with ${answer.bytes.length} bytes; it is disqualified`);
+}
+
+async function wrk(origin: string, seconds: number): Promise<Pick<Round, 'requestsPerSecond' | 'latencyMsP99'>> {
+  const output = await outputOf('wrk', ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency', `${origin}${PATH}`]);
+  const rate = /^Requests\/sec:\s+([\d.]+)/m.exec(output)?.[1];
+  const p99 = /^\s+99%\s+([\d.]+)(us|ms|s)/m.exec(output);
+  if (rate === undefined || p99 === null) throw new Error(`wrk printed something else than expected: ${output}`);
+  const failed = /^\s*(Non-2xx.*|Socket errors.*)$/m.exec(output)?.[0];
+  if (failed) throw new Error(`wrk had answers that were none at ${origin}: ${failed.trim()}`);
+  const unit = { us: 0.001, ms: 1, s: 1000 }[p99[2] as 'us' | 'ms' | 's'];
+  return { requestsPerSecond: Number(rate), latencyMsP99: Number(p99[1]) * unit };
+}
+
+function outputOf(command: string, args: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    child.once('error', reject);
+    child.once('close', (code) => (code === 0 ? resolve(output) : reject(new Error(`${command} ended with ${code}`))));
+  });
+}
+
+/** @throws Error with one sentence */
+function assertWrk(): void {
+  try {
+    // Its exit code for -v is 1 in some versions; that it runs at all is what counts.
+    execFileSync('wrk', ['-v'], { stdio: 'ignore' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new Error('bench:http needs wrk on the PATH; on Debian and Ubuntu: apt-get install wrk', { cause: error });
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function machine(): { cpu: string; cpus: number } {
+  return { cpu: cpus()[0]?.model ?? 'unknown', cpus: cpus().length };
+}
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', 'HEAD'], { cwd: WORKSPACE, encoding: 'utf8' }).trim();
+  } catch {
+    return 'unknown';
+  }
+}

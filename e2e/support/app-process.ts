@@ -1,0 +1,76 @@
+import { fileURLToPath } from 'node:url';
+import { startProcess, type ProcessExit } from '@diptych/testing';
+
+/** A process of the built system that says it is ready. */
+export interface AppProcess {
+  readonly name: string;
+  readonly pid: number;
+  /** As its ready line gives it. */
+  readonly url: string;
+  readonly port: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exited: Promise<ProcessExit>;
+  /** Sends a signal; with SIGKILL (the default) it waits until the process is gone. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** SIGTERM, and SIGKILL when it has not ended in 20 s. */
+  stop(): Promise<ProcessExit>;
+}
+
+export interface AppStart {
+  readonly name: string;
+  /** From the root of the workspace. */
+  readonly main: string;
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+export const WORKSPACE = fileURLToPath(new URL('../..', import.meta.url));
+
+const READY = /"event":"ready".*?"url":"(http:[^"]+)"|"url":"(http:[^"]+)".*?"event":"ready"/;
+
+/** @throws Error with the end of its output when it does not become ready */
+export async function startApp(start: AppStart): Promise<AppProcess> {
+  const running = await startProcess({ ...commandOf(start), name: start.name, ready: READY, readyTimeoutMs: 30_000 });
+  const match = READY.exec(running.stdout)!;
+  const url = (match[1] ?? match[2])!;
+  return {
+    name: start.name,
+    pid: running.pid,
+    url,
+    port: Number(new URL(url).port),
+    get stdout() {
+      return running.stdout;
+    },
+    get stderr() {
+      return running.stderr;
+    },
+    exited: running.exited,
+    kill: (signal) => running.kill(signal),
+    stop: () => running.stop(20_000),
+  };
+}
+
+/** Runs an app that is expected to refuse to start. @throws Error when it still runs after 15 s */
+export async function runToItsEnd(start: AppStart): Promise<{ exit: ProcessExit; stdout: string; stderr: string; seconds: number }> {
+  const beganMs = performance.now();
+  await using running = await startProcess({ ...commandOf(start), name: start.name });
+  const exit = await Promise.race([running.exited, late(15_000)]);
+  if (!exit) throw new Error(`${start.name} still runs after 15 s; it wrote ${running.stdout}${running.stderr}`);
+  return { exit, stdout: running.stdout, stderr: running.stderr, seconds: (performance.now() - beganMs) / 1000 };
+}
+
+function commandOf({ main, variables }: AppStart): { command: string; args: string[]; cwd: string; env: NodeJS.ProcessEnv } {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('DIPTYCH_') && !name.startsWith('VITEST') && name !== 'NODE_OPTIONS',
+  );
+  return {
+    command: process.execPath,
+    args: [main],
+    cwd: WORKSPACE,
+    env: { ...Object.fromEntries(inherited), NODE_ENV: 'production', ...variables },
+  };
+}
+
+function late(timeoutMs: number): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(resolve, timeoutMs, undefined).unref());
+}
