@@ -27,6 +27,15 @@ export function httpSettings(port: number) {
   });
 }
 
+export const HOST_SETTINGS = defineSettings('host', {
+  stopMs: Type.Integer({
+    default: 25_000,
+    minimum: 0,
+    maximum: 600_000,
+    description: 'How long a stop may take as a whole, in milliseconds. What has not ended by then is named, and the exit code is 1.',
+  }),
+});
+
 export const TELEMETRY_SETTINGS = defineSettings('telemetry', {
   level: Type.Union(
     LOG_LEVELS.map((level) => Type.Literal(level)),

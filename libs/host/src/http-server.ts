@@ -107,11 +107,12 @@ function answerError(error: FastifyError | Error, reply: FastifyReply, { logger 
   return send(reply, 500, 'INTERNAL', 'internal error');
 }
 
+/** As bytes: to text Fastify would add a charset, which JSON does not have. */
 function send(reply: FastifyReply, status: number, code: ErrorCode, detail: string): FastifyReply {
   return reply
     .code(status)
     .header('content-type', PROBLEM_CONTENT_TYPE)
-    .send(JSON.stringify(problem(status, code, detail)));
+    .send(Buffer.from(JSON.stringify(problem(status, code, detail))));
 }
 
 function pathOf(url: string): string {

@@ -1,18 +1,18 @@
-import { STATUS_CODES } from 'node:http';
-import type { ErrorCode } from '@diptych/kernel';
+import { ERROR_TABLE, type ErrorCode } from '@diptych/kernel';
 
-/** An RFC 9457 problem document. Machines look at `code`; `detail` is for people. */
+/** An error document (RFC 9457), as the gateway writes them too. `code` and `type` are stable; the rest is for people. */
 export interface Problem {
-  readonly type: 'about:blank';
-  /** The phrase of the status. */
+  readonly type: string;
   readonly title: string;
   readonly status: number;
-  readonly code: ErrorCode;
   readonly detail: string;
+  readonly code: ErrorCode;
+  /** The operation did not happen and will not happen. */
+  readonly definite: boolean;
 }
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 
-export function problem(status: number, code: ErrorCode, detail: string): Problem {
-  return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Client Closed Request', status, code, detail };
+export function problem(status: number, code: ErrorCode, detail: string, definite: boolean = ERROR_TABLE[code].definite): Problem {
+  return { type: `urn:diptych:error:${code}`, title: ERROR_TABLE[code].meaning, status, detail, code, definite };
 }

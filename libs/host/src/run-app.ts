@@ -18,7 +18,7 @@ export async function runApp(root: Class | DynamicModule, options: AppOptions): 
   let stop: (() => void) | undefined;
   let signalled = false;
   const onSignal = (signal: NodeJS.Signals) => {
-    if (signalled) exitWith(1, options.name, new Error(`a second signal (${signal}) came before the stop was done`));
+    if (signalled) exitWith(1, options.name, `a second signal (${signal}) came before the stop was done`);
     signalled = true;
     stop?.();
   };

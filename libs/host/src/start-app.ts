@@ -4,7 +4,7 @@ import { createTelemetry, type LogLevel, type Telemetry } from '@diptych/telemet
 import { Module, type DynamicModule, type Type as Class } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Environment } from './environment.js';
-import { httpSettings, TELEMETRY_SETTINGS } from './host-settings.js';
+import { HOST_SETTINGS, httpSettings, TELEMETRY_SETTINGS } from './host-settings.js';
 import { hostedSettings } from './hosted-settings.js';
 import { HttpListener } from './http-listener.js';
 import { createHttpServer } from './http-server.js';
@@ -40,12 +40,12 @@ export interface RunningApp {
 export async function startApp(root: Class | DynamicModule, options: AppOptions): Promise<RunningApp> {
   const environment = new Environment(options.variables);
   const HTTP_SETTINGS = httpSettings(options.httpPort);
-  environment.check([HTTP_SETTINGS, TELEMETRY_SETTINGS, ...hostedSettings(root)]);
+  environment.check([HOST_SETTINGS, HTTP_SETTINGS, TELEMETRY_SETTINGS, ...hostedSettings(root)]);
   const http = environment.read(HTTP_SETTINGS);
 
   const lifetime = new Lifetime(options.name);
-  // HTTP has its own deadline within this; the rest is for the parts, each of which bounds its own ending too.
-  const close = () => lifetime.close(http.drainMs + PARTS_GRACE_MS);
+  const { stopMs } = environment.read(HOST_SETTINGS);
+  const close = () => lifetime.close(stopMs);
   try {
     const { level } = environment.read(TELEMETRY_SETTINGS);
     const telemetry = lifetime.own('telemetry', createTelemetry({ name: options.name, level: level as LogLevel }));
@@ -74,8 +74,6 @@ export async function startApp(root: Class | DynamicModule, options: AppOptions)
     throw error;
   }
 }
-
-const PARTS_GRACE_MS = 15_000;
 
 interface HostParts {
   readonly environment: Environment;

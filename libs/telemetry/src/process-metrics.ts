@@ -62,7 +62,7 @@ function eventLoop(registers: Registry[]): Disposable {
   const gauges = Object.entries(statistics).map(([name, read]) => {
     const gauge = new Gauge({
       name: `nodejs_eventloop_lag_${name}_seconds`,
-      help: `Event loop delay, ${name}, since the last scrape.`,
+      help: `Event loop delay, ${name}, since the last scrape; the 10 ms between two samples are in it.`,
       registers: [],
     });
     return { gauge, read };

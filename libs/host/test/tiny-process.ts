@@ -1,0 +1,45 @@
+import { fileURLToPath } from 'node:url';
+import { startProcess, waitFor, type RunningProcess } from '@diptych/testing';
+
+const fixture = fileURLToPath(new URL('./fixtures/tiny-app.ts', import.meta.url));
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** The tiny app as a process of its own, from source. */
+export async function startTiny(
+  variables: Record<string, string> = {},
+  ready: RegExp | (() => boolean) = /"event":"ready"/,
+  program = fixture,
+): Promise<RunningProcess> {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('DIPTYCH_') && !name.startsWith('VITEST'));
+  return startProcess({
+    command: process.execPath,
+    args: ['--conditions=@diptych/source', '--import', 'tsx', program],
+    cwd: root,
+    env: { ...Object.fromEntries(inherited), TSX_TSCONFIG_PATH: `${root}tsconfig.base.json`, ...variables },
+    ready,
+    name: 'tiny',
+  });
+}
+
+/** For one that is expected to end by itself: ready at once, then gone. */
+export async function runTiny(variables: Record<string, string>, program = fixture): Promise<RunningProcess> {
+  const tiny = await startTiny(variables, () => true, program);
+  await tiny.exited;
+  return tiny;
+}
+
+/** What it has said so far, oldest first. */
+export function eventsOf(tiny: RunningProcess): string[] {
+  return tiny.stdout
+    .split('\n')
+    .filter((line) => line.includes('"event"'))
+    .map((line) => (JSON.parse(line) as { event: string }).event);
+}
+
+export function urlOf(tiny: RunningProcess): string {
+  return /"url":"([^"]+)"/.exec(tiny.stdout)![1]!;
+}
+
+export async function untilSaid(tiny: RunningProcess, event: string): Promise<void> {
+  await waitFor(() => eventsOf(tiny).includes(event), { timeoutMs: 20_000 });
+}
