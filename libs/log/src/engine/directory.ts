@@ -1,0 +1,107 @@
+import { join, resolve } from 'node:path';
+import { DiptychError } from '@diptych/kernel';
+import { damageError } from './damage.js';
+import { LOCK_FILE } from './directory-lock.js';
+import type { FileSystem } from './file-system.js';
+import { errorCodeOf } from './file-system.js';
+
+/*
+ * What may lie in a log's directory:
+ *
+ *   0000000000000001.segment   named by its first revision
+ *   *.segment.new              left by a crash while a segment was made; holds nothing
+ *   lock.sqlite                see directory-lock.ts
+ *   torn/                      what was cut off torn tails
+ *
+ * Anything else means that this is not a log's directory, or one of a later version: better to refuse than to guess.
+ */
+
+export const TORN_DIRECTORY = 'torn';
+
+export function segmentName(firstRevision: number): string {
+  return `${String(firstRevision).padStart(16, '0')}.segment`;
+}
+
+/** @throws UNAVAILABLE when the directory cannot be made or is not one */
+export async function prepareDirectory(fileSystem: FileSystem, directory: string): Promise<void> {
+  try {
+    await fileSystem.makeDirectory(directory);
+    await fileSystem.syncDirectory(resolve(directory, '..'));
+    await fileSystem.list(directory);
+  } catch (error) {
+    throw new DiptychError('UNAVAILABLE', `the log directory ${directory} cannot be used: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * The paths of the segments, oldest first.
+ *
+ * @throws UNAVAILABLE when something else lies there
+ */
+export async function listSegments(fileSystem: FileSystem, directory: string): Promise<Array<{ path: string; firstRevision: number }>> {
+  const segments: Array<{ path: string; firstRevision: number }> = [];
+  for (const { name, directory: isDirectory } of await fileSystem.list(directory)) {
+    const match = SEGMENT_NAME.exec(name);
+    if (match && !isDirectory) {
+      if (match[2] === undefined) segments.push({ path: join(directory, name), firstRevision: Number(match[1]) });
+      else await fileSystem.remove(join(directory, name));
+    } else if (!isExpected(name, isDirectory)) {
+      throw new DiptychError(
+        'UNAVAILABLE',
+        `the log directory ${directory} holds ${name}, which is no part of a log; choose an empty directory or move that away`,
+      );
+    }
+  }
+  return segments.sort((a, b) => a.firstRevision - b.firstRevision);
+}
+
+/** Saves bytes that are about to be cut off, durably, and says where. */
+export async function saveTornBytes(
+  fileSystem: FileSystem,
+  directory: string,
+  name: string,
+  write: (path: string) => Promise<void>,
+): Promise<string> {
+  const torn = join(directory, TORN_DIRECTORY);
+  await fileSystem.makeDirectory(torn);
+  await fileSystem.syncDirectory(directory);
+  const path = join(torn, name);
+  await write(path);
+  await fileSystem.syncDirectory(torn);
+  return path;
+}
+
+/** The chain of segments has no hole. @throws INTERNAL that names the file that is missing */
+export function assertFirstSegment(directory: string, firstRevision: number, expected: number): void {
+  if (firstRevision === expected) return;
+  throw damageError(
+    join(directory, segmentName(expected)),
+    0,
+    `the segment is missing; the next one there begins at revision ${firstRevision}`,
+  );
+}
+
+export function reasonOf(error: unknown): string {
+  const code = errorCodeOf(error);
+  if (code && code in REASONS) return REASONS[code as keyof typeof REASONS];
+  return error instanceof Error ? error.message : String(error);
+}
+
+const SEGMENT_NAME = /^([0-9]{16})\.segment(\.new)?$/;
+
+const REASONS = {
+  EACCES: 'permission is denied',
+  EPERM: 'permission is denied',
+  EROFS: 'the file system is read-only',
+  ENOTDIR: 'it is, or lies below, a file',
+  EEXIST: 'it is a file',
+  ENOSPC: 'no space is left on the disk',
+  EMFILE: 'too many files are open',
+} as const;
+
+function isExpected(name: string, isDirectory: boolean): boolean {
+  // Hidden files are the desktop's, and a mounted file system has its own directory.
+  if (name.startsWith('.') || name === 'lost+found') return true;
+  if (name === TORN_DIRECTORY) return isDirectory;
+  return name === LOCK_FILE || name.startsWith(`${LOCK_FILE}-`);
+}

@@ -1,0 +1,294 @@
+import type { CallContext } from '@diptych/kernel';
+import { DiptychError, assertAlive, isDiptychError, systemClock } from '@diptych/kernel';
+import type { Subscription } from '@diptych/messaging';
+import type {
+  AppendReply,
+  AppendRequest,
+  CommitEvent,
+  CommittedPage,
+  CommittedRequest,
+  ListReply,
+  ListRequest,
+  LogPort,
+  Position,
+  ReadReply,
+  ReadRequest,
+  Report,
+  ReportRequest,
+} from '../log.port.js';
+import { COMMITTED_LIMIT_MAX, LIST_LIMIT_MAX } from '../log.port.js';
+import { AppendBatch } from './append-batch.js';
+import { CommitRing, ENTRY_CHARS, PAGE_CHARS_MAX } from './commit-ring.js';
+import { CommitTopic } from './commit-topic.js';
+import { damageError } from './damage.js';
+import { DedupeWindow } from './dedupe-window.js';
+import { lockDirectory } from './directory-lock.js';
+import { prepareDirectory, reasonOf } from './directory.js';
+import type { FileLogOptions, FileLogSettings, FileLogStatus } from './file-log-options.js';
+import { FILE_LOG_DEFAULTS } from './file-log-options.js';
+import { nodeFileSystem, readFully } from './file-system.js';
+import type { Location } from './key-index.js';
+import { KeyIndex } from './key-index.js';
+import { LogWriter } from './log-writer.js';
+import { KIND_DELETE, RecordView } from './record.js';
+import type { Replayed } from './replay.js';
+import { replay } from './replay.js';
+import { placesUnder, runReport } from './report.js';
+import { assertAppendRequest, assertKey, assertPosition, assertText, assertWhole } from './validate.js';
+
+/**
+ * Opens the log in a directory, or makes one there. Reads and checks all of it first; see replay.ts for what is repaired (a torn tail) and
+ * what is not (anything else).
+ *
+ * @throws UNAVAILABLE when the directory is in use, cannot be used, or holds something else; INTERNAL on damage, with file and offset. Each
+ *   message is one sentence for a person. Nothing has been changed then.
+ */
+export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
+  const settings = {
+    ...FILE_LOG_DEFAULTS,
+    fileSystem: nodeFileSystem,
+    clock: systemClock,
+    onWarning: () => undefined,
+    onBatch: () => undefined,
+    ...options,
+  };
+  const { fileSystem, directory, clock } = settings;
+  await prepareDirectory(fileSystem, directory);
+  const lock = lockDirectory(directory);
+  try {
+    const index = new KeyIndex();
+    const dedupe = new DedupeWindow({ countMax: settings.dedupeCountMax, ageMsMax: settings.dedupeMs });
+    const ring = new CommitRing(settings.recentCommitsMax, 0);
+    const replayed = await replay({
+      fileSystem,
+      directory,
+      partition: settings.partition,
+      wallMs: () => clock.wallMs(),
+      onWarning: settings.onWarning,
+      onRecord(record, segment, offset) {
+        const { key, revision, previous } = record;
+        const deleted = record.kind === KIND_DELETE;
+        if (deleted) index.delete(key);
+        else index.set(key, segment, offset, record.length, record.valueBytes, revision);
+        ring.push({ key, revision, previous, deleted });
+        dedupe.add({ requestId: record.requestId, revision, existed: record.existed, hash: record.hash, wallMs: record.wallMs });
+      },
+    });
+    const log = new FileLog(settings, { replayed, index, dedupe, ring, lock });
+    await log.start();
+    return log;
+  } catch (error) {
+    lock[Symbol.dispose]();
+    if (isDiptychError(error)) throw error;
+    throw new DiptychError('UNAVAILABLE', `the log in ${directory} cannot be opened: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+interface FileLogParts {
+  readonly replayed: Replayed;
+  readonly index: KeyIndex;
+  readonly dedupe: DedupeWindow;
+  readonly ring: CommitRing;
+  readonly lock: Disposable;
+}
+
+/** The file engine: see `openFileLog`. Close it, or the process holds the directory until it ends. */
+export class FileLog implements LogPort, AsyncDisposable {
+  readonly incarnation: string;
+  readonly partition: number;
+  readonly #settings: FileLogSettings;
+  readonly #parts: FileLogParts;
+  readonly #batch: AppendBatch;
+  readonly #writer: LogWriter;
+  readonly #topic: CommitTopic;
+  readonly #abort = new AbortController();
+  /** Reads and reports under way; files are closed after them. */
+  readonly #reading = new Set<Promise<unknown>>();
+  #reports = 0;
+  #closed: Promise<void> | undefined;
+
+  constructor(settings: FileLogSettings, parts: FileLogParts) {
+    const { replayed, index, dedupe, ring } = parts;
+    this.#settings = settings;
+    this.#parts = parts;
+    this.incarnation = replayed.incarnation;
+    this.partition = settings.partition;
+    const { incarnation, partition } = this;
+    const head = () => ring.head;
+    this.#batch = new AppendBatch({ index, dedupe, incarnation, partition, clock: settings.clock, head }, settings.batchBytesMax);
+    this.#writer = new LogWriter({
+      settings,
+      store: replayed.store,
+      batch: this.#batch,
+      head,
+      apply: () => this.#apply(),
+      unsealed: !replayed.sealed,
+    });
+    this.#topic = new CommitTopic({ clock: settings.clock, head: () => this.#head(), onWarning: settings.onWarning });
+  }
+
+  /** Called once, by `openFileLog`. */
+  start(): Promise<void> {
+    return this.#writer.start();
+  }
+
+  get status(): FileLogStatus {
+    const { index, ring, replayed } = this.#parts;
+    const reason = this.#closed ? 'the log is closed' : this.#writer.refusal;
+    return {
+      writable: reason === undefined,
+      reason,
+      keys: index.size,
+      valueBytes: index.valueBytesTotal,
+      diskBytes: replayed.store.bytes,
+      segments: replayed.store.segments.length,
+      queued: this.#writer.queued,
+      headRevision: ring.head,
+    };
+  }
+
+  async append(request: AppendRequest, context: CallContext): Promise<AppendReply> {
+    this.#assertOpen(context);
+    assertAppendRequest(request);
+    return new Promise((resolve, reject) => this.#writer.append({ request, context, resolve, reject }));
+  }
+
+  async read({ key }: ReadRequest, context: CallContext): Promise<ReadReply> {
+    this.#assertOpen(context);
+    assertKey(key);
+    const asOf = this.#head();
+    const location = this.#parts.index.get(key);
+    if (!location) return { asOf };
+    const { contentType, value } = await this.#whileOpen(this.#readRecord(key, location));
+    return { entry: { key, value, contentType, revision: location.revision }, asOf };
+  }
+
+  async list({ prefix, after, limit }: ListRequest, context: CallContext): Promise<ListReply> {
+    this.#assertOpen(context);
+    assertText(prefix, 'the prefix');
+    if (after !== undefined) assertText(after, 'the key to go on after');
+    assertWhole(limit, 1, LIST_LIMIT_MAX, 'the limit');
+    const keys: Array<ListReply['keys'][number]> = [];
+    let chars = 0;
+    let more = false;
+    this.#parts.index.scan(prefix, after, (key, { revision, valueBytes }) => {
+      more = keys.length === limit || chars > PAGE_CHARS_MAX;
+      if (more) return false;
+      keys.push({ key, revision, bytes: valueBytes });
+      chars += key.length + ENTRY_CHARS;
+      return true;
+    });
+    return more ? { keys, next: keys[keys.length - 1]!.key } : { keys };
+  }
+
+  async report({ prefix }: ReportRequest, context: CallContext): Promise<Report> {
+    this.#assertOpen(context);
+    assertText(prefix, 'the prefix');
+    const { reportsMax, reportMode, clock } = this.#settings;
+    if (this.#reports >= reportsMax) throw new DiptychError('OVERLOADED', `${reportsMax} reports are running already`);
+    this.#reports++;
+    try {
+      const asOf = this.#head();
+      const places = placesUnder(this.#parts.index, prefix);
+      const signal = context.signal ? AbortSignal.any([context.signal, this.#abort.signal]) : this.#abort.signal;
+      const segments = [...this.#parts.replayed.store.segments];
+      const body = await this.#whileOpen(runReport(reportMode, places, segments, { ...context, signal }, clock));
+      return { asOf, ...body };
+    } finally {
+      this.#reports--;
+    }
+  }
+
+  async committed({ after, limit }: CommittedRequest, context: CallContext): Promise<CommittedPage> {
+    this.#assertOpen(context);
+    assertPosition(after);
+    assertWhole(limit, 1, COMMITTED_LIMIT_MAX, 'the limit');
+    if (after.partition !== this.partition)
+      throw new DiptychError('INVALID_REQUEST', `partition ${after.partition} is not here; this is partition ${this.partition}`);
+    const head = this.#head();
+    const commits = after.incarnation === this.incarnation ? this.#parts.ring.after(after.revision, limit, PAGE_CHARS_MAX) : undefined;
+    return commits ? { kind: 'page', commits, head } : { kind: 'resync', head };
+  }
+
+  async commits(listener: (event: CommitEvent) => void): Promise<Subscription> {
+    if (this.#closed) throw closedError();
+    return this.#topic.subscribe(listener);
+  }
+
+  /** Finishes the appends it has taken, ends reports, closes the files and frees the directory. Safe to repeat. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#abort.abort(closedError());
+    await this.#writer.close();
+    this.#topic.close();
+    await Promise.allSettled(this.#reading);
+    await this.#parts.replayed.store.close();
+    this.#parts.lock[Symbol.dispose]();
+  }
+
+  /** The batch is durable: in this one step it shows everywhere. */
+  #apply(): void {
+    const { index, dedupe, ring, replayed } = this.#parts;
+    const { incarnation, partition } = this;
+    const batch = this.#batch;
+    const segment = replayed.store.segments.length - 1;
+    const start = replayed.store.current.length - batch.length;
+    for (const append of batch.staged) {
+      const { revision, deleted, existed, hash, pending } = append;
+      const key = batch.keyOf(append);
+      if (deleted) index.delete(key);
+      else index.set(key, segment, start + append.offset, append.length, valueBytesOf(pending.request), revision);
+      dedupe.add({ requestId: batch.requestIdOf(append), revision, existed, hash, wallMs: batch.wallMs });
+      const commit = { key, revision, previous: revision - 1, deleted };
+      ring.push(commit);
+      if (this.#topic.listening) this.#topic.emit({ kind: 'commit', incarnation, partition, commit });
+    }
+    batch.succeed();
+  }
+
+  async #readRecord(key: string, location: Location): Promise<{ contentType: string; value: Uint8Array }> {
+    const { path, reader, seed } = this.#parts.replayed.store.segments[location.segment]!;
+    // Of its own, not from Node's pool: the value that goes out is a view of it.
+    const bytes = Buffer.allocUnsafeSlow(location.recordBytes);
+    const filled = await readFully(reader, bytes, 0, bytes.length, location.offset);
+    const record = new RecordView();
+    if (record.at(bytes, 0, filled, seed) !== 'whole' || record.revision !== location.revision || record.key !== key)
+      throw damageError(path, location.offset, 'a record cannot be read back');
+    return { contentType: record.contentType, value: record.value };
+  }
+
+  /** The files stay open until the work ends. */
+  async #whileOpen<T>(work: Promise<T>): Promise<T> {
+    this.#reading.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#reading.delete(work);
+    }
+  }
+
+  #head(): Position {
+    return { incarnation: this.incarnation, partition: this.partition, revision: this.#parts.ring.head };
+  }
+
+  #assertOpen(context: CallContext): void {
+    if (this.#closed) throw closedError();
+    assertAlive(context, this.#settings.clock);
+  }
+}
+
+function valueBytesOf({ mutation }: AppendRequest): number {
+  return mutation.kind === 'put' ? mutation.value.byteLength : 0;
+}
+
+function closedError(): DiptychError {
+  return new DiptychError('UNAVAILABLE', 'the log is closed');
+}

@@ -1,0 +1,120 @@
+import fs from 'node:fs';
+
+/**
+ * All the engine asks of a disk. Every access goes through here, so that tests can stand in for a disk that fails.
+ *
+ * Errors are Node's, with their `code` (`ENOSPC`, `EIO`, `ENOENT`, …).
+ */
+export interface FileSystem {
+  /** `create` refuses a file that exists (`EEXIST`); `write` and `read` one that does not (`ENOENT`). */
+  open(path: string, how: 'read' | 'write' | 'create'): Promise<File>;
+  /** Atomic; replaces what is there. Durable only after `syncDirectory`. */
+  rename(from: string, to: string): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** Names and kinds in a directory, unordered. */
+  list(path: string): Promise<ReadonlyArray<{ readonly name: string; readonly directory: boolean }>>;
+  /** With its parents; fine if it exists. */
+  makeDirectory(path: string): Promise<void>;
+  /** Makes the creations, renames and removals in a directory durable. */
+  syncDirectory(path: string): Promise<void>;
+}
+
+export interface File {
+  /** Bytes read: fewer than asked for at the end of the file, or for no reason. */
+  read(target: Buffer, targetOffset: number, length: number, position: number): Promise<number>;
+  /** The same, holding up the event loop. */
+  readSync(target: Buffer, targetOffset: number, length: number, position: number): number;
+  /** Bytes written: may be fewer than asked for. */
+  write(source: Buffer, sourceOffset: number, length: number, position: number): Promise<number>;
+  /** `fdatasync`: resolves when data, and the length that is needed to find it, are on stable storage. */
+  sync(): Promise<void>;
+  truncate(length: number): Promise<void>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** The real one. Callbacks rather than `fs/promises`: they cost about half as much a call. */
+export const nodeFileSystem: FileSystem = {
+  open: (path, how) => settle<number>((done) => fs.open(path, OPEN_FLAGS[how], 0o600, done)).then((descriptor) => new NodeFile(descriptor)),
+  rename: (from, to) => settle<void>((done) => fs.rename(from, to, done)),
+  remove: (path) => settle<void>((done) => fs.unlink(path, done)),
+  list: async (path) => {
+    const entries = await settle<fs.Dirent[]>((done) => fs.readdir(path, { withFileTypes: true }, done));
+    return entries.map((entry) => ({ name: entry.name, directory: entry.isDirectory() }));
+  },
+  makeDirectory: (path) => settle<unknown>((done) => fs.mkdir(path, { recursive: true, mode: 0o700 }, done)).then(() => undefined),
+  syncDirectory: async (path) => {
+    const descriptor = await settle<number>((done) => fs.open(path, 'r', done));
+    try {
+      await settle<void>((done) => fs.fsync(descriptor, done));
+    } finally {
+      await settle<void>((done) => fs.close(descriptor, done));
+    }
+  },
+};
+
+/** Reads until `length` bytes are there or the file ends; returns how many there are. */
+export async function readFully(file: File, target: Buffer, targetOffset: number, length: number, position: number): Promise<number> {
+  let done = 0;
+  while (done < length) {
+    const count = await file.read(target, targetOffset + done, length - done, position + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+export async function writeFully(file: File, source: Buffer, length: number, position: number): Promise<void> {
+  let done = 0;
+  while (done < length) {
+    const count = await file.write(source, done, length - done, position + done);
+    if (count === 0) throw Object.assign(new Error('ENOSPC: the file takes no more bytes, write'), { code: 'ENOSPC' });
+    done += count;
+  }
+}
+
+export function errorCodeOf(error: unknown): string | undefined {
+  return typeof error === 'object' && error !== null ? (error as { code?: string }).code : undefined;
+}
+
+const OPEN_FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const;
+
+class NodeFile implements File {
+  readonly #descriptor: number;
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  read(target: Buffer, targetOffset: number, length: number, position: number): Promise<number> {
+    return settle((done) => fs.read(this.#descriptor, target, targetOffset, length, position, done));
+  }
+
+  readSync(target: Buffer, targetOffset: number, length: number, position: number): number {
+    return fs.readSync(this.#descriptor, target, targetOffset, length, position);
+  }
+
+  write(source: Buffer, sourceOffset: number, length: number, position: number): Promise<number> {
+    return settle((done) => fs.write(this.#descriptor, source, sourceOffset, length, position, done));
+  }
+
+  sync(): Promise<void> {
+    return settle((done) => fs.fdatasync(this.#descriptor, done));
+  }
+
+  truncate(length: number): Promise<void> {
+    return settle((done) => fs.ftruncate(this.#descriptor, length, done));
+  }
+
+  async size(): Promise<number> {
+    return (await settle<fs.Stats>((done) => fs.fstat(this.#descriptor, done))).size;
+  }
+
+  close(): Promise<void> {
+    return settle((done) => fs.close(this.#descriptor, done));
+  }
+}
+
+function settle<T>(start: (done: (error: Error | null, result?: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => start((error, result) => (error ? reject(error) : resolve(result as T))));
+}

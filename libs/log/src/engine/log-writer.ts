@@ -1,0 +1,210 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Channel, DiptychError } from '@diptych/kernel';
+import type { AppendBatch, PendingAppend } from './append-batch.js';
+import { reasonOf } from './directory.js';
+import type { FileLogSettings } from './file-log-options.js';
+import { SEGMENT_HEADER_BYTES } from './segment-header.js';
+import type { SegmentStore } from './segment-store.js';
+import { isNoSpace } from './segment-store.js';
+import { encodeSeal, finishRecord, stampRecord } from './record.js';
+
+/**
+ * The one loop that writes. It takes all appends that wait, writes them with one write, syncs once, and has them applied and answered: group
+ * commit. While it waits for the disk, the next batch gathers in the channel.
+ *
+ *   writing ──EIO and the like──▶ recovering ──reopened──▶ writing
+ *      ▲                              │
+ *      │                       could not reopen
+ *      └──reopened── refusing ◀───────┘          (tries again with backoff)
+ */
+export class LogWriter {
+  readonly #settings: FileLogSettings;
+  readonly #store: SegmentStore;
+  readonly #batch: AppendBatch;
+  readonly #head: () => number;
+  readonly #apply: () => void;
+  readonly #queue: Channel<PendingAppend>;
+  #running: Promise<void> | undefined;
+  /** An append that no longer fitted into the last batch. */
+  #heldOver: PendingAppend | undefined;
+  #refusal: string | undefined;
+  /** Since the last seal something was written. */
+  #unsealed: boolean;
+  #closing = false;
+  #endPause: (() => void) | undefined;
+
+  /** @param options.apply makes the batch visible and answers it; runs right after the sync, in one synchronous step */
+  constructor(options: {
+    settings: FileLogSettings;
+    store: SegmentStore;
+    batch: AppendBatch;
+    head: () => number;
+    apply: () => void;
+    unsealed: boolean;
+  }) {
+    this.#settings = options.settings;
+    this.#store = options.store;
+    this.#batch = options.batch;
+    this.#head = options.head;
+    this.#apply = options.apply;
+    this.#unsealed = options.unsealed;
+    this.#queue = new Channel({ capacity: options.settings.channelCapacity, sendersMax: options.settings.sendersMax });
+  }
+
+  /** Why appends are refused; undefined while they are taken. */
+  get refusal(): string | undefined {
+    return this.#refusal;
+  }
+
+  get queued(): number {
+    return this.#queue.length + this.#queue.waitingSenders;
+  }
+
+  /** Seals what was replayed, so that damage to it is told from a torn tail from now on; then the loop runs. */
+  async start(): Promise<void> {
+    try {
+      await this.#seal();
+    } catch (error) {
+      // A full disk keeps nobody from reading.
+      if (!isNoSpace(error)) throw error;
+      await this.#store.cut();
+    }
+    this.#running = this.#run();
+  }
+
+  /** Answers through the pending append, whatever happens. */
+  append(pending: PendingAppend): void {
+    if (this.#refusal !== undefined) pending.reject(this.#refusalError());
+    else if (!this.#queue.trySend(pending)) this.#queue.send(pending, pending.context).catch((error: unknown) => pending.reject(error));
+  }
+
+  /** Takes no more, finishes what waits in the channel, and seals. Safe to repeat. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#queue.close();
+    this.#endPause?.();
+    await this.#running;
+    // A log that is not sealed opens all the same.
+    if (this.#refusal === undefined) await this.#seal().catch(() => this.#cutBack());
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const first = this.#heldOver ?? (await this.#queue.receive()).value;
+      if (!first) return;
+      this.#heldOver = undefined;
+      // Callers whose requests arrived in this turn of the event loop get to add theirs: one sync for all of them.
+      await nextTurn();
+      this.#batch.begin();
+      this.#batch.add(first);
+      this.#gather();
+      if (this.#batch.staged.length > 0) await this.#commit();
+    }
+  }
+
+  #gather(): void {
+    for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) {
+      if (!this.#batch.hasRoomFor(next.value)) {
+        this.#heldOver = next.value;
+        return;
+      }
+      this.#batch.add(next.value);
+    }
+  }
+
+  async #commit(): Promise<void> {
+    const batch = this.#batch;
+    if (this.#refusal !== undefined) return batch.fail(this.#refusalError());
+    const startedMs = performance.now();
+    try {
+      if (this.#store.current.length + batch.length > this.#settings.segmentBytes) await this.#rotate();
+      batch.finish(this.#store.nextBatch(), this.#store.current.seed);
+      this.#unsealed = true;
+      await this.#store.append(batch.buffer, batch.length);
+    } catch (error) {
+      return this.#onFailedWrite(error);
+    }
+    this.#settings.onBatch({ appends: batch.staged.length, bytes: batch.length, seconds: (performance.now() - startedMs) / 1_000 });
+    this.#apply();
+  }
+
+  async #rotate(): Promise<void> {
+    const firstRevision = this.#head() + 1;
+    // A segment without a mutation bears that number already.
+    if (this.#store.current.firstRevision !== firstRevision) await this.#store.rotate(firstRevision, this.#settings.clock.wallMs());
+  }
+
+  async #onFailedWrite(error: unknown): Promise<void> {
+    if (isNoSpace(error) && (await this.#cutBack())) {
+      this.#batch.fail(
+        new DiptychError('STORAGE_FULL', `no space is left for ${this.#settings.directory}; nothing of this was kept`, { cause: error }),
+      );
+      return;
+    }
+    const { path } = this.#store.current;
+    this.#settings.onWarning(
+      `writing to ${path} failed (${reasonOf(error)}); no more is written until it has been opened and checked again`,
+    );
+    this.#batch.fail(
+      new DiptychError('INTERNAL', `writing to the log failed; whether this append survives is not known`, { cause: error }),
+    );
+    await this.#recover();
+  }
+
+  async #cutBack(): Promise<boolean> {
+    try {
+      await this.#store.cut();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #recover(): Promise<void> {
+    for (let attempt = 0; !this.#closing; attempt++) {
+      try {
+        await this.#store.recover(this.#head() + 1, this.#settings.clock.wallMs());
+        if (this.#refusal !== undefined || attempt === 0)
+          this.#settings.onWarning('the log is open for writing again; nothing acknowledged was lost');
+        this.#refusal = undefined;
+        return;
+      } catch (error) {
+        this.#refusal = `the log cannot be written to: ${reasonOf(error)} (${this.#store.current.path}); trying again`;
+        this.#settings.onWarning(this.#refusal);
+        this.#refuseQueued();
+        await this.#pause(Math.min(RECOVERY_PAUSE_MS_MAX, RECOVERY_PAUSE_MS_MIN * 2 ** Math.min(attempt, 10)));
+      }
+    }
+  }
+
+  #refuseQueued(): void {
+    this.#heldOver?.reject(this.#refusalError());
+    this.#heldOver = undefined;
+    for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) next.value.reject(this.#refusalError());
+  }
+
+  #refusalError(): DiptychError {
+    return new DiptychError('UNAVAILABLE', this.#refusal ?? 'the log is closed');
+  }
+
+  async #seal(): Promise<void> {
+    if (!this.#unsealed) return;
+    const seal = Buffer.alloc(SEGMENT_HEADER_BYTES * 2);
+    const length = encodeSeal(seal, 0);
+    const head = this.#head();
+    stampRecord(seal, 0, { revision: head, previous: head, wallMs: this.#settings.clock.wallMs(), existed: false });
+    finishRecord(seal, 0, length, this.#store.nextBatch(), true, this.#store.current.seed);
+    await this.#store.append(seal, length);
+    this.#unsealed = false;
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#settings.clock.after(delayMs, () => resolve());
+      this.#endPause = () => (timer[Symbol.dispose](), resolve());
+    });
+  }
+}
+
+const RECOVERY_PAUSE_MS_MIN = 100;
+const RECOVERY_PAUSE_MS_MAX = 5_000;

@@ -1,0 +1,166 @@
+import { basename, join } from 'node:path';
+import { DiptychError } from '@diptych/kernel';
+import { damageError } from './damage.js';
+import { segmentName } from './directory.js';
+import type { File, FileSystem } from './file-system.js';
+import { errorCodeOf, readFully, writeFully } from './file-system.js';
+import { RecordView } from './record.js';
+import type { SegmentHeader } from './segment-header.js';
+import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentSeed } from './segment-header.js';
+
+export interface Segment {
+  readonly path: string;
+  readonly firstRevision: number;
+  readonly seed: number;
+  /** Stays open until the store closes, so that reads never meet a closed file. */
+  readonly reader: File;
+  /** Everything before this is durable; nothing after it is ever read. */
+  length: number;
+}
+
+/**
+ * The segments of an open log: appends to the newest, reads from all. It does not know what is in them.
+ *
+ * Appending is for one caller at a time. After an append that threw, only `cut` or `recover` may follow.
+ */
+export class SegmentStore {
+  readonly segments: Segment[];
+  readonly #fileSystem: FileSystem;
+  readonly #directory: string;
+  readonly #header: Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'>;
+  #writer: File | undefined;
+  #batch: number;
+  #lastBatchStart: number;
+
+  constructor(options: {
+    fileSystem: FileSystem;
+    directory: string;
+    header: Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'>;
+    segments: Segment[];
+    writer: File | undefined;
+    lastBatch: number;
+  }) {
+    this.#fileSystem = options.fileSystem;
+    this.#directory = options.directory;
+    this.#header = options.header;
+    this.segments = options.segments;
+    this.#writer = options.writer;
+    this.#batch = options.lastBatch;
+    this.#lastBatchStart = this.segments.length > 0 ? this.current.length : 0;
+  }
+
+  /** Appends go here. */
+  get current(): Segment {
+    return this.segments[this.segments.length - 1]!;
+  }
+
+  get bytes(): number {
+    let bytes = 0;
+    for (const segment of this.segments) bytes += segment.length;
+    return bytes;
+  }
+
+  /** Batch numbers of one segment only grow; a number is not used again, even if its write failed. */
+  nextBatch(): number {
+    return ++this.#batch;
+  }
+
+  /** Writes once, syncs once. @throws what the file system throws; then nothing is appended */
+  async append(bytes: Buffer, length: number): Promise<void> {
+    const { current } = this;
+    await writeFully(this.#requireWriter(), bytes, length, current.length);
+    await this.#requireWriter().sync();
+    this.#lastBatchStart = current.length;
+    current.length += length;
+  }
+
+  /** Starts a new segment. It is durable, its name too, before anything is written to it. */
+  async rotate(firstRevision: number, createdWallMs: number): Promise<void> {
+    const path = join(this.#directory, segmentName(firstRevision));
+    const temporary = `${path}.new`;
+    const header = encodeSegmentHeader({ ...this.#header, firstRevision, createdWallMs });
+    await this.#fileSystem.remove(temporary).catch(ignoreMissing);
+    const writer = await this.#fileSystem.open(temporary, 'create');
+    let reader: File | undefined;
+    try {
+      await writeFully(writer, header, header.length, 0);
+      await writer.sync();
+      await this.#fileSystem.rename(temporary, path);
+      await this.#fileSystem.syncDirectory(this.#directory);
+      reader = await this.#fileSystem.open(path, 'read');
+    } catch (error) {
+      await writer.close().catch(() => undefined);
+      await this.#fileSystem.remove(temporary).catch(() => undefined);
+      throw error;
+    }
+    await this.#writer?.close().catch(() => undefined);
+    this.#writer = writer;
+    this.#batch = 0;
+    this.#lastBatchStart = SEGMENT_HEADER_BYTES;
+    this.segments.push({ path, firstRevision, seed: segmentSeed(header), reader, length: SEGMENT_HEADER_BYTES });
+  }
+
+  /** Takes back an append that failed, durably: afterwards it is certain that it did not happen. */
+  async cut(): Promise<void> {
+    const writer = this.#requireWriter();
+    await writer.truncate(this.current.length);
+    await writer.sync();
+  }
+
+  /**
+   * After a failed write or sync the file's cached pages are not to be trusted (fsync reports an error once and then forgets it: Rebello et
+   * al., "Can Applications Recover from fsync Failures?", 2020). So the file is opened anew, cut back to what was durable, synced,
+   * its last batch read back, and left for a fresh segment.
+   *
+   * @throws what the file system throws; may be tried again
+   */
+  async recover(nextRevision: number, createdWallMs: number): Promise<void> {
+    const { current } = this;
+    await this.#writer?.close().catch(() => undefined);
+    this.#writer = undefined;
+    const writer = await this.#fileSystem.open(current.path, 'write');
+    try {
+      const size = await writer.size();
+      if (size < current.length) throw damageError(current.path, size, `the file ends here, and ${current.length} bytes were durable`);
+      await writer.truncate(current.length);
+      await writer.sync();
+      await this.#verifyLastBatch(writer);
+    } catch (error) {
+      await writer.close().catch(() => undefined);
+      throw error;
+    }
+    this.#writer = writer;
+    if (current.firstRevision !== nextRevision) await this.rotate(nextRevision, createdWallMs);
+  }
+
+  async close(): Promise<void> {
+    const files = [this.#writer, ...this.segments.map(({ reader }) => reader)];
+    this.#writer = undefined;
+    for (const file of files) await file?.close().catch(() => undefined);
+  }
+
+  async #verifyLastBatch(file: File): Promise<void> {
+    const { current } = this;
+    const start = this.#lastBatchStart;
+    const bytes = Buffer.allocUnsafeSlow(current.length - start);
+    const filled = await readFully(file, bytes, 0, bytes.length, start);
+    const record = new RecordView();
+    for (let offset = 0; offset < bytes.length; offset += record.length)
+      if (record.at(bytes, offset, filled, current.seed) !== 'whole')
+        throw damageError(current.path, start + offset, 'a record that was durable cannot be read back');
+  }
+
+  #requireWriter(): File {
+    if (!this.#writer) throw new DiptychError('UNAVAILABLE', `${basename(this.current.path)} is not open for writing`);
+    return this.#writer;
+  }
+}
+
+export function ignoreMissing(error: unknown): void {
+  if (errorCodeOf(error) !== 'ENOENT') throw error;
+}
+
+export function isNoSpace(error: unknown): boolean {
+  const code = errorCodeOf(error);
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
