@@ -21,7 +21,7 @@ export function createHttpServer(
   let answered = false;
   const server = fastify({
     serverFactory: (fastifyHandler) => {
-      handler = fastifyHandler as RequestListener;
+      handler = fastifyHandler;
       return listener.server;
     },
     // The listener answers these itself: it must before Fastify is ready, too.

@@ -1,5 +1,5 @@
 import type { LoggerService } from '@nestjs/common';
-import type { Logger } from 'pino';
+import type { Logger } from '@diptych/telemetry';
 
 /** Nest's own messages, on our logger. What it tells of its progress is detail here; its warnings and errors keep their rank. */
 export function nestLogger(logger: Logger): LoggerService {

@@ -1,7 +1,7 @@
 import { isDiptychError } from '@diptych/kernel';
 import type { DynamicModule, Type as Class } from '@nestjs/common';
 import { SettingsError } from './environment.js';
-import { startApp, type AppOptions, type RunningApp } from './start-app.js';
+import { startApp, type AppOptions } from './start-app.js';
 
 /**
  * The whole life of a process: starts the app, says on stdout that it is ready (one JSON line with `event: "ready"`, `url` and `pid`), and ends it on
@@ -10,42 +10,28 @@ import { startApp, type AppOptions, type RunningApp } from './start-app.js';
  * Exit codes: 0 after a clean stop; 1 when it failed while running or did not stop in time; 2 when it could not start. The
  * reason is a sentence on stderr, with a stack only if DIPTYCH_DEBUG=1.
  */
-export async function runApp(root: Class | DynamicModule, options: AppOptions): Promise<void> {
+export async function runApp(root: Class | DynamicModule, options: AppOptions): Promise<never> {
+  const { name } = options;
   // A defect has left the state unknown. Going on would risk more than a restart does.
-  process.on('uncaughtException', (error) => exitWith(1, options.name, error));
-  process.on('unhandledRejection', (reason) => exitWith(1, options.name, reason));
+  process.on('uncaughtException', (error) => exitWith(1, name, error));
+  process.on('unhandledRejection', (reason) => exitWith(1, name, reason));
 
-  let stop: (() => void) | undefined;
-  let signalled = false;
-  const onSignal = (signal: NodeJS.Signals) => {
-    if (signalled) exitWith(1, options.name, `a second signal (${signal}) came before the stop was done`);
-    signalled = true;
-    stop?.();
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+  const stop = new AbortController();
+  const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      if (stop.signal.aborted) exitWith(1, name, `a second signal (${signal}) came before the stop was done`);
+      stop.abort();
+    });
 
-  let app: RunningApp;
-  try {
-    app = await startApp(root, options);
-  } catch (error) {
-    return exitWith(2, options.name, error);
-  }
-  stop = () => void closeAndExit(app, options.name);
-  if (signalled) return stop();
-  // Whoever started this process waits for the line, so it is written whatever the level.
+  const app = await startApp(root, options).catch((error: unknown) => exitWith(2, name, error));
   const { logger } = app.telemetry;
-  logger.child({}, { level: 'info' }).info({ event: 'ready', url: app.url }, `${options.name} is ready at ${app.url}`);
-}
-
-async function closeAndExit(app: RunningApp, name: string): Promise<never> {
-  app.telemetry.logger.info({ event: 'stopping' }, `${name} is stopping`);
-  try {
-    await app.close();
-  } catch (error) {
-    return exitWith(1, name, error);
-  }
-  app.telemetry.logger.info({ event: 'stopped' }, `${name} has stopped`);
+  // Whoever started this process waits for the line, so it is written whatever the level.
+  if (!stop.signal.aborted) logger.child({}, { level: 'info' }).info({ event: 'ready', url: app.url }, `${name} is ready at ${app.url}`);
+  await stopped;
+  logger.info({ event: 'stopping' }, `${name} is stopping`);
+  await app.close().catch((error: unknown) => exitWith(1, name, error));
+  logger.info({ event: 'stopped' }, `${name} has stopped`);
   process.exit(0);
 }
 

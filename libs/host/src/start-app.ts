@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { Lifetime } from '@diptych/kernel';
-import { createTelemetry, type LogLevel, type Telemetry } from '@diptych/telemetry';
+import { createTelemetry, type Telemetry } from '@diptych/telemetry';
 import { Module, type DynamicModule, type Type as Class } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Environment } from './environment.js';
@@ -48,7 +48,7 @@ export async function startApp(root: Class | DynamicModule, options: AppOptions)
   const close = () => lifetime.close(stopMs);
   try {
     const { level } = environment.read(TELEMETRY_SETTINGS);
-    const telemetry = lifetime.own('telemetry', createTelemetry({ name: options.name, level: level as LogLevel }));
+    const telemetry = lifetime.own('telemetry', createTelemetry({ name: options.name, level: level }));
     const starting = telemetry.health.hold('starting');
 
     const listener = new HttpListener({ requestTimeoutMs: http.requestTimeoutMs });

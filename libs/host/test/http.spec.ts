@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { assertNoLeaks, openHandles } from '@diptych/testing';
 import type { DynamicModule } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { HTTP_EDGE, LIFETIME, startApp, TELEMETRY, type HttpAnswers, type HttpEdge, type RunningApp } from '@diptych/host';
+import { HTTP_EDGE, LIFETIME, startApp, TELEMETRY, type HttpAnswers, type HttpEdge, type RunningApp } from '../src/index.js';
 
 /** A module that does this when it is made. (Vite knows no parameter decorators outside of what a tsconfig includes.) */
 function moduleThat(token: symbol, act: (given: never) => unknown, imports: DynamicModule[] = []): DynamicModule {
