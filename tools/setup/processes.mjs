@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 
 const windows = process.platform === 'win32';
@@ -79,29 +80,60 @@ export async function runInForeground(program, args, env) {
   }
 }
 
-/** Ends what is left of a process group. A process that is just exiting gets a second to do so by itself. @param {number} group */
+/**
+ * Ends what is left of a process group. A process that is just exiting gets a second to do so by itself.
+ * @param {number} group @returns {Promise<number>} how many there were
+ */
 async function endGroup(group) {
-  const alive = () => {
-    try {
-      return process.kill(-group, 0);
-    } catch {
-      return false;
-    }
-  };
+  let left = await membersOf(group);
   /** @param {number} ms */
   const untilGone = async (ms) => {
-    for (const end = Date.now() + ms; alive() && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 50));
-    return !alive();
+    for (const end = Date.now() + ms; left.length > 0 && Date.now() < end; left = await membersOf(group))
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    return left.length === 0;
   };
   if (await untilGone(1000)) return 0;
-  const { output } = await run('ps', ['-o', 'pid=,args=', '-g', String(group)]);
-  const left = output.split('\n').filter((line) => line.trim() !== '');
-  for (const line of left) process.stderr.write(`[setup] still running after the command had ended, so ended now: ${line.trim()}\n`);
+  const count = left.length;
+  for (const { pid, name } of left)
+    process.stderr.write(`[setup] still running after the command had ended, so ended now: ${name} (${pid})\n`);
   for (const signal of /** @type {const} */ (['SIGTERM', 'SIGKILL'])) {
-    if (alive()) process.kill(-group, signal);
+    for (const { pid } of left) endQuietly(pid, signal);
     if (await untilGone(5000)) break;
   }
-  return Math.max(left.length, 1);
+  return count;
+}
+
+/** Processes of a group that still run; one that has ended and waits for its parent to notice does not. @param {number} group */
+async function membersOf(group) {
+  if (process.platform === 'linux')
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .flatMap((pid) => memberOf(group, pid));
+  const { output } = await run('ps', ['-A', '-o', 'pid=,pgid=,stat=,comm=']);
+  return output.split('\n').flatMap((line) => {
+    const [pid, pgid, state = '', name = ''] = line.trim().split(/\s+/);
+    return Number(pgid) === group && !state.startsWith('Z') ? [{ pid: Number(pid), name }] : [];
+  });
+}
+
+/** @param {number} group @param {string} pid */
+function memberOf(group, pid) {
+  try {
+    const [, name = '', rest = ''] = /\((.*)\) (.*)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
+    const [state, , pgrp] = rest.split(' ');
+    return Number(pgrp) === group && state !== 'Z' ? [{ pid: Number(pid), name }] : [];
+  } catch {
+    return []; // it ended meanwhile
+  }
+}
+
+/** @param {number} pid @param {NodeJS.Signals} signal */
+function endQuietly(pid, signal) {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 /** The exit status by which a shell reports a signal. @param {NodeJS.Signals | null | undefined} signal */
