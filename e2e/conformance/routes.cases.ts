@@ -104,9 +104,7 @@ export function routeCases(subject: () => Subject): void {
       expect(answer.headers['content-type']).toMatch(/^application\/(json|openapi\+json|vnd\.oai\.openapi\+json)\b/);
       const document = answer.json<{ openapi: string; paths: Record<string, Record<string, { responses: Record<string, unknown> }>> }>();
       expect(document.openapi).toMatch(/^3\.[01]\./);
-      expect(Object.keys(document.paths).sort()).toEqual(
-        ['/health/live', '/health/ready', '/metrics', '/openapi.json', '/v1/keys', '/v1/keys/{key}', '/v1/report'].sort(),
-      );
+      expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(['/v1/keys', '/v1/keys/{key}', '/v1/report']));
       expect(Object.keys(document.paths['/v1/keys/{key}']!)).toEqual(expect.arrayContaining(['get', 'head', 'put', 'delete']));
       const put = document.paths['/v1/keys/{key}']!['put']!.responses;
       for (const status of ['201', '204', '400', '412', '413']) expect(put, status).toHaveProperty(status);

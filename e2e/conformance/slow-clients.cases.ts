@@ -19,20 +19,15 @@ export function slowClientCases(subject: () => Subject): void {
         'a body of which nothing comes': `PUT ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\n`,
         'chunks without an end': `PUT ${path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n`,
         'a head without an end': `PUT ${path} HTTP/1.1\r\nhost: x\r\n`,
-        'a body nobody asked for': `DELETE ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\n`,
       };
       const answers = await Promise.all(
-        Object.entries(beginnings).map(async ([what, beginning]) => {
+        Object.values(beginnings).map(async (beginning) => {
           using connection = await RawConnection.open(origin);
           await connection.write(beginning);
-          return [what, await connection.answer({ timeoutMs: 10_000 })] as const;
+          return await connection.answer({ timeoutMs: 10_000 });
         }),
       );
-      for (const [what, answer] of answers) {
-        // A DELETE may be answered before a body it has no use for has come.
-        if (what === 'a body nobody asked for' && answer.status !== 408) expectProblem(answer, 400, 'INVALID_REQUEST');
-        else expectProblem(answer, 408, 'DEADLINE_EXCEEDED');
-      }
+      for (const answer of answers) expectProblem(answer, 408, 'DEADLINE_EXCEEDED');
       expectEntry(await readAfter(http, key, written), 'kept');
       expect(await headOfLog(subject())).toBe(before);
     });
