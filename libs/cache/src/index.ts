@@ -1,1 +1,2 @@
 export * from './cache.port.js';
+export * from './cache.wire.js';
