@@ -42,9 +42,15 @@ export function createHttpServer(
   const onError = (error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) =>
     answers.onError ? answers.onError(error, request, reply) : answerError(error, reply, telemetry);
   server.setErrorHandler<FastifyError>((error, request, reply) => onError(error, request, reply));
-  server.setNotFoundHandler((request, reply) => {
+  const onNotFound = (request: FastifyRequest, reply: FastifyReply) => {
     const allow = allowed.at(request.url);
     return answers.onNotFound ? answers.onNotFound(request, reply, allow) : answerNotFound(request, reply, allow);
+  };
+  server.setNotFoundHandler(onNotFound);
+  // That handler comes after the body parsers, which would answer a POST to nowhere by its content type, with 415.
+  server.addHook('onRequest', (request, reply, done) => {
+    if (request.is404) onNotFound(request, reply);
+    else done();
   });
   mountHealth(server, telemetry);
   return {

@@ -6,3 +6,5 @@ export * from './http-edge.js';
 export * from './problem.js';
 export * from './start-app.js';
 export * from './run-app.js';
+export * from './host-settings.js';
+export * from './hosted-settings.js';
