@@ -1,28 +1,16 @@
-import { CONTENT_TYPE_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX } from '@diptych/log';
-import { Bytes, definePort } from '@diptych/messaging';
+import { EntrySchema, PositionSchema } from '@diptych/log';
+import { definePort } from '@diptych/messaging';
 import { Type } from 'typebox';
 import type { CachePort } from './cache.port.js';
 
-/** How the cache's port crosses a process boundary: subjects `diptych.cache.v1.get`, `.stats` and `.purge`. */
+/*
+ * How the cache's port crosses a process boundary. The bound of keys is the log's, which every key that is new to the cache
+ * reaches, so that it has the same error everywhere.
+ */
 
-const NATURAL = Type.Integer({ minimum: 0 });
-/** Characters are never more than the bytes of their UTF-8; the log holds keys to the byte. */
-const KEY = Type.String({ minLength: 1, maxLength: KEY_BYTES_MAX });
+const Whole = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
-const POSITION = Type.Object({
-  incarnation: Type.String({ minLength: 1, maxLength: 64 }),
-  partition: NATURAL,
-  revision: NATURAL,
-});
-
-const ENTRY = Type.Object({
-  key: KEY,
-  value: Bytes({ bytesMax: VALUE_BYTES_MAX }),
-  contentType: Type.String({ maxLength: CONTENT_TYPE_BYTES_MAX }),
-  revision: NATURAL,
-});
-
-const NOTHING = Type.Object({});
+const Nothing = Type.Object({});
 
 export const cachePort = definePort<CachePort>({
   name: 'cache',
@@ -30,28 +18,28 @@ export const cachePort = definePort<CachePort>({
   methods: {
     get: {
       kind: 'unary',
-      request: Type.Object({ key: KEY, token: Type.Optional(POSITION) }),
-      reply: Type.Object({ entry: Type.Optional(ENTRY), asOf: POSITION, hit: Type.Boolean() }),
+      request: Type.Object({ key: Type.String({ minLength: 1 }), token: Type.Optional(PositionSchema) }),
+      reply: Type.Object({ entry: Type.Optional(EntrySchema), asOf: PositionSchema, hit: Type.Boolean() }),
       safeToRepeat: true,
       routingKey: ({ key }) => key,
     },
     stats: {
       kind: 'unary',
-      request: NOTHING,
+      request: Nothing,
       reply: Type.Object({
-        entries: NATURAL,
-        entriesMax: NATURAL,
-        bytes: NATURAL,
-        bytesMax: NATURAL,
-        hits: NATURAL,
-        misses: NATURAL,
-        readThroughs: NATURAL,
-        evictions: NATURAL,
-        resyncs: NATURAL,
-        gaps: NATURAL,
+        entries: Whole,
+        entriesMax: Whole,
+        bytes: Whole,
+        bytesMax: Whole,
+        hits: Whole,
+        misses: Whole,
+        readThroughs: Whole,
+        evictions: Whole,
+        resyncs: Whole,
+        gaps: Whole,
       }),
       safeToRepeat: true,
     },
-    purge: { kind: 'unary', request: NOTHING, reply: Type.Object({ dropped: NATURAL }), safeToRepeat: true },
+    purge: { kind: 'unary', request: Nothing, reply: Type.Object({ dropped: Whole }), safeToRepeat: true },
   },
 });

@@ -15,6 +15,7 @@ import type {
   ReadRequest,
   Report,
 } from '@diptych/log';
+import { KEY_BYTES_MAX } from '@diptych/log';
 import type { Subscription } from '@diptych/messaging';
 
 /**
@@ -104,6 +105,7 @@ export class ModelLog implements LogPort {
 
   read({ key }: ReadRequest, context: CallContext): Promise<ReadReply> {
     this.reads++;
+    if (Buffer.byteLength(key) > KEY_BYTES_MAX) return Promise.reject(new DiptychError('TOO_LARGE', 'the key is too long'));
     if (!this.holdReads) return Promise.resolve(this.#show(key));
     const { promise, resolve, reject } = Promise.withResolvers<ReadReply>();
     let shown: ReadReply | undefined;
