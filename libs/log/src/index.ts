@@ -1,3 +1,11 @@
 export * from './log.port.js';
+export * from './log.wire.js';
+export * from './log.module.js';
+export { LOG_SETTINGS } from './log.settings.js';
+export type { LogSettings } from './log.settings.js';
 export * from './position-token.js';
 export * from './follow.js';
+export { openFileLog } from './engine/file-log.js';
+export type { FileLog } from './engine/file-log.js';
+export type { BatchMeasure, FileLogOptions, FileLogStatus } from './engine/file-log-options.js';
+export type { ReportMode } from './engine/report.js';

@@ -1,7 +1,8 @@
 import type { Clock } from '@diptych/kernel';
-import type { Subscription } from '@diptych/messaging';
-import type { CommitEvent, Position } from '../log.port.js';
+import type { CommitEvent, LogPort, Position } from '../log.port.js';
 import { BEACON_PERIOD_MS } from '../log.port.js';
+
+type Subscription = Awaited<ReturnType<LogPort['commits']>>;
 
 /** Who listens to commits, and the beacon that is sent while anybody does. */
 export class CommitTopic {

@@ -1,6 +1,5 @@
 import type { CallContext } from '@diptych/kernel';
 import { DiptychError, assertAlive, isDiptychError, systemClock } from '@diptych/kernel';
-import type { Subscription } from '@diptych/messaging';
 import type {
   AppendReply,
   AppendRequest,
@@ -210,7 +209,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     return commits ? { kind: 'page', commits, head } : { kind: 'resync', head };
   }
 
-  async commits(listener: (event: CommitEvent) => void): Promise<Subscription> {
+  async commits(listener: (event: CommitEvent) => void): ReturnType<LogPort['commits']> {
     if (this.#closed) throw closedError();
     return this.#topic.subscribe(listener);
   }

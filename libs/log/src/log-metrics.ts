@@ -1,0 +1,47 @@
+import type { Registry } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { BatchMeasure, FileLogStatus } from './engine/file-log-options.js';
+
+/** The measurements of a file log. `status` is asked at every scrape. */
+export function logMetrics(registry: Registry, status: () => FileLogStatus | undefined): { onBatch: (batch: BatchMeasure) => void } {
+  const registers = [registry];
+  const appends = new Counter({ name: 'diptych_log_appends_total', help: 'Mutations made durable.', registers });
+  const bytes = new Counter({ name: 'diptych_log_appended_bytes_total', help: 'Bytes written to segments.', registers });
+  const sizes = new Histogram({
+    name: 'diptych_log_batch_appends',
+    help: 'Mutations that shared one write and one sync.',
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'diptych_log_sync_seconds',
+    help: 'One write and fdatasync.',
+    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1],
+    registers,
+  });
+  const gauge = (name: string, help: string, read: (status: FileLogStatus) => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        const now = status();
+        if (now) this.set(read(now));
+      },
+    });
+  gauge('diptych_log_keys', 'Keys present.', ({ keys }) => keys);
+  gauge('diptych_log_value_bytes', 'Bytes of the values of the keys present.', ({ valueBytes }) => valueBytes);
+  gauge('diptych_log_disk_bytes', 'Bytes of all segments; grows with every mutation.', ({ diskBytes }) => diskBytes);
+  gauge('diptych_log_segments', 'Segment files.', ({ segments }) => segments);
+  gauge('diptych_log_write_queue', 'Appends that wait for the writer.', ({ queued }) => queued);
+  gauge('diptych_log_head_revision', 'Revision of the newest mutation.', ({ headRevision }) => headRevision);
+  gauge('diptych_log_writable', '1 while appends are taken.', ({ writable }) => (writable ? 1 : 0));
+  return {
+    onBatch(batch) {
+      appends.inc(batch.appends);
+      bytes.inc(batch.bytes);
+      sizes.observe(batch.appends);
+      seconds.observe(batch.seconds);
+    },
+  };
+}

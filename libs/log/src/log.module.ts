@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import type { Token } from '@diptych/host';
+import { LIFETIME, NATS_LINK, NatsModule, TELEMETRY, provideSettings } from '@diptych/host';
+import type { Lifetime } from '@diptych/kernel';
+import type { NatsLink } from '@diptych/messaging';
+import { inProcess } from '@diptych/messaging';
+import type { Telemetry } from '@diptych/telemetry';
+import { measured } from '@diptych/telemetry';
+import type { DynamicModule } from '@nestjs/common';
+import { Module } from '@nestjs/common';
+import type { FileLog } from './engine/file-log.js';
+import { openFileLog } from './engine/file-log.js';
+import { logMetrics } from './log-metrics.js';
+import type { LogPort } from './log.port.js';
+import type { LogSettings } from './log.settings.js';
+import { LOG_SETTINGS } from './log.settings.js';
+import { logPort } from './log.wire.js';
+
+/** The log, wherever it is. Known in the whole process once one LogModule provides it. */
+export const LOG_PORT: Token<LogPort> = Symbol('LOG_PORT');
+
+/**
+ * Where the log is, in one line of an app's module:
+ *
+ *   LogModule.inProcess()   its files are this process's
+ *   LogModule.overNats()    it is another process
+ *   LogModule.served()      besides: answers for it over NATS
+ */
+@Module({})
+export class LogModule {
+  /** Provides LOG_PORT from files in `DIPTYCH_LOG_DATA_DIR`. On stop, what was accepted is finished before the files close. */
+  static inProcess(): DynamicModule {
+    return {
+      module: LogModule,
+      global: true,
+      providers: [
+        provideSettings(SETTINGS, LOG_SETTINGS),
+        { provide: LOG_PORT, inject: [SETTINGS, LIFETIME, TELEMETRY], useFactory: openLog },
+      ],
+      exports: [LOG_PORT],
+    };
+  }
+
+  /** Provides LOG_PORT as a client of whoever serves it. */
+  static overNats(): DynamicModule {
+    return {
+      module: LogModule,
+      global: true,
+      imports: [NatsModule],
+      providers: [
+        {
+          provide: LOG_PORT,
+          inject: [NATS_LINK, TELEMETRY],
+          useFactory: (link: NatsLink, { metrics }: Telemetry) => measured(link.client(logPort), logPort, metrics, 'nats'),
+        },
+      ],
+      exports: [LOG_PORT],
+    };
+  }
+
+  /** Answers for this process's LOG_PORT over NATS. A stop answers what was accepted first. */
+  static served(): DynamicModule {
+    return {
+      module: LogModule,
+      imports: [NatsModule],
+      providers: [
+        {
+          provide: SERVER,
+          inject: [LOG_PORT, NATS_LINK, LIFETIME],
+          useFactory: async (port: LogPort, link: NatsLink, lifetime: Lifetime) => {
+            const responder = await link.serve(logPort, port);
+            lifetime.own('log.served', () => responder.drain(DRAIN_MS));
+            return responder;
+          },
+        },
+      ],
+    };
+  }
+}
+
+const SETTINGS = Symbol('LOG_SETTINGS');
+const SERVER = Symbol('LOG_SERVER');
+const DRAIN_MS = 10_000;
+
+async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Telemetry): Promise<LogPort> {
+  const { logger, metrics, health } = telemetry;
+  const directory = settings.dataDir ?? join('data', telemetry.name);
+  let log: FileLog | undefined;
+  const { onBatch } = logMetrics(metrics, () => log?.status);
+  const startedMs = performance.now();
+  log = await openFileLog({
+    directory,
+    segmentBytes: settings.segmentBytes,
+    channelCapacity: settings.channelCapacity,
+    dedupeCountMax: settings.dedupeCount,
+    dedupeMs: settings.dedupeMs,
+    reportMode: settings.reportMode,
+    onWarning: (message) => logger.warn(message),
+    onBatch,
+  });
+  const opened = log;
+  lifetime.own('log.file', () => opened.close());
+  lifetime.own(
+    'log.health',
+    health.check('log', () => {
+      const { writable, reason } = opened.status;
+      return { ok: writable, reason };
+    }),
+  );
+  const { keys, headRevision, diskBytes } = opened.status;
+  logger.info({ directory, keys, headRevision, diskBytes, openMs: Math.round(performance.now() - startedMs) }, 'the log is open');
+  return measured(inProcess(logPort, opened as LogPort), logPort, metrics);
+}

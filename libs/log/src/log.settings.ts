@@ -1,0 +1,44 @@
+import type { SettingsOf } from '@diptych/host';
+import { defineSettings } from '@diptych/host';
+import { Type } from 'typebox';
+import { FILE_LOG_DEFAULTS } from './engine/file-log-options.js';
+
+/** Of the process that holds the log's files: `DIPTYCH_LOG_DATA_DIR` and so on. */
+export const LOG_SETTINGS = defineSettings('log', {
+  dataDir: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'Directory of the log; made if missing, one process at a time. Default: data/<app>, for example data/monolith.',
+    }),
+  ),
+  segmentBytes: Type.Integer({
+    default: FILE_LOG_DEFAULTS.segmentBytes,
+    minimum: 65_536,
+    maximum: 1_073_741_824,
+    description: 'A segment file that would grow past this is left for a new one.',
+  }),
+  channelCapacity: Type.Integer({
+    default: FILE_LOG_DEFAULTS.channelCapacity,
+    minimum: 0,
+    maximum: 1_000_000,
+    description: 'Appends that wait inside the channel to the writer; with it full, senders wait in line up to their deadline.',
+  }),
+  dedupeCount: Type.Integer({
+    default: FILE_LOG_DEFAULTS.dedupeCountMax,
+    minimum: 0,
+    maximum: 10_000_000,
+    description: 'How many of the newest request ids are remembered, so that a repeat gets the first answer.',
+  }),
+  dedupeMs: Type.Integer({
+    default: FILE_LOG_DEFAULTS.dedupeMs,
+    minimum: 0,
+    maximum: 2_592_000_000,
+    description: 'For how long a request id is remembered at most, in milliseconds.',
+  }),
+  reportMode: Type.Union([Type.Literal('loop'), Type.Literal('yielding'), Type.Literal('worker')], {
+    default: FILE_LOG_DEFAULTS.reportMode,
+    description: 'How a report runs: holding up the event loop, giving way every few milliseconds, or in another thread.',
+  }),
+});
+
+export type LogSettings = SettingsOf<typeof LOG_SETTINGS>;
