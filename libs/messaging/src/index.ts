@@ -3,3 +3,6 @@ export { Bytes } from './schema.js';
 export { inProcess } from './bindings/in-process.js';
 export { loopback } from './bindings/loopback.js';
 export type { FaultListener } from './faults.js';
+export { connectNats } from './nats/nats-link.js';
+export type { NatsLink, NatsOptions } from './nats/nats-link.js';
+export type { Responder } from './nats/responder.js';

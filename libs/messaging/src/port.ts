@@ -40,7 +40,13 @@ export interface TopicDescriptor {
   readonly event: TSchema;
 }
 
-export type MethodDescriptor<Method> = Method extends UnaryMethod<infer Request, unknown> ? UnaryDescriptor<Request> : TopicDescriptor;
+// A topic method, having fewer parameters, would pass for a unary one; so that question comes first.
+export type MethodDescriptor<Method> =
+  Method extends TopicMethod<infer _Event>
+    ? TopicDescriptor
+    : Method extends UnaryMethod<infer Request, unknown>
+      ? UnaryDescriptor<Request>
+      : never;
 
 /** The methods of a port interface, and nothing else. */
 export type PortMethods<Port> = { readonly [Name in keyof Port]: MethodDescriptor<Port[Name]> };
@@ -69,6 +75,8 @@ export interface Bounds {
   readonly inFlightMax: number;
   /** An encoded request, reply or event. Larger is TOO_LARGE. Default 1,048,000: below the broker's 1 MiB. */
   readonly messageBytesMax: number;
+  /** Encoded requests in flight at one client, together; only where there is a network. One more is OVERLOADED. Default 64 MiB. */
+  readonly inFlightBytesMax: number;
 }
 
-export const DEFAULT_BOUNDS: Bounds = { inFlightMax: 4_096, messageBytesMax: 1_048_000 };
+export const DEFAULT_BOUNDS: Bounds = { inFlightMax: 4_096, messageBytesMax: 1_048_000, inFlightBytesMax: 64 * 1_048_576 };

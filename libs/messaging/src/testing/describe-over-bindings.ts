@@ -1,6 +1,9 @@
-import { afterEach, describe } from 'vitest';
+import { startNatsServer } from '@diptych/testing';
+import type { NatsServer } from '@diptych/testing';
+import { afterAll, afterEach, describe } from 'vitest';
 import { inProcess } from '../bindings/in-process.js';
 import { loopback } from '../bindings/loopback.js';
+import { connectNats } from '../nats/nats-link.js';
 import type { Bounds, PortDescriptor } from '../port.js';
 
 export type BindingName = 'in-process' | 'loopback' | 'nats';
@@ -29,7 +32,7 @@ export function describeOverBindings<Port>(
   for (const binding of options.bindings ?? ['in-process', 'loopback']) {
     describe(`${name} over ${binding}`, () => {
       const closers: Array<() => void | Promise<void>> = [];
-      const binder = binders[binding](options.descriptor as PortDescriptor<unknown>, options.bounds ?? {});
+      const bind = binders[binding](options.descriptor as PortDescriptor<unknown>, options.bounds ?? {});
 
       afterEach(async () => {
         for (let close = closers.pop(); close; close = closers.pop()) await close();
@@ -38,7 +41,7 @@ export function describeOverBindings<Port>(
       suite(async () => {
         const { implementation, dispose } = await options.create();
         if (dispose) closers.push(dispose);
-        const { port, close } = await binder(implementation);
+        const { port, close } = await bind(implementation);
         if (close) closers.push(close);
         return port as Port;
       }, binding);
@@ -49,9 +52,33 @@ export function describeOverBindings<Port>(
 type Binder = (implementation: unknown) => Promise<{ port: unknown; close?: () => Promise<void> }>;
 
 const binders: Record<BindingName, (descriptor: PortDescriptor<unknown>, bounds: Partial<Bounds>) => Binder> = {
-  'in-process': (descriptor, bounds) => async (implementation) => ({ port: inProcess(descriptor, implementation, bounds) }),
-  loopback: (descriptor, bounds) => async (implementation) => ({ port: loopback(descriptor, implementation, bounds) }),
-  nats: () => async () => {
-    throw new Error('the NATS binding is on its way');
-  },
+  'in-process': (descriptor, bounds) => async (implementation) => ({ port: inProcess(descriptor, implementation, bounds, ignore) }),
+  loopback: (descriptor, bounds) => async (implementation) => ({ port: loopback(descriptor, implementation, bounds, ignore) }),
+  nats: overNats,
 };
+
+/** Caller and server each have a connection of their own, as in two processes. Two that are open at once have each their own broker. */
+function overNats(descriptor: PortDescriptor<unknown>, bounds: Partial<Bounds>): Binder {
+  const idle: NatsServer[] = [];
+  const all: NatsServer[] = [];
+  afterAll(async () => {
+    await Promise.all(all.map((broker) => broker.stop()));
+  });
+  return async (implementation) => {
+    let broker = idle.pop();
+    if (!broker) all.push((broker = await startNatsServer()));
+    const { url: servers } = broker;
+    const server = await connectNats({ servers, name: 'server', bounds, onFault: ignore });
+    const caller = await connectNats({ servers, name: 'caller', bounds, onFault: ignore });
+    await server.serve(descriptor, implementation);
+    const close = async () => {
+      await caller.close(1_000);
+      await server.close(1_000);
+      idle.push(broker);
+    };
+    return { port: caller.client(descriptor), close };
+  };
+}
+
+/** A contract suite causes faults on purpose, and looks at what the caller gets. */
+const ignore = () => undefined;

@@ -1,0 +1,295 @@
+import { DiptychError, systemClock } from '@diptych/kernel';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { FaultListener } from '../faults.js';
+import type { ServerAddress } from './dial.js';
+import { describeServer, dial } from './dial.js';
+
+export type LinkStatus = 'connected' | 'disconnected' | 'closed';
+
+export interface ConnectionOptions {
+  readonly servers: readonly ServerAddress[];
+  readonly name: string;
+  readonly connectTimeoutMs: number;
+  /** How often the broker is asked whether it is there. */
+  readonly pingIntervalMs: number;
+  /** Questions without an answer after which the connection counts as lost. */
+  readonly pingsOutMax: number;
+  readonly onFault: FaultListener;
+}
+
+/**
+ * The one connection of a process to its brokers, kept up for ever.
+ *
+ *   connected ──(broken, or silent for pingsOutMax pings)──▶ disconnected ──(dialled anew)──▶ connected
+ *       └───────────────────────── close ─────────────────────▶ closed ◀───────┘
+ *
+ * Each time it is made anew it subscribes again to all that is subscribed. While it is not `connected` nothing is published: not
+ * then, and not later either. What was published just before it broke may or may not have arrived.
+ */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #subscriptions = new Set<KeptSubscription>();
+  readonly #listeners = new Set<(status: LinkStatus) => void>();
+  readonly #closing = new AbortController();
+  #status: LinkStatus = 'disconnected';
+  #session: Session | undefined;
+  #redialling: Promise<void> = Promise.resolve();
+
+  private constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Connects, trying again until `connectTimeoutMs` have passed, so that broker and process may start together.
+   *
+   * @throws UNAVAILABLE with one sentence that says where and why
+   */
+  static async open(options: ConnectionOptions): Promise<Connection> {
+    const connection = new Connection(options);
+    const endMs = systemClock.nowMs() + options.connectTimeoutMs;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        connection.#adopt(await connection.#dialAny(endMs));
+        return connection;
+      } catch (error) {
+        const waitMs = backoffMs(attempt);
+        if (isRefusal(error) || systemClock.nowMs() + waitMs >= endMs) throw cannotReach(options, error);
+        await connection.#pause(waitMs);
+      }
+    }
+  }
+
+  get status(): LinkStatus {
+    return this.#status;
+  }
+
+  /** What the broker allows a message to have, in bytes. */
+  get payloadBytesMax(): number {
+    return this.#session?.payloadBytesMax ?? Number.MAX_SAFE_INTEGER;
+  }
+
+  /** Hears of every change, in the order of subscribing, before anybody can act on the new state. */
+  onStatus(listener: (status: LinkStatus) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** @throws UNAVAILABLE when not connected: nothing was sent, nor will be */
+  publish(subject: string, data: Uint8Array, reply?: string): void {
+    if (!this.#session) throw this.downError();
+    try {
+      this.#session.nats.publish(subject, data, reply === undefined ? {} : { reply });
+    } catch (error) {
+      throw new DiptychError('UNAVAILABLE', `nothing could be sent to ${subject}`, { cause: error });
+    }
+  }
+
+  /** For the few messages with headers. @throws UNAVAILABLE likewise */
+  respond(message: Msg, data: Uint8Array, headers?: Parameters<Msg['respond']>[1]): void {
+    if (!this.#session) throw this.downError();
+    message.respond(data, headers);
+  }
+
+  downError(): DiptychError {
+    return this.#status === 'closed'
+      ? new DiptychError('UNAVAILABLE', 'the link to NATS is closed; nothing was sent')
+      : new DiptychError('UNAVAILABLE', 'the connection to NATS is down; nothing was sent');
+  }
+
+  /** Subscribes now and whenever the connection is made anew. `onMessage` runs once a message, in their order. */
+  subscribe(subject: string, onMessage: (message: Msg) => void, options: { queue?: string } = {}): KeptSubscription {
+    const kept = new KeptSubscription(subject, options.queue, onMessage, this.#options.onFault, (ended) =>
+      this.#subscriptions.delete(ended),
+    );
+    this.#subscriptions.add(kept);
+    if (this.#session) kept.attach(this.#session.nats);
+    return kept;
+  }
+
+  /** Resolves when the broker has seen all that was sent until now, or when the connection is lost. Never rejects. */
+  async flush(): Promise<void> {
+    await this.#session?.nats.flush().catch(() => undefined);
+  }
+
+  /** Ends it for good: sockets, timers, attempts. Safe to repeat. */
+  async close(): Promise<void> {
+    if (this.#status === 'closed') return;
+    const session = this.#session;
+    this.#session = undefined;
+    this.#closing.abort();
+    this.#become('closed');
+    for (const kept of this.#subscriptions) kept[Symbol.dispose]();
+    await session?.end();
+    await this.#redialling;
+    this.#listeners.clear();
+  }
+
+  #adopt(nats: NatsConnection): void {
+    const session = new Session(nats, this.#options, (why) => this.#lose(session, why));
+    this.#session = session;
+    for (const kept of this.#subscriptions) kept.attach(nats);
+    this.#become('connected');
+  }
+
+  #lose(session: Session, why: unknown): void {
+    if (this.#session !== session) return;
+    this.#session = undefined;
+    this.#become('disconnected');
+    if (why) this.#options.onFault(new DiptychError('UNAVAILABLE', `the connection to NATS was lost: ${messageOf(why)}`, { cause: why }));
+    this.#redialling = session.end().then(() => this.#redial());
+  }
+
+  async #redial(): Promise<void> {
+    for (let attempt = 0; !this.#closing.signal.aborted; attempt++) {
+      await this.#pause(backoffMs(attempt));
+      if (this.#closing.signal.aborted) return;
+      try {
+        const nats = await this.#dialAny(Number.POSITIVE_INFINITY);
+        if (!this.#closing.signal.aborted) return this.#adopt(nats);
+        await nats.close();
+      } catch {
+        // The next attempt may succeed, and there is always a next one.
+      }
+    }
+  }
+
+  /** The first broker that answers, beginning anywhere in the list so that clients spread over it. */
+  async #dialAny(endMs: number): Promise<NatsConnection> {
+    const { servers, name } = this.#options;
+    const start = Math.floor(Math.random() * servers.length);
+    let failure: unknown = new Error('no time was left');
+    for (let i = 0; i < servers.length; i++) {
+      const timeoutMs = Math.min(DIAL_TIMEOUT_MS, endMs - systemClock.nowMs());
+      if (timeoutMs <= 0) break;
+      try {
+        return await dial(servers[(start + i) % servers.length]!, name, timeoutMs, this.#closing.signal);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    const { signal } = this.#closing;
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        timer[Symbol.dispose]();
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = systemClock.after(delayMs, end);
+      signal.addEventListener('abort', end, { once: true });
+    });
+  }
+
+  #become(status: LinkStatus): void {
+    this.#status = status;
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(status);
+      } catch (error) {
+        this.#options.onFault(new DiptychError('INTERNAL', 'a listener of the status of the NATS link failed', { cause: error }));
+      }
+    }
+  }
+}
+
+/** One connection as long as it lasts, with its heartbeat. */
+class Session {
+  readonly nats: NatsConnection;
+  readonly payloadBytesMax: number;
+  readonly #heartbeat: Disposable;
+  /** Pings since the last answer. Counted, not timed: a loop that was blocked for a while has not read the answers yet. */
+  #pingsOut = 0;
+
+  constructor(nats: NatsConnection, options: ConnectionOptions, onLost: (why: unknown) => void) {
+    this.nats = nats;
+    this.payloadBytesMax = nats.info?.max_payload ?? Number.MAX_SAFE_INTEGER;
+    this.#heartbeat = systemClock.every(options.pingIntervalMs, () => {
+      if (this.#pingsOut >= options.pingsOutMax) return onLost(new Error(`the broker left ${this.#pingsOut} pings unanswered`));
+      this.#pingsOut++;
+      nats.flush().then(
+        () => (this.#pingsOut = 0),
+        () => undefined,
+      );
+    });
+    void nats.closed().then((why) => onLost(why ?? undefined));
+  }
+
+  async end(): Promise<void> {
+    this.#heartbeat[Symbol.dispose]();
+    await this.nats.close().catch(() => undefined);
+  }
+}
+
+/** A subscription that outlives the connections it is made on. Disposing ends it; no message is delivered afterwards. */
+export class KeptSubscription implements Disposable {
+  #live: Subscription | undefined;
+  #ended = false;
+
+  constructor(
+    readonly subject: string,
+    readonly queue: string | undefined,
+    readonly onMessage: (message: Msg) => void,
+    readonly onFault: FaultListener,
+    readonly onEnd: (self: KeptSubscription) => void,
+  ) {}
+
+  attach(nats: NatsConnection): void {
+    this.#live = nats.subscribe(this.subject, {
+      ...(this.queue === undefined ? {} : { queue: this.queue }),
+      callback: (error, message) => {
+        if (this.#ended) return;
+        // Anything thrown in here would end the library's reader, and with it the connection.
+        try {
+          if (error) throw error;
+          this.onMessage(message);
+        } catch (thrown) {
+          this.onFault(new DiptychError('INTERNAL', `a message on ${this.subject} was lost: ${messageOf(thrown)}`, { cause: thrown }));
+        }
+      },
+    });
+  }
+
+  /** Takes what the broker has already given out, then ends. Never rejects. */
+  async drain(): Promise<void> {
+    this.onEnd(this);
+    await this.#live?.drain().catch(() => undefined);
+    this.#ended = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    this.onEnd(this);
+    if (this.#live && !this.#live.isClosed()) this.#live.unsubscribe();
+  }
+}
+
+/** 25 to 50 ms at first, doubling to 0.5 to 1 s: half of it random, so that clients of a broker that fell do not come back at once. */
+function backoffMs(attempt: number): number {
+  const fullMs = Math.min(1_000, 50 * 2 ** Math.min(attempt, 10));
+  return fullMs / 2 + (Math.random() * fullMs) / 2;
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && /authorization|authentication/i.test(`${error.name} ${error.message}`);
+}
+
+function cannotReach({ servers, connectTimeoutMs }: ConnectionOptions, error: unknown): DiptychError {
+  const where = servers.map(describeServer).join(', ');
+  return new DiptychError(
+    'UNAVAILABLE',
+    isRefusal(error)
+      ? `NATS at ${where} refuses the credentials: ${messageOf(error)}`
+      : `cannot reach NATS at ${where} within ${connectTimeoutMs} ms (${messageOf(error)}); start nats-server there, or correct the address`,
+    { cause: error },
+  );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+const DIAL_TIMEOUT_MS = 2_000;

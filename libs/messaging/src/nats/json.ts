@@ -1,0 +1,89 @@
+import type { TSchema } from 'typebox';
+import type { Msg } from '@nats-io/transport-node';
+import { headers } from '@nats-io/transport-node';
+import { malformedRequest, oversizeReply } from '../binding-errors.js';
+import type { Check, ErrorRecord } from '../codec.js';
+import { checkOf, errorToRecord } from '../codec.js';
+import { isBytes } from '../schema.js';
+import type { Connection } from './connection.js';
+import type { Exchange } from './served-call.js';
+
+/**
+ * What plain NATS clients speak, `nats req` for one: a request is one JSON object, the reply is one JSON value. Binary data is base64
+ * in both. How long the caller waits is the header `Diptych-Timeout-Ms`, else 5 s; `traceparent` is a header too. An error is `{"error":{"code":…,"message":…,"definite":…}}` with the code in the header `Diptych-Error` as well.
+ */
+export const JSON_TIMEOUT_MS = 5_000;
+export const TIMEOUT_HEADER = 'Diptych-Timeout-Ms';
+const ERROR_HEADER = 'Diptych-Error';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/** @throws INVALID_REQUEST when the message is no request of the method */
+export function acceptJson(what: string, message: Uint8Array, schema: TSchema, fits: Check): unknown {
+  let request: unknown;
+  try {
+    request = withBytes(JSON.parse(decoder.decode(message)), schema, DEPTH_MAX);
+  } catch (error) {
+    throw malformedRequest(what, 'it is not JSON', error);
+  }
+  if (!fits(request)) throw malformedRequest(what, fits.explain(request));
+  return request;
+}
+
+/** Answers a message in JSON, whatever it was. */
+export function jsonExchange(connection: Connection, message: Msg, key: string, bytesMax: number): Exchange {
+  return {
+    key,
+    answer: (value) => {
+      const json = toJson(value);
+      if (json.byteLength > bytesMax) throw oversizeReply(message.subject, bytesMax);
+      connection.respond(message, json);
+    },
+    fail: (error) => {
+      const fields = headers();
+      fields.set(ERROR_HEADER, error.code);
+      connection.respond(message, toJson({ error: errorToRecord(error) }), { headers: fields });
+    },
+  };
+}
+
+function toJson(value: unknown): Uint8Array {
+  return encoder.encode(
+    JSON.stringify(value, (_, field: unknown) => (field instanceof Uint8Array ? Buffer.from(field).toString('base64') : field)) ?? 'null',
+  );
+}
+
+/** The error record in a JSON reply; undefined when there is none. Never throws. */
+export function jsonErrorOf(message: Uint8Array): ErrorRecord | undefined {
+  try {
+    return (JSON.parse(decoder.decode(message)) as { error?: ErrorRecord }).error;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A copy of a JSON value with bytes for base64. What does not fit the schema is left as it is; the check that follows says so. */
+function withBytes(value: unknown, schema: TSchema, depth: number): unknown {
+  if (depth === 0) return value;
+  if (isBytes(schema)) return typeof value === 'string' && BASE64.test(value) ? new Uint8Array(Buffer.from(value, 'base64')) : value;
+  const { properties, items, anyOf } = schema as { properties?: Record<string, TSchema>; items?: TSchema; anyOf?: TSchema[] };
+  if (anyOf) {
+    for (const variant of anyOf) {
+      const candidate = withBytes(value, variant, depth - 1);
+      if (checkOf(variant)(candidate)) return candidate;
+    }
+    return value;
+  }
+  if (Array.isArray(value)) return items ? value.map((item) => withBytes(item, items, depth - 1)) : value;
+  if (typeof value !== 'object' || value === null || !properties) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [
+      name,
+      Object.hasOwn(properties, name) ? withBytes(field, properties[name]!, depth - 1) : field,
+    ]),
+  );
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+const DEPTH_MAX = 16;

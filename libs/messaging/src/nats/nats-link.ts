@@ -1,0 +1,200 @@
+import { createInbox } from '@nats-io/transport-node';
+import { DiptychError, systemClock } from '@diptych/kernel';
+import { garbledReply } from '../binding-errors.js';
+import { listenerFault } from '../bindings/local.js';
+import { checkOf } from '../codec.js';
+import type { FaultListener } from '../faults.js';
+import { warnOfFault } from '../faults.js';
+import { acceptEvent } from '../messages.js';
+import type { Bounds, PortDescriptor, Subscription, TopicDescriptor, UnaryDescriptor } from '../port.js';
+import { DEFAULT_BOUNDS, subjectOf } from '../port.js';
+import type { LinkStatus } from './connection.js';
+import { Connection } from './connection.js';
+import type { ServerAddress } from './dial.js';
+import { parseServerAddress } from './dial.js';
+import { Lateness } from './lateness.js';
+import type { Target } from './requester.js';
+import { Requester } from './requester.js';
+import type { Responder } from './responder.js';
+import { CANCEL_METHOD, PortResponder } from './responder.js';
+import { FRAME_OVERHEAD_BYTES, parseEventFrame } from './wire.js';
+
+/**
+ * A process's link to NATS: any number of clients and responders over one connection that heals by itself.
+ *
+ * While it is down, new calls fail at once with UNAVAILABLE, those in flight have become CONNECTION_LOST, and events are lost. When it is
+ * back, everything works as before without anybody's doing.
+ */
+export interface NatsLink {
+  readonly status: LinkStatus;
+  /** Calls of this process's clients that wait for an answer. */
+  readonly inFlight: number;
+  /** Hears of every change from now on. Disposing ends it. */
+  onStatus(listener: (status: LinkStatus) => void): Disposable;
+  /**
+   * A port that others serve. Costs nothing and holds nothing.
+   *
+   * Each call may throw, besides what the implementation throws: UNAVAILABLE (not connected, or nobody serves it: at once),
+   * OVERLOADED and TOO_LARGE (nothing was sent), DEADLINE_EXCEEDED, CANCELLED, CONNECTION_LOST and INTERNAL (it may have
+   * happened). Topics are best-effort, in order; subscribing resolves once the broker knows, and throws UNAVAILABLE.
+   */
+  client<Port>(descriptor: PortDescriptor<Port>): Port;
+  /**
+   * Answers the calls of others, sharing them with all who serve the same port, and publishes the events of its topics. Values an implementation gets
+   * are its own: they share nothing with the caller's.
+   *
+   * @throws UNAVAILABLE when the link is closed; what a topic of the implementation throws
+   */
+  serve<Port>(descriptor: PortDescriptor<Port>, implementation: Port): Promise<Responder>;
+  /** Drains all responders within `graceMs`, then ends everything. Calls still in flight become CONNECTION_LOST. Never rejects. Safe to repeat. */
+  close(graceMs: number): Promise<void>;
+}
+
+export interface NatsOptions {
+  /** `nats://[user:password@]host[:port]`, one or several of a cluster. */
+  readonly servers: string | readonly string[];
+  /** Of this process, as the broker shows it. */
+  readonly name: string;
+  /** How long to try at first. Default 5,000. */
+  readonly connectTimeoutMs?: number;
+  readonly bounds?: Partial<Bounds>;
+  /** A broker is taken for gone after `pingsOutMax` (3) unanswered pings, `pingIntervalMs` (500) apart: within 2 s. */
+  readonly pingIntervalMs?: number;
+  readonly pingsOutMax?: number;
+  /** Default: a warning of the process. */
+  readonly onFault?: FaultListener;
+}
+
+/**
+ * Connects to NATS.
+ *
+ * @throws UNAVAILABLE with one sentence when there is no connection within `connectTimeoutMs`; INVALID_REQUEST for an address that is none
+ */
+export async function connectNats(options: NatsOptions): Promise<NatsLink> {
+  const { pingIntervalMs = 500, pingsOutMax = 3, connectTimeoutMs = 5_000, onFault = warnOfFault, name } = options;
+  const servers = parseServers(options.servers);
+  const connection = await Connection.open({ servers, name, connectTimeoutMs, pingIntervalMs, pingsOutMax, onFault });
+  return new Link(connection, { ...DEFAULT_BOUNDS, ...options.bounds }, onFault);
+}
+
+function parseServers(servers: string | readonly string[]): ServerAddress[] {
+  const texts = typeof servers === 'string' ? [servers] : servers;
+  if (texts.length === 0) throw new DiptychError('INVALID_REQUEST', 'no address of a NATS server is given');
+  return texts.map((text, i) => {
+    try {
+      return parseServerAddress(text);
+    } catch (error) {
+      // The text itself may hold a password.
+      throw new DiptychError('INVALID_REQUEST', `address ${i + 1} of ${texts.length} of NATS is not of the form nats://host:port`, {
+        cause: error,
+      });
+    }
+  });
+}
+
+class Link implements NatsLink {
+  readonly #connection: Connection;
+  readonly #bounds: Bounds;
+  readonly #onFault: FaultListener;
+  readonly #requester: Requester;
+  readonly #lateness = new Lateness();
+  readonly #responders = new Set<Responder>();
+  #closing: Promise<void> | undefined;
+
+  constructor(connection: Connection, bounds: Bounds, onFault: FaultListener) {
+    this.#connection = connection;
+    this.#bounds = bounds;
+    this.#onFault = onFault;
+    this.#requester = new Requester(connection, createInbox(), bounds);
+  }
+
+  get status(): LinkStatus {
+    return this.#connection.status;
+  }
+
+  get inFlight(): number {
+    return this.#requester.inFlight;
+  }
+
+  onStatus(listener: (status: LinkStatus) => void): Disposable {
+    return this.#connection.onStatus(listener);
+  }
+
+  client<Port>(descriptor: PortDescriptor<Port>): Port {
+    const port: Record<string, unknown> = {};
+    for (const name of Object.keys(descriptor.methods)) {
+      const what = `${descriptor.name}.${name}`;
+      const subject = subjectOf(descriptor, name);
+      const method = descriptor.methods[name as keyof Port] as UnaryDescriptor<never> | TopicDescriptor;
+      if (method.kind === 'topic') {
+        port[name] = (listener: (event: unknown) => void) => this.#listen(what, subject, method, listener);
+        continue;
+      }
+      const target: Target = { what, subject, cancelSubject: subjectOf(descriptor, CANCEL_METHOD), replyFits: checkOf(method.reply) };
+      port[name] = (request: unknown, context: Parameters<Requester['call']>[2]) =>
+        this.#requester.call(target, request, context, this.#messageBytesMax());
+    }
+    return port as Port;
+  }
+
+  async serve<Port>(descriptor: PortDescriptor<Port>, implementation: Port): Promise<Responder> {
+    if (this.#closing) throw this.#connection.downError();
+    const responder = new PortResponder(
+      {
+        connection: this.#connection,
+        lateness: this.#lateness,
+        bounds: this.#bounds,
+        onFault: this.#onFault,
+        messageBytesMax: () => this.#messageBytesMax(),
+        onDrained: (drained) => this.#responders.delete(drained),
+      },
+      descriptor,
+      implementation,
+    );
+    this.#responders.add(responder);
+    try {
+      await responder.start();
+    } catch (error) {
+      this.#responders.delete(responder);
+      throw error;
+    }
+    return responder;
+  }
+
+  close(graceMs: number): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
+    return this.#closing;
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    const endMs = systemClock.nowMs() + graceMs;
+    await Promise.all([...this.#responders].map((responder) => responder.drain(endMs - systemClock.nowMs())));
+    this.#requester.close();
+    await this.#connection.close();
+  }
+
+  /** The broker's own limit may be lower than ours. */
+  #messageBytesMax(): number {
+    return Math.min(this.#bounds.messageBytesMax, this.#connection.payloadBytesMax - FRAME_OVERHEAD_BYTES);
+  }
+
+  async #listen(what: string, subject: string, topic: TopicDescriptor, listener: (event: unknown) => void): Promise<Subscription> {
+    if (this.#connection.status !== 'connected') throw this.#connection.downError();
+    const eventFits = checkOf(topic.event);
+    const kept = this.#connection.subscribe(subject, ({ data }) => {
+      let event: unknown;
+      try {
+        event = acceptEvent(what, parseEventFrame(data), eventFits);
+      } catch (error) {
+        return this.#onFault(error instanceof RangeError ? garbledReply(what, 'what cannot be read', error) : listenerFault(what, error));
+      }
+      try {
+        listener(event);
+      } catch (error) {
+        this.#onFault(listenerFault(what, error));
+      }
+    });
+    await this.#connection.flush();
+    return { delivery: 'best-effort', [Symbol.dispose]: () => kept[Symbol.dispose]() };
+  }
+}

@@ -1,0 +1,170 @@
+import type { CallContext } from '@diptych/kernel';
+import { assertAlive, DiptychError, systemClock, timeLeftMs } from '@diptych/kernel';
+import type { Msg } from '@nats-io/transport-node';
+import { garbledReply, notServed, tooManyInFlight } from '../binding-errors.js';
+import { callWatch, WatchedCall } from '../call-watch.js';
+import type { Check } from '../codec.js';
+import { decode, errorFromRecord } from '../codec.js';
+import { acceptReply } from '../messages.js';
+import type { Bounds } from '../port.js';
+import type { Connection, KeptSubscription } from './connection.js';
+import { jsonErrorOf } from './json.js';
+import { looksLikeJson, parseReplyFrame, requestFrame } from './wire.js';
+
+/** Where a method is reached, and what its replies look like. */
+export interface Target {
+  /** For errors: `cache.get`. */
+  readonly what: string;
+  readonly subject: string;
+  readonly cancelSubject: string;
+  readonly replyFits: Check;
+}
+
+/**
+ * The calling side of a process: all calls of all its clients, one reply subscription for all of them, and a map from request id to
+ * who waits, bounded by the calls and the bytes in flight.
+ */
+export class Requester {
+  readonly #connection: Connection;
+  readonly #inbox: string;
+  readonly #bounds: Bounds;
+  readonly #pending = new Map<number, PendingCall>();
+  readonly #replies: KeptSubscription;
+  readonly #status: Disposable;
+  #bytesInFlight = 0;
+  #lastId = 0;
+
+  constructor(connection: Connection, inbox: string, bounds: Bounds) {
+    this.#connection = connection;
+    this.#inbox = inbox;
+    this.#bounds = bounds;
+    this.#replies = connection.subscribe(`${inbox}.*`, (message) => this.#take(message));
+    this.#status = connection.onStatus((status) => {
+      if (status !== 'connected') this.#loseAll(status === 'closed' ? 'the link was closed' : 'the connection to NATS was lost');
+    });
+  }
+
+  get inFlight(): number {
+    return this.#pending.size;
+  }
+
+  call(target: Target, request: unknown, context: CallContext, bytesMax: number): Promise<unknown> {
+    let frame: Uint8Array;
+    const id = this.#nextId();
+    const reply = `${this.#inbox}.${id}`;
+    try {
+      assertAlive(context);
+      if (this.#connection.status !== 'connected') throw this.#connection.downError();
+      if (this.#pending.size >= this.#bounds.inFlightMax) throw tooManyInFlight(target.what, this.#bounds.inFlightMax);
+      const sentMs = systemClock.nowMs();
+      const header = { id, timeLeftMs: timeLeftMs(context), traceparent: context.traceparent };
+      frame = requestFrame(target.what, request, header, sentMs, bytesMax);
+      // One message may always be under way, whatever its size.
+      if (this.#bytesInFlight > 0 && this.#bytesInFlight + frame.byteLength > this.#bounds.inFlightBytesMax)
+        throw new DiptychError('OVERLOADED', `${this.#bytesInFlight} bytes are in flight already; ${target.what} was not called`);
+      this.#connection.publish(target.subject, frame, reply);
+    } catch (error) {
+      return Promise.reject(error as DiptychError);
+    }
+    return new Promise((resolve, reject) => {
+      const call = new PendingCall(target, context, id, frame.byteLength, this, resolve, reject);
+      this.#pending.set(id, call);
+      this.#bytesInFlight += call.bytes;
+      callWatch.add(call);
+    });
+  }
+
+  /** @internal */
+  forget(call: PendingCall): void {
+    if (this.#pending.delete(call.id)) this.#bytesInFlight -= call.bytes;
+  }
+
+  /** @internal Tells whoever works on the call to stop, as far as that is possible. */
+  withdraw(call: PendingCall): void {
+    try {
+      this.#connection.publish(call.target.cancelSubject, EMPTY, `${this.#inbox}.${call.id}`);
+    } catch {
+      // Not connected: then the call's deadline ends the work.
+    }
+  }
+
+  /** Ends the subscription. What is still in flight was lost with the connection. */
+  close(): void {
+    this.#loseAll('the link was closed');
+    this.#replies[Symbol.dispose]();
+    this.#status[Symbol.dispose]();
+  }
+
+  #nextId(): number {
+    do this.#lastId = (this.#lastId + 1) >>> 0;
+    while (this.#pending.has(this.#lastId));
+    return this.#lastId;
+  }
+
+  #take(message: Msg): void {
+    const { subject, data } = message;
+    const id = Number(subject.slice(this.#inbox.length + 1));
+    if (data.byteLength === 0 && message.headers?.code === NO_RESPONDERS) {
+      const call = this.#pending.get(id);
+      return call?.fail(notServed(call.target.what));
+    }
+    if (looksLikeJson(data)) {
+      const call = this.#pending.get(id);
+      return call?.fail(errorFromRecord(jsonErrorOf(data), call.target.what));
+    }
+    let replies;
+    try {
+      ({ replies } = parseReplyFrame(data));
+    } catch (error) {
+      const call = this.#pending.get(id);
+      return call?.fail(garbledReply(call.target.what, 'what cannot be read', error));
+    }
+    // A reply nobody waits for any more is dropped: its deadline has passed.
+    for (const { id, failed, body } of replies) this.#pending.get(id)?.take(failed, body);
+  }
+
+  #loseAll(why: string): void {
+    for (const call of [...this.#pending.values()])
+      call.fail(new DiptychError('CONNECTION_LOST', `${why} while ${call.what} was in flight; it may have happened`));
+  }
+}
+
+class PendingCall extends WatchedCall {
+  constructor(
+    readonly target: Target,
+    context: CallContext,
+    readonly id: number,
+    readonly bytes: number,
+    readonly requester: Requester,
+    readonly resolve: (reply: unknown) => void,
+    readonly reject: (error: DiptychError) => void,
+  ) {
+    super(target.what, context);
+  }
+
+  take(failed: boolean, body: Uint8Array): void {
+    callWatch.release(this);
+    this.requester.forget(this);
+    try {
+      if (failed) this.reject(errorFromRecord(decode(body), this.what));
+      else this.resolve(acceptReply(this.what, body, this.target.replyFits));
+    } catch (error) {
+      this.reject(error instanceof DiptychError ? error : garbledReply(this.what, 'what cannot be decoded', error));
+    }
+  }
+
+  fail(error: DiptychError): void {
+    callWatch.release(this);
+    this.requester.forget(this);
+    this.reject(error);
+  }
+
+  override end(error: DiptychError): void {
+    this.requester.forget(this);
+    this.reject(error);
+    if (error.code === 'CANCELLED') this.requester.withdraw(this);
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+const NO_RESPONDERS = 503;

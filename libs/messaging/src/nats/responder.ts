@@ -1,0 +1,250 @@
+import type { CallContext } from '@diptych/kernel';
+import { assertAlive, DiptychError, systemClock, toDiptychError } from '@diptych/kernel';
+import type { Msg } from '@nats-io/transport-node';
+import type { TSchema } from 'typebox';
+import { malformedRequest, tooManyInFlight } from '../binding-errors.js';
+import { listenerFault } from '../bindings/local.js';
+import type { Check } from '../codec.js';
+import { checkOf } from '../codec.js';
+import type { FaultListener } from '../faults.js';
+import { acceptRequest } from '../messages.js';
+import type { Bounds, PortDescriptor, Subscription, TopicDescriptor, UnaryDescriptor } from '../port.js';
+import { subjectOf } from '../port.js';
+import type { Connection, KeptSubscription } from './connection.js';
+import { acceptJson, JSON_TIMEOUT_MS, jsonExchange, TIMEOUT_HEADER } from './json.js';
+import type { Lateness } from './lateness.js';
+import type { Exchange } from './served-call.js';
+import { ServedCall } from './served-call.js';
+import { answerFrame, errorFrame, eventFrame, looksLikeJson, parseRequestFrame } from './wire.js';
+
+/** Serves one port of this process to all others. */
+export interface Responder {
+  /** Work begun and not finished. */
+  readonly inFlight: number;
+  /**
+   * Takes no more calls, so that others of the queue group or nobody gets them; answers every call it has accepted, then ends.
+   * What is not finished within `graceMs` is told to stop by its signal and answered with CONNECTION_LOST: it may have happened.
+   * Never rejects. Safe to repeat: later calls wait for the first.
+   */
+  drain(graceMs: number): Promise<void>;
+}
+
+/** What a responder needs of its link. */
+export interface ResponderHost {
+  readonly connection: Connection;
+  readonly lateness: Lateness;
+  readonly bounds: Bounds;
+  readonly onFault: FaultListener;
+  messageBytesMax(): number;
+  onDrained(responder: Responder): void;
+}
+
+export const CANCEL_METHOD = '_cancel';
+
+export class PortResponder<Port> implements Responder {
+  readonly #host: ResponderHost;
+  readonly #descriptor: PortDescriptor<Port>;
+  readonly #implementation: Record<string, unknown>;
+  readonly #subscriptions: KeptSubscription[] = [];
+  readonly #topics: Subscription[] = [];
+  /** By reply subject and id, which is unique over all callers. */
+  readonly #calls = new Map<string, ServedCall>();
+  #inFlight = 0;
+  #draining: Promise<void> | undefined;
+  #onIdle: () => void = () => undefined;
+
+  constructor(host: ResponderHost, descriptor: PortDescriptor<Port>, implementation: Port) {
+    this.#host = host;
+    this.#descriptor = descriptor;
+    this.#implementation = implementation as Record<string, unknown>;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Subscribes. Resolves when the broker knows. Methods the implementation lacks are left to nobody, and so UNAVAILABLE. */
+  async start(): Promise<void> {
+    const { connection } = this.#host;
+    try {
+      for (const name of Object.keys(this.#descriptor.methods)) {
+        if (typeof this.#implementation[name] !== 'function') continue;
+        const method = this.#descriptor.methods[name as keyof Port] as UnaryDescriptor<never> | TopicDescriptor;
+        if (method.kind === 'topic') await this.#publishTopic(name);
+        else this.#serveMethod(name, method);
+      }
+      this.#subscriptions.push(
+        connection.subscribe(subjectOf(this.#descriptor, CANCEL_METHOD), (message) => this.#calls.get(message.reply ?? '')?.cancel()),
+      );
+      await connection.flush();
+    } catch (error) {
+      await this.drain(0);
+      throw error;
+    }
+  }
+
+  drain(graceMs: number): Promise<void> {
+    this.#draining ??= this.#drain(graceMs);
+    return this.#draining;
+  }
+
+  async #drain(graceMs: number): Promise<void> {
+    const { connection, onFault } = this.#host;
+    const timer = graceTimer(graceMs);
+    await Promise.race([Promise.all(this.#subscriptions.map((subscription) => subscription.drain())), timer.over]);
+    if (this.#calls.size > 0) await Promise.race([new Promise<void>((resolve) => (this.#onIdle = resolve)), timer.over]);
+    if (this.#calls.size > 0)
+      onFault(
+        new DiptychError('DEADLINE_EXCEEDED', `${this.#descriptor.name}: ${this.#calls.size} calls were not finished within ${graceMs} ms`),
+      );
+    for (const call of [...this.#calls.values()]) this.#abandon(call);
+    // Events last: those of the calls just answered are part of what was promised.
+    for (const topic of this.#topics.splice(0)) topic[Symbol.dispose]();
+    await Promise.race([connection.flush(), timer.over]);
+    timer[Symbol.dispose]();
+    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    this.#host.onDrained(this);
+  }
+
+  async #publishTopic(name: string): Promise<void> {
+    const { connection, onFault } = this.#host;
+    const what = `${this.#descriptor.name}.${name}`;
+    const subject = subjectOf(this.#descriptor, name);
+    const topic = this.#implementation[name] as (listener: (event: unknown) => void) => Promise<Subscription>;
+    this.#topics.push(
+      await topic.call(this.#implementation, (event) => {
+        // While nobody can be reached an event is lost, as it may be at any time; it must not come out of a buffer later.
+        if (connection.status !== 'connected') return;
+        try {
+          connection.publish(subject, eventFrame(what, event, this.#host.messageBytesMax()));
+        } catch (error) {
+          onFault(listenerFault(what, error));
+        }
+      }),
+    );
+  }
+
+  #serveMethod(name: string, method: UnaryDescriptor<never>): void {
+    const what = `${this.#descriptor.name}.${name}`;
+    const served: ServedMethod = { name, what, schema: method.request, requestFits: checkOf(method.request) };
+    const queue = this.#descriptor.name;
+    this.#subscriptions.push(
+      this.#host.connection.subscribe(subjectOf(this.#descriptor, name), (message) => this.#take(served, message), { queue }),
+    );
+  }
+
+  #take(method: ServedMethod, message: Msg): void {
+    const { data, reply } = message;
+    const { connection, lateness, onFault } = this.#host;
+    // Nobody waits for the outcome, so nobody could ever know whether it was done.
+    if (!reply) return onFault(malformedRequest(method.what, 'it has no reply subject'));
+    if (looksLikeJson(data)) return this.#takeJson(method, message, reply);
+    let frame;
+    try {
+      frame = parseRequestFrame(data);
+    } catch (error) {
+      return this.#fail(jsonExchange(connection, message, reply, 0), malformedRequest(method.what, (error as Error).message, error));
+    }
+    const nowMs = systemClock.nowMs();
+    const inbox = reply.slice(0, reply.lastIndexOf('.'));
+    const lateMs = lateness.of(inbox, frame.sentMs, nowMs);
+    for (const { id, timeLeftMs, traceparent, body } of frame.calls) {
+      const exchange: Exchange = {
+        key: `${inbox}.${id}`,
+        answer: (value) => connection.publish(reply, answerFrame(method.what, id, value, this.#host.messageBytesMax())),
+        fail: (error) => connection.publish(reply, errorFrame(id, error)),
+      };
+      const call = new ServedCall(exchange, nowMs + timeLeftMs - lateMs, traceparent);
+      this.#begin(method, call, () => acceptRequest(method.what, body, method.requestFits));
+    }
+  }
+
+  #takeJson(method: ServedMethod, message: Msg, reply: string): void {
+    const timeoutMs = Number(message.headers?.get(TIMEOUT_HEADER) || JSON_TIMEOUT_MS);
+    const deadlineMs = systemClock.nowMs() + (Number.isFinite(timeoutMs) ? timeoutMs : JSON_TIMEOUT_MS);
+    const traceparent = message.headers?.get('traceparent') || undefined;
+    const exchange = jsonExchange(this.#host.connection, message, reply, this.#host.messageBytesMax());
+    this.#begin(method, new ServedCall(exchange, deadlineMs, traceparent), () =>
+      acceptJson(method.what, message.data, method.schema, method.requestFits),
+    );
+  }
+
+  #begin(method: ServedMethod, call: ServedCall, accept: () => unknown): void {
+    const { exchange } = call;
+    let work: Promise<unknown>;
+    try {
+      assertAlive(call.context);
+      if (this.#inFlight >= this.#host.bounds.inFlightMax) throw tooManyInFlight(method.what, this.#host.bounds.inFlightMax);
+      const request = accept();
+      work = Promise.resolve((this.#implementation[method.name] as Unary)(request, call.context));
+    } catch (error) {
+      return this.#fail(exchange, this.#told(method.what, error));
+    }
+    this.#inFlight++;
+    this.#calls.set(exchange.key, call);
+    work.then(
+      (value) => this.#settle(call, () => this.#answer(exchange, value)),
+      (error: unknown) => this.#settle(call, () => this.#fail(exchange, this.#told(method.what, error))),
+    );
+  }
+
+  #settle(call: ServedCall, answer: () => void): void {
+    this.#inFlight--;
+    if (call.answered) return;
+    call.answered = true;
+    answer();
+    this.#calls.delete(call.exchange.key);
+    if (this.#calls.size === 0) this.#onIdle();
+  }
+
+  #abandon(call: ServedCall): void {
+    const why = new DiptychError('CONNECTION_LOST', `${this.#descriptor.name} is stopping; the call may have happened`);
+    call.answered = true;
+    this.#calls.delete(call.exchange.key);
+    call.stop(why);
+    this.#fail(call.exchange, why);
+  }
+
+  #answer(exchange: Exchange, value: unknown): void {
+    try {
+      exchange.answer(value);
+    } catch (error) {
+      if (this.#host.connection.status !== 'connected') return;
+      this.#host.onFault(toDiptychError(error));
+      this.#fail(exchange, toDiptychError(error));
+    }
+  }
+
+  /** An answer that cannot be sent, because the connection is lost, is lost with it: the caller learns from CONNECTION_LOST or its deadline. */
+  #fail(exchange: Exchange, error: DiptychError): void {
+    try {
+      exchange.fail(error);
+    } catch (failure) {
+      if (this.#host.connection.status === 'connected') this.#host.onFault(toDiptychError(failure));
+    }
+  }
+
+  /** What the caller is told of an error. The cause of an INTERNAL one stays here, so it is reported here. */
+  #told(what: string, error: unknown): DiptychError {
+    const told = toDiptychError(error);
+    if (told.code === 'INTERNAL')
+      this.#host.onFault(new DiptychError('INTERNAL', `${what} failed: ${told.message}`, { cause: told.cause ?? told }));
+    return told;
+  }
+}
+
+interface ServedMethod {
+  readonly name: string;
+  /** For errors: `cache.get`. */
+  readonly what: string;
+  readonly schema: TSchema;
+  readonly requestFits: Check;
+}
+
+type Unary = (request: unknown, context: CallContext) => Promise<unknown>;
+
+function graceTimer(graceMs: number): Disposable & { readonly over: Promise<void> } {
+  let timer: Disposable | undefined;
+  const over = new Promise<void>((resolve) => (timer = systemClock.after(Math.max(0, graceMs), resolve)));
+  return { over, [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
+}

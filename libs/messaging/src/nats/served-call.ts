@@ -1,0 +1,51 @@
+import type { CallContext } from '@diptych/kernel';
+import { DiptychError } from '@diptych/kernel';
+
+/** How one caller is answered. Both throw what publishing throws; `answer` also INTERNAL when the value cannot be sent. */
+export interface Exchange {
+  /** Unique over all callers, and what a cancellation names. */
+  readonly key: string;
+  answer(value: unknown): void;
+  fail(error: DiptychError): void;
+}
+
+/** A call this process has accepted: its context, and that it is answered once. */
+export class ServedCall {
+  readonly exchange: Exchange;
+  readonly context: CallContext;
+  answered = false;
+  #controller: AbortController | undefined;
+  #ended: DiptychError | undefined;
+
+  constructor(exchange: Exchange, deadlineMs: number, traceparent: string | undefined) {
+    this.exchange = exchange;
+    const signal = () => this.#signal();
+    // The controller is made when somebody asks for the signal: it costs more than all else here, and most work never does.
+    this.context = {
+      deadlineMs,
+      traceparent,
+      get signal() {
+        return signal();
+      },
+    };
+  }
+
+  /** Tells the work to stop, through its signal. */
+  stop(why: DiptychError): void {
+    this.#ended ??= why;
+    this.#controller?.abort(why);
+  }
+
+  /** The caller gave up. */
+  cancel(): void {
+    this.stop(new DiptychError('CANCELLED', 'the caller gave up'));
+  }
+
+  #signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#ended) this.#controller.abort(this.#ended);
+    }
+    return this.#controller.signal;
+  }
+}

@@ -1,0 +1,3 @@
+import { describeBindings } from './bindings.contract.js';
+
+describeBindings(['in-process', 'loopback']);
