@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 describe('the closing line of a real Vitest run', () => {
   let folder: string;
   beforeEach(() => {
-    folder = mkdtempSync(join(import.meta.dirname, 'closing-line-'));
+    folder = mkdtempSync(resolve('node_modules/.closing-line-'));
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -41,7 +41,9 @@ describe('the closing line of a real Vitest run', () => {
 
   function run(source: string, filters: string[] = []): { lastLine: string | undefined; status: number | null } {
     writeFileSync(join(folder, 'sample.test.ts'), `import { beforeAll, describe, expect, test } from 'vitest';\n${source}\n`);
-    const config = { test: { root: folder, include: ['sample.test.ts'], reporters: ['default', resolve('tools/vitest/closing-line.ts')] } };
+    const config = {
+      test: { root: folder, include: ['sample.test.ts'], exclude: [], reporters: ['default', resolve('tools/vitest/closing-line.ts')] },
+    };
     writeFileSync(join(folder, 'vitest.config.mjs'), `export default ${JSON.stringify(config)};`);
     const { VITEST: _, ...env } = process.env;
     const { stdout, status } = spawnSync('vitest', ['run', '--config', join(folder, 'vitest.config.mjs'), ...filters], {
