@@ -7,7 +7,7 @@ import { LRUCache as Lru } from 'lru-cache';
  *
  * One thread's only: no method waits, and none may be called from within `sizeOf`.
  */
-export class LruCache<Key extends {}, Value extends {}> {
+export class LruCache<Key extends Present, Value extends Present> {
   readonly #options: LruCacheOptions<Key, Value>;
   readonly #gone: Array<{ key: Key; value: Value; reason: EvictReason }> = [];
   #lru: Lru<Key, Value>;
@@ -163,6 +163,9 @@ export class LruCache<Key extends {}, Value extends {}> {
     if (failures.length > 0) throw failures[0];
   }
 }
+
+/** Not undefined: what a look-up that found nothing answers. */
+type Present = NonNullable<unknown>;
 
 /** `evicted`: a bound pushed it out; `removed`: by key; `purged`: with all others. */
 export type EvictReason = 'evicted' | 'removed' | 'purged';
