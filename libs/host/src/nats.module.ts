@@ -1,7 +1,6 @@
 import { Module } from '@nestjs/common';
 import type { Lifetime } from '@diptych/kernel';
-import * as messaging from '@diptych/messaging';
-import type { NatsLink } from '@diptych/messaging';
+import { connectNats, type NatsLink } from '@diptych/messaging';
 import type { Telemetry } from '@diptych/telemetry';
 import { Type } from 'typebox';
 import { defineSettings, provideSettings, type SettingsOf } from './settings.js';
@@ -45,7 +44,7 @@ const SETTINGS = Symbol('NATS_SETTINGS');
       provide: NATS_LINK,
       inject: [SETTINGS, LIFETIME, TELEMETRY],
       useFactory: async (settings: SettingsOf<typeof NATS_SETTINGS>, lifetime: Lifetime, { health, logger, name }: Telemetry) => {
-        const link = await messaging.connectNats({ servers: settings.url.split(','), name, connectTimeoutMs: settings.connectTimeoutMs });
+        const link = await connectNats({ servers: settings.url.split(','), name, connectTimeoutMs: settings.connectTimeoutMs });
         lifetime.own('nats', () => link.close(settings.drainMs));
         const listening = link.onStatus((status) => {
           if (status === 'disconnected') logger.warn('the connection to NATS is lost; trying to reconnect');
