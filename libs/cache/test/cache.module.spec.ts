@@ -3,23 +3,27 @@ import { within } from '@diptych/kernel';
 import { LOG_PORT, LogModule } from '@diptych/log';
 import type { LogPort } from '@diptych/log';
 import { tempDir } from '@diptych/testing';
-import { Inject, Module } from '@nestjs/common';
+import type { DynamicModule } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
 import type { CachePort } from '../src/index.js';
 import { CACHE_PORT, CacheModule } from '../src/index.js';
 
 let ports: { cache: CachePort; log: LogPort };
 
-@Module({ imports: [LogModule.inProcess(), CacheModule.inProcess()] })
-class TestModule {
-  constructor(@Inject(CACHE_PORT) cache: CachePort, @Inject(LOG_PORT) log: LogPort) {
-    ports = { cache, log };
-  }
-}
+class TestModule {}
+
+/** Decorators are written in `src` only, where the compiler's settings for them hold. */
+const root: DynamicModule = {
+  module: TestModule,
+  imports: [LogModule.inProcess(), CacheModule.inProcess()],
+  providers: [
+    { provide: TestModule, inject: [CACHE_PORT, LOG_PORT], useFactory: (cache: CachePort, log: LogPort) => (ports = { cache, log }) },
+  ],
+};
 
 describe('CacheModule.inProcess', () => {
   const start = async (directory: string, variables: Record<string, string> = {}) =>
-    startApp(TestModule, {
+    startApp(root, {
       name: 'test',
       httpPort: 0,
       variables: { DIPTYCH_LOG_DATA_DIR: directory, DIPTYCH_TELEMETRY_LEVEL: 'silent', ...variables },
