@@ -27,6 +27,8 @@ export class HttpListener {
         // How exact the two above are; Node's own default would let a slow sender have 30 s more.
         connectionsCheckingInterval: 1_000,
         noDelay: true,
+        // Refused below: Node's own refusal has no document.
+        requireHostHeader: false,
       },
       (request, response) => this.#take(request, response),
     );
@@ -102,6 +104,7 @@ export class HttpListener {
   #take(request: IncomingMessage, response: ServerResponse): void {
     this.#responses.set(request.socket, response);
     if (this.#draining) this.#letGo(response);
+    if (request.headers.host === undefined && request.httpVersion === '1.1') return answerWithoutHost(request, response);
     this.#handler(request, response);
   }
 
@@ -123,6 +126,13 @@ function answerWhileStarting(request: IncomingMessage, response: ServerResponse)
   }
   const body = JSON.stringify(problem(503, 'UNAVAILABLE', 'this process is starting'));
   response.writeHead(503, { 'content-type': PROBLEM_CONTENT_TYPE, 'retry-after': '1' }).end(body);
+}
+
+/** RFC 9112, section 3.2: a server must refuse it. */
+function answerWithoutHost(request: IncomingMessage, response: ServerResponse): void {
+  request.resume();
+  const body = JSON.stringify(problem(400, 'INVALID_REQUEST', 'a request of HTTP/1.1 must have a Host header'));
+  response.writeHead(400, { 'content-type': PROBLEM_CONTENT_TYPE, connection: 'close' }).end(body);
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): DiptychError {
