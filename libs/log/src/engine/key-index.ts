@@ -1,8 +1,10 @@
-import sortedBtree from 'sorted-btree';
+import { createRequire } from 'node:module';
+import type BTreeClass from 'sorted-btree';
 import { compareUnits, compareUtf8, needsCodePointOrder } from './key-order.js';
 
-const { default: BTree } = sortedBtree;
-type Tree = InstanceType<typeof BTree<string, number>>;
+// The package is CommonJS with an `exports.default`, which Node and bundlers unwrap differently when it is imported.
+const { default: BTree } = createRequire(import.meta.url)('sorted-btree') as { default: typeof BTreeClass.default };
+type Tree = BTreeClass.default<string, number>;
 
 /** Where the newest record of a key is, and what can be said of it without reading. */
 export interface Location {

@@ -1,0 +1,98 @@
+import type { File, FileSystem } from '../src/engine/file-system.js';
+import { nodeFileSystem } from '../src/engine/file-system.js';
+
+export type DiskOperation =
+  'open' | 'read' | 'write' | 'sync' | 'truncate' | 'rename' | 'remove' | 'list' | 'makeDirectory' | 'syncDirectory';
+
+export interface Fault {
+  /** The error's code: `EIO`, `ENOSPC`. Without it the operation is done. */
+  readonly code?: string;
+  /** Of a write: how many bytes reach the file, before the error or as a short write. */
+  readonly bytes?: number;
+  /** The operation begins after this. */
+  readonly wait?: Promise<unknown>;
+}
+
+/** The real disk, with faults where a test asks for them. It counts what is done. */
+export class FaultyFileSystem implements FileSystem {
+  readonly counts = new Map<DiskOperation, number>();
+  /** Asked before each operation. */
+  fault: (operation: DiskOperation, path: string) => Fault | undefined = () => undefined;
+
+  count(operation: DiskOperation): number {
+    return this.counts.get(operation) ?? 0;
+  }
+
+  async open(path: string, how: 'read' | 'write' | 'create'): Promise<File> {
+    await this.#run('open', path);
+    return this.#wrap(path, await nodeFileSystem.open(path, how));
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#run('rename', to);
+    return nodeFileSystem.rename(from, to);
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#run('remove', path);
+    return nodeFileSystem.remove(path);
+  }
+
+  async list(path: string): ReturnType<FileSystem['list']> {
+    await this.#run('list', path);
+    return nodeFileSystem.list(path);
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await this.#run('makeDirectory', path);
+    return nodeFileSystem.makeDirectory(path);
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    await this.#run('syncDirectory', path);
+    return nodeFileSystem.syncDirectory(path);
+  }
+
+  #wrap(path: string, file: File): File {
+    return {
+      read: async (target, targetOffset, length, position) => {
+        await this.#run('read', path);
+        return file.read(target, targetOffset, length, position);
+      },
+      readSync: (target, targetOffset, length, position) => file.readSync(target, targetOffset, length, position),
+      write: async (source, sourceOffset, length, position) => {
+        const fault = this.#take('write', path);
+        await fault?.wait;
+        const bytes = Math.min(length, fault?.bytes ?? (fault?.code ? 0 : length));
+        const written = bytes > 0 ? await file.write(source, sourceOffset, bytes, position) : 0;
+        if (fault?.code) throw diskError(fault.code, 'write');
+        return written;
+      },
+      sync: async () => {
+        await this.#run('sync', path);
+        return file.sync();
+      },
+      truncate: async (length) => {
+        await this.#run('truncate', path);
+        return file.truncate(length);
+      },
+      size: () => file.size(),
+      close: () => file.close(),
+    };
+  }
+
+  async #run(operation: DiskOperation, path: string): Promise<void> {
+    const fault = this.#take(operation, path);
+    await fault?.wait;
+    if (fault?.code) throw diskError(fault.code, operation);
+  }
+
+  #take(operation: DiskOperation, path: string): Fault | undefined {
+    this.counts.set(operation, this.count(operation) + 1);
+    return this.fault(operation, path);
+  }
+}
+
+function diskError(code: string, operation: string): Error {
+  return Object.assign(new Error(`${code}: a fault of the test, ${operation}`), { code });
+}
