@@ -73,7 +73,7 @@ function section(settings: Settings, readBy: string, defaults: Record<string, st
 }
 
 function cell(text: string): string {
-  return text.replaceAll('|', '\\|');
+  return text.replaceAll('|', '\\|').replaceAll('<', '\\<');
 }
 
 function portOf(app: string): string {

@@ -44,7 +44,12 @@ const SETTINGS = Symbol('NATS_SETTINGS');
       provide: NATS_LINK,
       inject: [SETTINGS, LIFETIME, TELEMETRY],
       useFactory: async (settings: SettingsOf<typeof NATS_SETTINGS>, lifetime: Lifetime, { health, logger, name }: Telemetry) => {
-        const link = await connectNats({ servers: settings.url.split(','), name, connectTimeoutMs: settings.connectTimeoutMs });
+        const link = await connectNats({
+          servers: settings.url.split(','),
+          name,
+          connectTimeoutMs: settings.connectTimeoutMs,
+          onFault: (fault) => logger.warn({ err: fault }, 'a fault that no caller could be told of'),
+        });
         lifetime.own('nats', () => link.close(settings.drainMs));
         const listening = link.onStatus((status) => {
           if (status === 'disconnected') logger.warn('the connection to NATS is lost; trying to reconnect');
