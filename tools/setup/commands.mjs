@@ -30,6 +30,14 @@ export const commands = {
   deadcode: { run: [['knip']], about: 'files, exports and packages that nothing uses' },
   format: { run: [['prettier', '--log-level', 'warn', '--write', '.']], about: 'format everything' },
   'format:check': { run: [['prettier', '--log-level', 'warn', '--check', '.']], about: 'say what is not formatted' },
+  'bench:http': {
+    run: [
+      ['nx', 'build', 'e2e'],
+      ['tsx', '--tsconfig', 'tsconfig.base.json', '--conditions=@diptych/source', 'e2e/bench/http.bench.ts'],
+    ],
+    needs: ['nats-server'],
+    about: 'a cached GET: the monolith beside a bare Nest handler',
+  },
   services: { run: [['node', 'tools/serve/services.ts']], needs: ['nats-server'], about: 'serve nats, log, cache and gateway together' },
   monolith: { run: [['nx', 'serve', 'monolith']], about: 'serve the monolith' },
 };
