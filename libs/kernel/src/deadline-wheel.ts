@@ -155,7 +155,8 @@ export function settleWithin<T>(work: Promise<T>, context: CallContext, what: st
       },
       (error: unknown) => {
         callOff?.();
-        reject(error as Error);
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed on as it is, whatever it is
+        reject(error);
       },
     );
     if (context.signal?.aborted) fail('CANCELLED', context.signal.reason);
