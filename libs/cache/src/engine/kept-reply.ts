@@ -21,7 +21,7 @@ export function weightOf({ entry }: CacheGetReply, key: string): number {
   return ENTRY_OVERHEAD_BYTES + keyBytes + (entry ? entry.value.byteLength + Buffer.byteLength(entry.contentType) : 0);
 }
 
-export function ownBytes(bytes: Uint8Array): Uint8Array {
+function ownBytes(bytes: Uint8Array): Uint8Array {
   if (bytes.byteLength === bytes.buffer.byteLength) return bytes;
   const own = Buffer.allocUnsafeSlow(bytes.byteLength);
   own.set(bytes);
