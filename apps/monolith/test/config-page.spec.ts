@@ -56,7 +56,7 @@ const OTHERS = `## Others
 
 function section(settings: Settings, readBy: string, defaults: Record<string, string> = {}): string {
   const rows = [...settings.variables].map(([name, variable]) => {
-    const schema = settings.schema.properties[name] as { default?: unknown; description: string };
+    const schema = settings.schema.properties[name] as { default?: string | number | boolean; description: string };
     const preset = defaults[name] ?? (schema.default === undefined ? '—' : `\`${String(schema.default)}\``);
     return `| \`${variable}\` | ${preset} | ${cell(allowed(schema))} | ${cell(schema.description)} |`;
   });

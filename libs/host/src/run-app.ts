@@ -4,8 +4,8 @@ import { SettingsError } from './environment.js';
 import { startApp, type AppOptions } from './start-app.js';
 
 /**
- * The whole life of a process: starts the app, says on stdout that it is ready (one JSON line with `event: "ready"`, `url` and `pid`), and ends it on
- * SIGTERM or SIGINT. A second signal ends it at once.
+ * The whole life of a process: starts the app, says so on stdout (one JSON line with `event: "ready"`, `url` and `pid`), and ends it on SIGTERM or
+ * SIGINT. A second signal ends it at once. The line means that it listens; whether its peers are there as well is what `/health/ready` says.
  *
  * Exit codes: 0 after a clean stop; 1 when it failed while running or did not stop in time; 2 when it could not start. The
  * reason is a sentence on stderr, with a stack only if DIPTYCH_DEBUG=1.

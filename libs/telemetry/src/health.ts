@@ -40,7 +40,7 @@ export class Health {
 
 export interface HealthAnswer {
   readonly ok: boolean;
-  /** What is wrong, for people; said only when not ok. */
+  /** What is wrong, for people. Left out of the report when ok. */
   readonly reason?: string | undefined;
 }
 
@@ -52,7 +52,8 @@ export interface HealthReport {
 
 function answerOf(ask: () => HealthAnswer): HealthAnswer {
   try {
-    return ask();
+    const { ok, reason } = ask();
+    return ok ? { ok } : { ok, reason };
   } catch (error) {
     return { ok: false, reason: error instanceof Error ? error.message : String(error) };
   }

@@ -1,3 +1,4 @@
+import { isDiptychError } from '@diptych/kernel';
 import pino from 'pino';
 
 export type { Logger } from 'pino';
@@ -17,7 +18,15 @@ export function createLogger(options: { name: string; level: LogLevel; destinati
       base: { name: options.name, pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: errorRecord },
     },
     options.destination ?? pino.destination({ fd: 1, sync: true }),
   );
+}
+
+/** Errors of the table happen in the best of systems and say it all in their message; a stack is for what ought not to happen. */
+function errorRecord(error: unknown): unknown {
+  if (!isDiptychError(error) || error.code === 'INTERNAL') return error instanceof Error ? pino.stdSerializers.err(error) : error;
+  const { code, message, definite, cause } = error;
+  return { code, message, definite, cause: cause instanceof Error ? cause.message : undefined };
 }

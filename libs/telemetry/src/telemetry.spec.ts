@@ -11,7 +11,7 @@ describe('health', () => {
     expect(health.ready()).toEqual({ ok: true, reasons: [], checks: {} });
     let connected = true;
     const check = health.check('nats', () => ({ ok: connected, reason: 'lost' }));
-    expect(health.ready().ok).toBe(true);
+    expect(health.ready()).toEqual({ ok: true, reasons: [], checks: { nats: { ok: true } } });
     connected = false;
     expect(health.ready()).toMatchObject({ ok: false, reasons: ['nats: lost'] });
     check[Symbol.dispose]();
@@ -46,6 +46,16 @@ describe('logger', () => {
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(/^[^\n]*\n$/);
     expect(JSON.parse(lines[0]!)).toMatchObject({ level: 'warn', name: 'cache', pid: process.pid, key: 'a\nb', msg: 'said' });
+  });
+
+  it('gives a stack to defects, and to the errors of the table none', () => {
+    const lines: string[] = [];
+    const logger = createLogger({ name: 'cache', level: 'warn', destination: { write: (line: string) => void lines.push(line) } });
+    logger.warn({ err: new DiptychError('UNAVAILABLE', 'down', { cause: new Error('refused') }) });
+    logger.warn({ err: new TypeError('oops') });
+    const [expected, defect] = lines.map((line) => (JSON.parse(line) as { err: object }).err);
+    expect(expected).toEqual({ code: 'UNAVAILABLE', message: 'down', definite: true, cause: 'refused' });
+    expect(defect).toMatchObject({ type: 'TypeError', message: 'oops', stack: expect.stringContaining('telemetry.spec.ts') as string });
   });
 
   it.each(LOG_LEVELS)('knows the level %s', (level) => {
