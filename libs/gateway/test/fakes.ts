@@ -17,9 +17,8 @@ export class FakeLog implements LogPort {
 
   async append({ mutation, condition, requestId }: AppendRequest, context: CallContext): Promise<AppendReply> {
     await this.#enter(context);
-    const shape = JSON.stringify(mutation, (_, value: unknown) =>
-      value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
-    );
+    const value = mutation.kind === 'put' ? Buffer.from(mutation.value).toString('base64') : '';
+    const shape = JSON.stringify({ ...mutation, value });
     const known = this.answers.get(requestId);
     if (known && known.mutation !== shape) throw new DiptychError('INVALID_REQUEST', 'this request id was used for another mutation');
     if (known) return known.reply;
@@ -27,8 +26,8 @@ export class FakeLog implements LogPort {
     if (!holds(condition, before)) throw new DiptychError('CONFLICT', 'the condition does not hold');
     const revision = ++this.revision;
     if (mutation.kind === 'put') {
-      const { key, value, contentType } = mutation;
-      this.entries.set(key, { key, value: Uint8Array.from(value), contentType, revision });
+      const { key, contentType } = mutation;
+      this.entries.set(key, { key, value: Uint8Array.from(mutation.value), contentType, revision });
     } else this.entries.delete(mutation.key);
     const reply = { position: this.position(revision), existed: before !== undefined };
     this.answers.set(requestId, { mutation: shape, reply });
