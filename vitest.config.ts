@@ -19,8 +19,7 @@ export default defineConfig({
       project('unit', {
         include: ['{libs,apps,tools,e2e}/**/*.spec.ts'],
         sequence: { groupOrder: 0 },
-        testTimeout: 20_000,
-        hookTimeout: 30_000,
+        ...busyMachine,
       }),
       project('integration', { include: ['{libs,apps,tools,e2e}/**/*.int-spec.ts'], sequence: { groupOrder: 1 }, ...busyMachine }),
       project('e2e', {
