@@ -1,0 +1,203 @@
+import { FakeClock } from '@diptych/kernel/testing';
+import { within } from '@diptych/kernel';
+import { waitFor } from '@diptych/testing';
+import { expect, it } from 'vitest';
+import { FaultyFileSystem } from '../../test/faulty-file-system.js';
+import { nextRequestId, put, putRequest, remove, segmentsIn, soon, useLogs, valueOf } from '../../test/log-fixture.js';
+import type { CommitEvent } from '../log.port.js';
+
+const logs = useLogs();
+
+/** Holds the next sync of a segment until released. */
+function heldSync(fileSystem: FaultyFileSystem): { reached: Promise<void>; release: () => void } {
+  let release: () => void = () => undefined;
+  let reach: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => (reach = resolve));
+  const wait = new Promise<void>((resolve) => (release = resolve));
+  fileSystem.fault = (operation, path) => {
+    if (operation !== 'sync' || !path.includes('.segment')) return undefined;
+    fileSystem.fault = () => undefined;
+    reach();
+    return { wait };
+  };
+  return { reached, release };
+}
+
+it('writes and syncs once for all that wait', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const batches: number[] = [];
+  const log = await logs.open({ fileSystem, onBatch: ({ appends }) => batches.push(appends) });
+  const held = heldSync(fileSystem);
+  const first = put(log, 'first', '1');
+  await held.reached;
+  const before = { writes: fileSystem.count('write'), syncs: fileSystem.count('sync') };
+  const others = Array.from({ length: 200 }, (_, i) => put(log, `k${i}`, 'v'));
+  held.release();
+  await Promise.all([first, ...others]);
+  expect(batches).toEqual([1, 200]);
+  expect({ writes: fileSystem.count('write'), syncs: fileSystem.count('sync') }).toEqual({
+    writes: before.writes + 1,
+    syncs: before.syncs + 1,
+  });
+});
+
+it('shows nothing before the sync, and everything in one step after it', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem });
+  const seen: string[] = [];
+  await log.commits((event: CommitEvent) => {
+    if (event.kind !== 'commit') return;
+    seen.push(`${event.commit.key}: head ${log.status.headRevision}`);
+  });
+  await put(log, 'a', 'old');
+  const held = heldSync(fileSystem);
+  const answered: string[] = [];
+  const append = put(log, 'a', 'new').then(() => {
+    answered.push('append');
+    expect(seen).toHaveLength(2);
+  });
+  await held.reached;
+  expect(await valueOf(log, 'a')).toBe('old');
+  expect(seen).toEqual(['a: head 1']);
+  expect(answered).toEqual([]);
+  held.release();
+  await append;
+  expect(await valueOf(log, 'a')).toBe('new');
+  expect(seen).toEqual(['a: head 1', 'a: head 2']);
+});
+
+it('lets conditions see what is pending', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem });
+  const held = heldSync(fileSystem);
+  const blocker = put(log, 'blocker', '1');
+  await held.reached;
+  const results = Promise.allSettled([
+    put(log, 'a', '1', { kind: 'ifAbsent' }),
+    put(log, 'a', '2', { kind: 'ifAbsent' }),
+    put(log, 'a', '3', { kind: 'ifPresent' }),
+    remove(log, 'a', { kind: 'ifRevision', anyOf: [{ incarnation: log.incarnation, partition: 0, revision: 3 }] }),
+    put(log, 'a', '4', { kind: 'ifPresent' }),
+    put(log, 'a', '5', { kind: 'ifAbsent' }),
+  ]);
+  held.release();
+  await blocker;
+  expect((await results).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+  expect(await valueOf(log, 'a')).toBe('5');
+});
+
+it('drops an append whose deadline passes while it waits, definitely', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem });
+  const held = heldSync(fileSystem);
+  const blocker = put(log, 'blocker', '1');
+  await held.reached;
+  const controller = new AbortController();
+  const late = log.append(putRequest('late', '1'), within(1));
+  const cancelled = log.append(putRequest('cancelled', '1'), within(15_000, { signal: controller.signal }));
+  const settled = Promise.allSettled([late, cancelled]);
+  const inTime = put(log, 'in time', '1');
+  controller.abort();
+  const endMs = performance.now() + 2;
+  await waitFor(() => performance.now() > endMs);
+  held.release();
+  await Promise.all([blocker, inTime]);
+  expect(await settled).toMatchObject([
+    { status: 'rejected', reason: { code: 'DEADLINE_EXCEEDED', definite: true } },
+    { status: 'rejected', reason: { code: 'CANCELLED', definite: true } },
+  ]);
+  expect(await valueOf(log, 'late')).toBeUndefined();
+  expect(await valueOf(log, 'cancelled')).toBeUndefined();
+});
+
+it('with a channel of 16, the 17th sender waits, up to its deadline', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem, channelCapacity: 16 });
+  const held = heldSync(fileSystem);
+  const blocker = put(log, 'blocker', '1');
+  await held.reached;
+  const inside = Array.from({ length: 16 }, (_, i) => put(log, `inside${i}`, '1'));
+  const seventeenth = log.append(putRequest('17', '1'), within(10));
+  await expect(seventeenth).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', definite: true });
+  const eighteenth = put(log, '18', '1');
+  expect(log.status.queued).toBe(17);
+  held.release();
+  await Promise.all([blocker, ...inside, eighteenth]);
+  expect(await valueOf(log, '17')).toBeUndefined();
+  expect(await valueOf(log, '18')).toBe('1');
+});
+
+it('works with a channel of 0, and refuses more senders than may wait', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem, channelCapacity: 0, sendersMax: 3 });
+  const held = heldSync(fileSystem);
+  const blocker = put(log, 'blocker', '1');
+  await held.reached;
+  const waiting = [1, 2, 3].map((i) => put(log, `k${i}`, '1'));
+  await expect(put(log, 'k4', '1')).rejects.toMatchObject({ code: 'OVERLOADED', definite: true });
+  held.release();
+  await Promise.all([blocker, ...waiting]);
+  expect(await valueOf(log, 'k3')).toBe('1');
+});
+
+it('bounds a batch in bytes, and still takes a larger append alone', async () => {
+  const batches: number[] = [];
+  const log = await logs.open({ batchBytesMax: 10_000, onBatch: ({ appends }) => batches.push(appends) });
+  await Promise.all(Array.from({ length: 30 }, (_, i) => put(log, `k${i}`, 'v'.repeat(1_000))));
+  await put(log, 'large', new Uint8Array(50_000));
+  expect(Math.max(...batches)).toBeLessThanOrEqual(9);
+  expect(batches.reduce((sum, appends) => sum + appends, 0)).toBe(31);
+});
+
+it('rotates segments, and reads from all of them', async () => {
+  const log = await logs.open({ segmentBytes: 65_536 });
+  for (let i = 0; i < 20; i++) await put(log, `k${i}`, new Uint8Array(10_000).fill(i));
+  expect(log.status.segments).toBe(4);
+  for (let i = 0; i < 20; i++) expect((await log.read({ key: `k${i}` }, soon())).entry!.value[9_999]).toBe(i);
+  await log.close();
+  const again = await logs.open({ segmentBytes: 65_536 });
+  for (let i = 0; i < 20; i++) expect((await again.read({ key: `k${i}` }, soon())).entry!.value[9_999]).toBe(i);
+  expect(segmentsIn(await logs.directory())).toHaveLength(4);
+});
+
+it('finishes what it has taken when it closes, and refuses after that', async () => {
+  const log = await logs.open();
+  const appends = Array.from({ length: 100 }, (_, i) => put(log, `k${i}`, 'v'));
+  await log.close();
+  await Promise.all(appends);
+  await expect(put(log, 'late', 'v')).rejects.toMatchObject({ code: 'UNAVAILABLE', definite: true });
+  await expect(log.read({ key: 'k1' }, soon())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  await log.close();
+  const again = await logs.open();
+  expect(again.status.keys).toBe(100);
+});
+
+it('sends beacons by its clock, and only while somebody listens', async () => {
+  const clock = new FakeClock();
+  const log = await logs.open({ clock });
+  expect(clock.pending).toBe(0);
+  const events: CommitEvent[] = [];
+  const subscription = await log.commits((event) => events.push(event));
+  clock.advance(250);
+  expect(events).toEqual(
+    [1, 2].map((i) => ({
+      kind: 'beacon',
+      head: { incarnation: log.incarnation, partition: 0, revision: 0 },
+      sentWallMs: clock.wallMs() - 250 + i * 100,
+    })),
+  );
+  subscription[Symbol.dispose]();
+  expect(clock.pending).toBe(0);
+});
+
+it('a listener that throws keeps nobody from their due', async () => {
+  const log = await logs.open();
+  const seen: number[] = [];
+  await log.commits(() => {
+    throw new Error('careless');
+  });
+  await log.commits((event) => event.kind === 'commit' && seen.push(event.commit.revision));
+  await put(log, 'a', '1', undefined, nextRequestId());
+  expect(seen).toEqual([1]);
+  expect(logs.warnings).toEqual([expect.stringContaining('careless')]);
+});

@@ -1,0 +1,342 @@
+import { spawn } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { FakeClock } from '@diptych/kernel/testing';
+import { describe, expect, it } from 'vitest';
+import { FaultyFileSystem } from '../../test/faulty-file-system.js';
+import { allKeys, nextRequestId, put, putRequest, remove, segmentsIn, soon, useLogs, valueOf } from '../../test/log-fixture.js';
+import { openFileLog } from './file-log.js';
+import { RECORD_MARKER } from './record.js';
+import { SEGMENT_HEADER_BYTES } from './segment-header.js';
+
+const logs = useLogs();
+
+describe('a restart', () => {
+  it('brings back entries, deletions, revisions, the incarnation and the recent commits', async () => {
+    const log = await logs.open();
+    await put(log, 'a', '1');
+    const { position } = await put(log, 'b', '2');
+    await put(log, 'c', '3');
+    await remove(log, 'a');
+    const before = await log.report({ prefix: '' }, soon());
+    await log.close();
+    const again = await logs.open();
+    expect(again.incarnation).toBe(log.incarnation);
+    expect(await allKeys(again)).toEqual(['b', 'c']);
+    expect(await again.read({ key: 'b' }, soon())).toMatchObject({ entry: { revision: position.revision }, asOf: { revision: 4 } });
+    expect(await again.report({ prefix: '' }, soon())).toEqual(before);
+    expect(await again.committed({ after: { ...position, revision: 2 }, limit: 10 }, soon())).toMatchObject({
+      kind: 'page',
+      commits: [
+        { key: 'c', revision: 3, previous: 2, deleted: false },
+        { key: 'a', revision: 4, previous: 3, deleted: true },
+      ],
+    });
+    expect((await put(again, 'd', '4')).position.revision).toBe(5);
+    expect(logs.warnings).toEqual([]);
+  });
+
+  it('remembers request ids', async () => {
+    const log = await logs.open();
+    const request = putRequest('a', '1', { kind: 'ifAbsent' });
+    const first = await log.append(request, soon());
+    const deletion = nextRequestId();
+    const deleted = await remove(log, 'a', undefined, deletion);
+    await log.close();
+    const again = await logs.open();
+    expect(await again.append(request, soon())).toEqual(first);
+    expect(await remove(again, 'a', undefined, deletion)).toEqual(deleted);
+    await expect(put(again, 'a', 'other', undefined, request.requestId)).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+    expect(await valueOf(again, 'a')).toBeUndefined();
+  });
+
+  it('bounds what it remembers by time and by count', async () => {
+    const clock = new FakeClock();
+    const log = await logs.open({ clock, dedupeMs: 1_000, dedupeCountMax: 3 });
+    const request = putRequest('a', '1');
+    const context = () => ({ deadlineMs: clock.nowMs() + 60_000 });
+    const first = await log.append(request, context());
+    clock.advance(1_000);
+    expect(await log.append(request, context())).toEqual(first);
+    clock.advance(1);
+    const second = await log.append(request, context());
+    expect(second.position.revision).toBe(2);
+    for (let i = 0; i < 2; i++) await log.append(putRequest(`k${i}`, 'v'), context());
+    expect(await log.append(request, context())).toEqual(second);
+    await log.append(putRequest('k2', 'v'), context());
+    expect((await log.append(request, context())).position.revision).toBe(6);
+  });
+
+  it('answers RESYNC below the commits it keeps', async () => {
+    const log = await logs.open({ recentCommitsMax: 3 });
+    for (let i = 0; i < 5; i++) await put(log, `k${i}`, 'v');
+    const after = (revision: number) => ({ after: { incarnation: log.incarnation, partition: 0, revision }, limit: 10 });
+    expect(await log.committed(after(1), soon())).toMatchObject({ kind: 'resync', head: { revision: 5 } });
+    expect(await log.committed(after(2), soon())).toMatchObject({
+      kind: 'page',
+      commits: [{ revision: 3 }, { revision: 4 }, { revision: 5 }],
+    });
+  });
+});
+
+describe('a torn tail', () => {
+  it('is cut at the last whole record, wherever the final write broke off', async () => {
+    const directory = await logs.directory();
+    const fileSystem = Object.assign(new FaultyFileSystem(), { syncs: false });
+    const log = await logs.open();
+    await put(log, 'before', '1');
+    const sizeBefore = statSync(segmentsIn(directory)[0]!).size;
+    await Promise.all(['x', 'y', 'z'].map((key) => put(log, key, key.repeat(10))));
+    const sizeAfter = log.status.diskBytes;
+    // The seal of a clean end is not there after a crash.
+    const image = `${directory}-image`;
+    cpSync(directory, image, { recursive: true });
+    await log.close();
+    const ends = recordEnds(segmentsIn(image)[0]!);
+    const states = new Set<string>();
+    for (let size = sizeBefore; size <= sizeAfter; size++) {
+      rmSync(directory, { recursive: true });
+      cpSync(image, directory, { recursive: true });
+      truncateSync(segmentsIn(directory)[0]!, size);
+      logs.warnings.length = 0;
+      const again = await logs.open({ fileSystem });
+      const whole = ends.filter((end) => end <= size);
+      expect(await allKeys(again)).toEqual(['before', 'x', 'y', 'z'].slice(0, whole.length));
+      const cut = size - whole.at(-1)!;
+      if (cut === 0) expect(logs.warnings).toEqual([]);
+      else {
+        expect(logs.warnings).toEqual([expect.stringContaining(`${cut} bytes from offset ${whole.at(-1)}`)]);
+        const [saved] = readdirSync(join(directory, 'torn'));
+        expect(readFileSync(join(directory, 'torn', saved!))).toEqual(readFileSync(segmentsIn(image)[0]!).subarray(whole.at(-1), size));
+      }
+      expect((await put(again, 'after', '1')).position.revision).toBe(whole.length + 1);
+      states.add((await allKeys(again)).join());
+      await again.close();
+      logs.warnings.length = 0;
+      const third = await logs.open({ fileSystem });
+      expect(await valueOf(third, 'after')).toBe('1');
+      expect(logs.warnings).toEqual([]);
+      await third.close();
+    }
+    expect(states.size).toBe(4);
+    rmSync(image, { recursive: true });
+  });
+
+  it('may be any garbage: zeros, noise, holes inside the final write', async () => {
+    const directory = await logs.directory();
+    const log = await logs.open();
+    await put(log, 'before', '1');
+    await Promise.all(['x', 'y', 'z'].map((key) => put(log, key, key.repeat(100))));
+    const image = `${directory}-image`;
+    cpSync(directory, image, { recursive: true });
+    await log.close();
+    const [, x, y] = recordEnds(segmentsIn(image)[0]!);
+    const damages: Array<[(path: string) => void, string[]]> = [
+      [(path) => appendFileSync(path, Buffer.alloc(5_000)), ['before', 'x', 'y', 'z']],
+      [(path) => appendFileSync(path, Buffer.alloc(5_000, 0xff)), ['before', 'x', 'y', 'z']],
+      [(path) => appendFileSync(path, RECORD_MARKER), ['before', 'x', 'y', 'z']],
+      [(path) => overwrite(path, x! + 20, Buffer.alloc(40)), ['before', 'x']],
+      [(path) => overwrite(path, x! + 4, Buffer.alloc(4, 0xff)), ['before', 'x']],
+      [(path) => overwrite(path, y! - 1, Buffer.from('!')), ['before', 'x']],
+    ];
+    for (const [damage, keys] of damages) {
+      rmSync(directory, { recursive: true });
+      cpSync(image, directory, { recursive: true });
+      damage(segmentsIn(directory)[0]!);
+      logs.warnings.length = 0;
+      const again = await logs.open();
+      expect(await allKeys(again)).toEqual(keys);
+      expect(logs.warnings).toHaveLength(1);
+      await again.close();
+    }
+    rmSync(image, { recursive: true });
+  });
+});
+
+describe('damage', () => {
+  it('to any byte of what was durable is reported with file and offset, and nothing is changed', async () => {
+    const directory = await logs.directory();
+    const log = await logs.open({ segmentBytes: 65_536 });
+    for (let i = 0; i < 4; i++) await put(log, `k${i}`, `value ${i}`);
+    await log.close();
+    const [path] = segmentsIn(directory);
+    const intact = readFileSync(path!);
+    const ends = recordEnds(path!);
+    const sealStart = ends.at(-2)!;
+    for (let offset = 0; offset < sealStart; offset++) {
+      const bytes = Buffer.from(intact);
+      bytes[offset]! ^= 1 << (offset % 8);
+      writeFileSync(path!, bytes);
+      const recordStart = offset < SEGMENT_HEADER_BYTES ? 0 : [SEGMENT_HEADER_BYTES, ...ends].findLast((start) => start <= offset)!;
+      const failure = await logs.open().catch((error: unknown) => error);
+      expect(failure).toMatchObject({ code: 'INTERNAL', message: expect.stringContaining(`${path} is damaged at offset ${recordStart}`) });
+      expect(readFileSync(path!).equals(bytes)).toBe(true);
+      expect(existsSync(join(directory, 'torn'))).toBe(false);
+    }
+    writeFileSync(path!, intact);
+    expect((await logs.open()).status.keys).toBe(4);
+  });
+
+  it('to an older segment, at its end too, is never taken for a torn tail', async () => {
+    const directory = await logs.directory();
+    const log = await logs.open({ segmentBytes: 65_536 });
+    for (let i = 0; i < 10; i++) await put(log, `k${i}`, new Uint8Array(20_000));
+    await log.close();
+    const [first] = segmentsIn(directory);
+    const size = statSync(first!).size;
+    truncateSync(first!, size - 1);
+    await expect(logs.open()).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringContaining(`${first} is damaged at offset`),
+    });
+    expect(statSync(first!).size).toBe(size - 1);
+  });
+
+  it('found by a read is an error of that read, never served, and others go on', async () => {
+    const directory = await logs.directory();
+    const log = await logs.open();
+    await put(log, 'good', 'good');
+    await put(log, 'bad', 'bad');
+    const [path] = segmentsIn(directory);
+    const [start, end] = recordEnds(path!);
+    overwrite(path!, start! + 80, Buffer.from([0x55]));
+    expect(end).toBeGreaterThan(start! + 80);
+    for (const read of [log.read({ key: 'bad' }, soon()), log.report({ prefix: '' }, soon())])
+      await expect(read).rejects.toMatchObject({
+        code: 'INTERNAL',
+        message: expect.stringContaining(`${path} is damaged at offset ${start}`),
+      });
+    expect(await valueOf(log, 'good')).toBe('good');
+    await put(log, 'bad', 'mended');
+    expect(await valueOf(log, 'bad')).toBe('mended');
+  });
+});
+
+describe('a directory', () => {
+  it.each<[string, (directory: string) => void, RegExp]>([
+    ['that is a file', (directory) => writeFileSync(directory, ''), /cannot be used: .*file/],
+    ['below a file', (directory) => writeFileSync(join(directory, '..', 'data'), ''), /cannot be used/],
+    ['with foreign files', (directory) => (mkdirSync(directory), writeFileSync(join(directory, 'notes.txt'), 'mine')), /holds notes\.txt/],
+    [
+      'with something else named as a segment',
+      (directory) => (mkdirSync(directory), writeFileSync(join(directory, '0000000000000001.segment'), 'x'.repeat(100))),
+      /0000000000000001\.segment is damaged at offset 0: this is not a segment/,
+    ],
+    [
+      'with an empty segment',
+      (directory) => (mkdirSync(directory), writeFileSync(join(directory, '0000000000000001.segment'), '')),
+      /ends after 0 bytes/,
+    ],
+    [
+      'without its first segment',
+      (directory) => (mkdirSync(directory), writeFileSync(join(directory, '0000000000000007.segment'), 'x')),
+      /0000000000000001\.segment is damaged at offset 0: the segment is missing/,
+    ],
+  ])('%s is refused in one sentence', async (_, prepare, message) => {
+    const directory = await logs.directory();
+    prepare(directory);
+    const failure = (await logs.open().catch((error: unknown) => error)) as Error;
+    expect(failure.message).toMatch(message);
+    expect(failure.message).not.toContain('\n');
+    expect(failure).toMatchObject({ name: 'DiptychError' });
+  });
+
+  it.skipIf(process.getuid?.() === 0)('that may not be read is refused', async () => {
+    const directory = await logs.directory();
+    mkdirSync(directory, { mode: 0 });
+    await expect(logs.open()).rejects.toThrow(/permission is denied/);
+    chmodSync(directory, 0o700);
+  });
+
+  it('of a later format version is refused, and says so', async () => {
+    const directory = await logs.directory();
+    await (await logs.open()).close();
+    overwrite(segmentsIn(directory)[0]!, 8, Buffer.from([2, 0]));
+    await expect(logs.open()).rejects.toThrow(/format version 2, and this program reads version 1 only/);
+  });
+
+  it('with segments of two logs, or one missing in the middle, is refused', async () => {
+    const directory = await logs.directory();
+    const log = await logs.open({ segmentBytes: 65_536 });
+    for (let i = 0; i < 10; i++) await put(log, `k${i}`, new Uint8Array(20_000));
+    await log.close();
+    const [, second] = segmentsIn(directory);
+    const other = await openFileLog({ directory: `${directory}-other`, segmentBytes: 65_536 });
+    for (let i = 0; i < 10; i++) await put(other, `k${i}`, new Uint8Array(20_000));
+    await other.close();
+    renameSync(second!, `${directory}-kept`);
+    await expect(logs.open()).rejects.toThrow(`${basename(second!)} is damaged at offset 0: the segment is missing`);
+    copyFileSync(join(`${directory}-other`, basename(second!)), second!);
+    await expect(logs.open()).rejects.toThrow(/of another log/);
+    unlinkSync(second!);
+    renameSync(`${directory}-kept`, second!);
+    expect((await logs.open()).status.keys).toBe(10);
+  });
+
+  it('with an unfinished segment of a crash is opened', async () => {
+    const directory = await logs.directory();
+    await (await logs.open()).close();
+    writeFileSync(join(directory, '0000000000000002.segment.new'), 'half a hea');
+    const log = await logs.open();
+    await put(log, 'a', '1');
+    expect(readdirSync(directory).sort()).toEqual(['0000000000000001.segment', 'lock.sqlite']);
+  });
+
+  it('is for one process at a time, and free again when that is killed', async () => {
+    const directory = await logs.directory();
+    mkdirSync(directory);
+    const holder = spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '--eval',
+        `import { DatabaseSync } from 'node:sqlite';
+         const lock = new DatabaseSync(${JSON.stringify(join(directory, 'lock.sqlite'))});
+         lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+         console.log('held');
+         setTimeout(() => {}, 60_000);`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    await new Promise((resolve) => holder.stdout.once('data', resolve));
+    await expect(logs.open()).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: `the log directory ${directory} is in use by another process; stop that one first`,
+    });
+    expect(segmentsIn(directory)).toEqual([]);
+    const gone = new Promise((resolve) => holder.once('exit', resolve));
+    holder.kill('SIGKILL');
+    await gone;
+    await put(await logs.open(), 'a', '1');
+    await expect(logs.open()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+});
+
+/** Offsets where the records of a segment end, by the lengths written in them. */
+function recordEnds(path: string): number[] {
+  const bytes = readFileSync(path);
+  const ends: number[] = [];
+  for (let offset = SEGMENT_HEADER_BYTES; offset < bytes.length; ends.push(offset)) offset += bytes.readUInt32LE(offset + 4);
+  return ends;
+}
+
+function overwrite(path: string, offset: number, bytes: Buffer): void {
+  const all = readFileSync(path);
+  bytes.copy(all, offset);
+  writeFileSync(path, all);
+}
