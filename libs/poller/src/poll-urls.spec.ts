@@ -140,6 +140,25 @@ describe('pollUrls', () => {
     await ended;
   });
 
+  it('takes URLs from an asynchronous source as they come, duplicates once', async () => {
+    const clock = new FakeClock();
+    const servers = new ScriptedServers(clock, { 'http://a/': [200], 'http://b/': [200] });
+    const source = async function* () {
+      yield 'http://a';
+      await new Promise<void>((resolve) => void clock.after(2_000, resolve));
+      yield* ['http://a/#part', new URL('http://b')];
+    };
+    const polling = pollUrls({ urls: source(), intervalMs: 1_000, clock, probe: servers.probe });
+    const { seen, ended } = collect(polling);
+    await clock.advanceAsync(1_900);
+    expect(seen.map(({ url }) => url)).toEqual(['http://a/']);
+    await clock.advanceAsync(2_000);
+    expect(seen.map(({ url }) => url)).toEqual(['http://a/', 'http://b/']);
+    expect(servers.polledAtMs.get('http://a/')).toHaveLength(4);
+    await polling.return();
+    await ended;
+  });
+
   it('stands still, and loses nothing, while its consumer takes no changes', async () => {
     const clock = new FakeClock();
     const urls = Array.from({ length: 50 }, (_, index) => `http://server-${index}/`);
@@ -216,12 +235,12 @@ describe('the end of the polling', () => {
     for (let count = 0; count < 20; count++) expect((await polling.next()).value?.to).toBe('up');
     await clock.advanceAsync(0);
     expect([servers.mostUnderWay, getEventListeners(controller.signal, 'abort').length]).toEqual([4, 1]);
+    const polls = servers.polls;
     const waiting = polling.next();
     if (how === 'its signal') controller.abort();
     else await polling.return();
     expect(await waiting).toEqual({ done: true, value: undefined });
     expect([servers.aborted, clock.pending, getEventListeners(controller.signal, 'abort').length]).toEqual([4, 0, 0]);
-    const polls = servers.polls;
     await clock.advanceAsync(10_000);
     expect(servers.polls).toBe(polls);
     expect(await polling.next()).toEqual({ done: true, value: undefined });

@@ -161,7 +161,7 @@ export class UrlPolling implements AsyncIterableIterator<StateChange>, AsyncDisp
 
   async #poll(signal: AbortSignal): Promise<void> {
     for await (const watch of this.#pending) {
-      // A closed channel still gives out what it holds.
+      // What was handed over in the very step that ended it all is not polled any more.
       if (signal.aborted) return;
       await this.#polled.send({ watch, answer: await this.#ask(watch.url) });
     }
