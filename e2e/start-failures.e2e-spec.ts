@@ -134,20 +134,23 @@ describe.each(holders)('a data directory that cannot be used: %s', (app) => {
     expect((await next.stop()).code).toBe(0);
   });
 
-  it.each(app === 'monolith' ? [0.1, 0.9] : [0.5])('a damaged segment (%f of the way through): says where, and overwrites nothing', async (where) => {
-    await fill(dataDir());
-    const { file, offset } = await damage(dataDir(), where);
-    const before = await hashOf(dataDir());
-    const end = await refuses(app, {});
-    expect(end.sentence).toContain(file);
-    const named = [...end.sentence.matchAll(/\b(\d+)\b/g)].map((match) => Number(match[1]));
-    // The record that holds the flipped byte begins at or before it.
-    expect(
-      named.some((number) => number <= offset && number > offset - 4_096),
-      `${end.sentence} (flipped ${offset})`,
-    ).toBe(true);
-    expect(await hashOf(dataDir())).toEqual(before);
-  });
+  it.each(app === 'monolith' ? [0.1, 0.9] : [0.5])(
+    'a damaged segment (%f of the way through): says where, and overwrites nothing',
+    async (where) => {
+      await fill(dataDir());
+      const { file, offset } = await damage(dataDir(), where);
+      const before = await hashOf(dataDir());
+      const end = await refuses(app, {});
+      expect(end.sentence).toContain(file);
+      const named = [...end.sentence.matchAll(/\b(\d+)\b/g)].map((match) => Number(match[1]));
+      // The record that holds the flipped byte begins at or before it.
+      expect(
+        named.some((number) => number <= offset && number > offset - 4_096),
+        `${end.sentence} (flipped ${offset})`,
+      ).toBe(true);
+      expect(await hashOf(dataDir())).toEqual(before);
+    },
+  );
 });
 
 interface Refused {

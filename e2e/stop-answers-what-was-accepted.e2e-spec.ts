@@ -45,6 +45,7 @@ describe.each(ARMS)('a stop under load: $name', (spec) => {
     expect(load.kinds('PUT 5').filter((kind) => !/^PUT 503 (UNAVAILABLE|OVERLOADED|CIRCUIT_OPEN)$/.test(kind))).toEqual([]);
     expect(load.kinds('GET 5').filter((kind) => !/^GET 503 (UNAVAILABLE|OVERLOADED|CIRCUIT_OPEN)$/.test(kind))).toEqual([]);
     expect(load.kinds('PUT 4')).toEqual([]);
+    expect(load.vanished).toEqual([]);
     if (!isEdge) expect(load.unanswered, 'the edge was there all the time').toEqual([]);
     const token = (await http.put('marker', '')).headers['diptych-revision']!;
     const isThere = async (key: string) => (await http!.get(key, { 'diptych-revision': token })).status === 200;

@@ -15,6 +15,8 @@ export class ClosedLoop {
   readonly indefinite: string[] = [];
   /** No answer at all: refused connections, and connections that ended. */
   readonly unanswered: string[] = [];
+  /** Acknowledged, and not found by the read right after. No cache can hold an older state: nobody had asked for the key before. */
+  readonly vanished: string[] = [];
   /** Answers by `PUT 201`, `GET 503 UNAVAILABLE` and so on. */
   readonly answers = new Map<string, number>();
   readonly #http: HttpClient;
@@ -48,6 +50,7 @@ export class ClosedLoop {
       const put = await this.#send('PUT', () => this.#http.put(key, `value of ${key}`));
       this.#sort(key, put);
       const get = await this.#send('GET', () => this.#http.get(key));
+      if (put?.status === 201 && get?.status === 404) this.vanished.push(key);
       // A refusal comes back at once; hammering would measure the client.
       if (!put || !get || put.status >= 500 || get.status >= 500) await delay(10);
     }
