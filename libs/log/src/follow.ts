@@ -152,10 +152,12 @@ class CommitStream implements Follower {
     if (head.partition !== this.#partition) return;
     const sentAtMs = this.#beacons.sentAtMs(sentWallMs, this.#clock.nowMs());
     const position = this.#position;
-    if (this.#fetching || !position) return;
-    if (head.incarnation !== position.incarnation) this.#fetch();
-    else if (head.revision > position.revision) this.#openGap();
-    else this.#freshAtMs = Math.max(this.#freshAtMs, sentAtMs);
+    if (!position) return;
+    if (head.incarnation === position.incarnation && head.revision <= position.revision)
+      this.#freshAtMs = Math.max(this.#freshAtMs, sentAtMs);
+    else if (this.#fetching) return;
+    else if (head.incarnation !== position.incarnation) this.#fetch();
+    else this.#openGap();
   }
 
   /** Takes the next commit, ignores a known one, and notices a missing one. */
