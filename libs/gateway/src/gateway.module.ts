@@ -81,7 +81,7 @@ function keysOfFile(path: string): string[] {
 
 /** @throws SettingsError when strangers could come in and nobody said they may */
 function assertGuarded(server: Server, apiKeys: ApiKeys | undefined, settings: GatewaySettings): void {
-  const address = server.address() as AddressInfo | string | null;
+  const address = server.address();
   if (apiKeys || settings.allowAnonymous || address === null || typeof address === 'string' || isLoopback(address.address)) return;
   throw new SettingsError([
     `the gateway would listen on ${address.address}, which other machines can reach, without an API key; set DIPTYCH_GATEWAY_API_KEY or ` +

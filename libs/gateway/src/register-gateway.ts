@@ -36,7 +36,7 @@ export function registerGateway(edge: HttpEdge, gateway: Gateway): void {
       gateway.begin(request.raw, reply.raw, 'none').fail(refusalOf(error));
     },
   });
-  expectations(fastify.server as Server, gateway);
+  expectations(fastify.server, gateway);
 }
 
 const ROUTES: ReadonlyArray<readonly [url: string, resource: Resource]> = [

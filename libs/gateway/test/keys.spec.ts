@@ -1,3 +1,4 @@
+import { DiptychError } from '@diptych/kernel';
 import { describe, expect, it } from 'vitest';
 import { serve } from './serve.js';
 
@@ -179,7 +180,6 @@ describe('conditions', () => {
 
   it('a failed write still says so when the state that refused it cannot be read', async () => {
     const { send, log } = await serve();
-    const { DiptychError } = await import('@diptych/kernel');
     log.failures.push(new DiptychError('CONFLICT', 'no'), new DiptychError('UNAVAILABLE', 'gone'));
     const { status, headers } = await send('PUT', '/v1/keys/a', { headers: { 'if-match': tag(1) } });
     expect(status).toBe(412);
