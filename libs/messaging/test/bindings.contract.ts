@@ -1,8 +1,7 @@
-import { within } from '@diptych/kernel';
-import { ERROR_TABLE, type ErrorCode } from '@diptych/kernel';
+import { ERROR_TABLE, type ErrorCode, within } from '@diptych/kernel';
 import { waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
-import { describeOverBindings, type BindingName } from '@diptych/messaging/testing';
+import { describeOverBindings, type BindingName } from '../src/testing/index.js';
 import { messageOfProbe, Probe, probePort, type Tick } from './probe-port.js';
 
 /** What every binding promises, whatever it carries. The same cases for all of them. */

@@ -18,7 +18,7 @@ export interface ConnectionOptions {
 }
 
 /**
- * The one connection of a process to its brokers, kept up for ever.
+ * The one connection of a link to its brokers, kept up for ever.
  *
  *   connected ──(broken, or silent for pingsOutMax pings)──▶ disconnected ──(dialled anew)──▶ connected
  *       └───────────────────────── close ─────────────────────▶ closed ◀───────┘
@@ -49,7 +49,7 @@ export class Connection {
     const endMs = systemClock.nowMs() + options.connectTimeoutMs;
     for (let attempt = 0; ; attempt++) {
       try {
-        connection.#adopt(await connection.#dialAny(endMs));
+        await connection.#adopt(await connection.#dialAny(endMs));
         return connection;
       } catch (error) {
         const waitMs = backoffMs(attempt);
@@ -124,11 +124,14 @@ export class Connection {
     this.#listeners.clear();
   }
 
-  #adopt(nats: NatsConnection): void {
+  /** Becomes connected once the broker knows all subscriptions, so that whoever sees two links connected can rely on both. */
+  async #adopt(nats: NatsConnection): Promise<void> {
     const session = new Session(nats, this.#options, (why) => this.#lose(session, why));
     this.#session = session;
     for (const kept of this.#subscriptions) kept.attach(nats);
-    this.#become('connected');
+    // Rejects when the session is lost meanwhile, which has begun the next attempt then.
+    if (this.#subscriptions.size > 0) await nats.flush().catch(() => undefined);
+    if (this.#session === session) this.#become('connected');
   }
 
   #lose(session: Session, why: unknown): void {
@@ -145,7 +148,7 @@ export class Connection {
       if (this.#closing.signal.aborted) return;
       try {
         const nats = await this.#dialAny(Number.POSITIVE_INFINITY);
-        if (!this.#closing.signal.aborted) return this.#adopt(nats);
+        if (!this.#closing.signal.aborted) return await this.#adopt(nats);
         await nats.close();
       } catch {
         // The next attempt may succeed, and there is always a next one.
@@ -185,6 +188,7 @@ export class Connection {
   }
 
   #become(status: LinkStatus): void {
+    if (this.#status === status) return;
     this.#status = status;
     for (const listener of [...this.#listeners]) {
       try {

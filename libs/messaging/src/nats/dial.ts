@@ -1,6 +1,7 @@
-import { connect as connectSocket } from 'node:net';
-import { systemClock } from '@diptych/kernel';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
+import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { connect } from '@nats-io/transport-node';
 
 /** One broker address, taken apart. */
@@ -37,54 +38,48 @@ export function describeServer({ host, port }: ServerAddress): string {
  * One connection to one broker that is not made again when it breaks: `closed()` of it resolves then. Reconnecting is the link's
  * own, because the library, while it reconnects, keeps what is published and sends it later.
  *
- * @throws Error when there is no connection within `timeoutMs`, or `signal` is aborted
+ * @throws Error when there is no connection within `timeoutMs`, or `signal` is aborted; no socket is left behind
  */
 export async function dial(server: ServerAddress, name: string, timeoutMs: number, signal: AbortSignal): Promise<NatsConnection> {
-  const endMs = systemClock.nowMs() + timeoutMs;
-  await greeting(server, timeoutMs, signal);
-  return connect({
-    servers: [`${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`],
+  signal.throwIfAborted();
+  // When a broker accepts a connection and then says nothing, as a stopped process does, the library gives up and leaves its socket
+  // open. So the sockets made on the way are noted, and closed here.
+  const sockets: Socket[] = [];
+  const note = (message: unknown) => {
+    if (dialling.getStore() === sockets) sockets.push((message as { socket: Socket }).socket);
+  };
+  const closeAll = () => sockets.forEach((socket) => socket.destroy());
+  subscribe(SOCKET_CHANNEL, note);
+  signal.addEventListener('abort', closeAll, { once: true });
+  try {
+    return await dialling.run(sockets, () => connect(optionsFor(server, name, timeoutMs)));
+  } catch (error) {
+    closeAll();
+    if (error instanceof Error && error.name === 'TimeoutError')
+      throw new Error(`no answer within ${Math.round(timeoutMs)} ms`, { cause: error });
+    throw error;
+  } finally {
+    unsubscribe(SOCKET_CHANNEL, note);
+    signal.removeEventListener('abort', closeAll);
+  }
+}
+
+function optionsFor({ host, port, user, password }: ServerAddress, name: string, timeoutMs: number): ConnectionOptions {
+  const options: ConnectionOptions = {
+    servers: [`${host.includes(':') ? `[${host}]` : host}:${port}`],
     name,
-    timeout: Math.max(1, endMs - systemClock.nowMs()),
+    timeout: timeoutMs,
     reconnect: false,
     ignoreClusterUpdates: true,
     noAsyncTraces: true,
     // The link has its own heartbeat, which also ends a connection whose socket no longer takes data.
     pingInterval: NEVER_MS,
-    ...credentials(server),
-  });
+  };
+  if (user === undefined) return options;
+  return password === undefined ? { ...options, token: user } : { ...options, user, pass: password };
 }
 
-function credentials({ user, password }: ServerAddress): { user?: string; pass?: string; token?: string } {
-  if (user === undefined) return {};
-  return password === undefined ? { token: user } : { user, pass: password };
-}
-
-/**
- * Waits for a broker's first words. The library leaves the socket open when a broker accepts a connection and then says nothing, as
- * a stopped process does, so a broker that does not speak is never handed to it.
- */
-async function greeting({ host, port }: ServerAddress, timeoutMs: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  await new Promise<void>((resolve, reject) => {
-    const socket = connectSocket(port, host);
-    const end = (error?: Error) => {
-      timer[Symbol.dispose]();
-      signal.removeEventListener('abort', onAbort);
-      socket.removeAllListeners();
-      // An error may still come while it is being destroyed.
-      socket.on('error', () => undefined);
-      socket.destroy();
-      if (error) reject(error);
-      else resolve();
-    };
-    const timer = systemClock.after(timeoutMs, () => end(new Error(`no greeting within ${Math.round(timeoutMs)} ms`)));
-    const onAbort = () => end(new Error('the link was closed'));
-    signal.addEventListener('abort', onAbort, { once: true });
-    socket.once('data', () => end());
-    socket.once('error', (error: NodeJS.ErrnoException) => end(error.code === 'ECONNREFUSED' ? new Error('connection refused') : error));
-    socket.once('close', () => end(new Error('the connection was closed at once')));
-  });
-}
-
+/** Node announces each TCP client socket on this diagnostics channel, in the asynchronous context that makes it. */
+const SOCKET_CHANNEL = 'net.client.socket';
+const dialling = new AsyncLocalStorage<Socket[]>();
 const NEVER_MS = 2 ** 31 - 1;

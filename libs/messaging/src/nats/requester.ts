@@ -1,5 +1,5 @@
 import type { CallContext } from '@diptych/kernel';
-import { assertAlive, DiptychError, systemClock, timeLeftMs } from '@diptych/kernel';
+import { assertAlive, DiptychError, systemClock, timeLeftMs, toDiptychError } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
 import { garbledReply, notServed, tooManyInFlight } from '../binding-errors.js';
 import { callWatch, WatchedCall } from '../call-watch.js';
@@ -64,7 +64,7 @@ export class Requester {
         throw new DiptychError('OVERLOADED', `${this.#bytesInFlight} bytes are in flight already; ${target.what} was not called`);
       this.#connection.publish(target.subject, frame, reply);
     } catch (error) {
-      return Promise.reject(error as DiptychError);
+      return Promise.reject(toDiptychError(error));
     }
     return new Promise((resolve, reject) => {
       const call = new PendingCall(target, context, id, frame.byteLength, this, resolve, reject);

@@ -36,7 +36,7 @@ export interface ResponderHost {
   readonly bounds: Bounds;
   readonly onFault: FaultListener;
   messageBytesMax(): number;
-  onDrained(responder: Responder): void;
+  readonly onDrained: (responder: Responder) => void;
 }
 
 export const CANCEL_METHOD = '_cancel';
@@ -49,6 +49,7 @@ export class PortResponder<Port> implements Responder {
   readonly #topics: Subscription[] = [];
   /** By reply subject and id, which is unique over all callers. */
   readonly #calls = new Map<string, ServedCall>();
+  #cancellations: KeptSubscription | undefined;
   #inFlight = 0;
   #draining: Promise<void> | undefined;
   #onIdle: () => void = () => undefined;
@@ -73,9 +74,7 @@ export class PortResponder<Port> implements Responder {
         if (method.kind === 'topic') await this.#publishTopic(name);
         else this.#serveMethod(name, method);
       }
-      this.#subscriptions.push(
-        connection.subscribe(subjectOf(this.#descriptor, CANCEL_METHOD), (message) => this.#calls.get(message.reply ?? '')?.cancel()),
-      );
+      this.#cancellations = connection.subscribe(subjectOf(this.#descriptor, CANCEL_METHOD), (message) => this.#cancel(message));
       await connection.flush();
     } catch (error) {
       await this.drain(0);
@@ -89,21 +88,29 @@ export class PortResponder<Port> implements Responder {
   }
 
   async #drain(graceMs: number): Promise<void> {
-    const { connection, onFault } = this.#host;
-    const timer = graceTimer(graceMs);
-    await Promise.race([Promise.all(this.#subscriptions.map((subscription) => subscription.drain())), timer.over]);
-    if (this.#calls.size > 0) await Promise.race([new Promise<void>((resolve) => (this.#onIdle = resolve)), timer.over]);
+    const { connection, onFault, onDrained } = this.#host;
+    const name = this.#descriptor.name;
+    const endMs = systemClock.nowMs() + graceMs;
+    await before(endMs, Promise.all(this.#subscriptions.map((subscription) => subscription.drain())));
+    await this.#answered(endMs);
     if (this.#calls.size > 0)
-      onFault(
-        new DiptychError('DEADLINE_EXCEEDED', `${this.#descriptor.name}: ${this.#calls.size} calls were not finished within ${graceMs} ms`),
-      );
+      onFault(new DiptychError('DEADLINE_EXCEEDED', `${name}: ${this.#calls.size} calls were not finished within ${graceMs} ms`));
     for (const call of [...this.#calls.values()]) this.#abandon(call);
     // Events last: those of the calls just answered are part of what was promised.
     for (const topic of this.#topics.splice(0)) topic[Symbol.dispose]();
-    await Promise.race([connection.flush(), timer.over]);
-    timer[Symbol.dispose]();
+    await before(endMs, connection.flush());
+    this.#cancellations?.[Symbol.dispose]();
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
-    this.#host.onDrained(this);
+    onDrained(this);
+  }
+
+  /** Resolves when nobody waits for an answer any more: because it was given, or its deadline has passed, or at `endMs`. */
+  async #answered(endMs: number): Promise<void> {
+    if (this.#calls.size === 0) return;
+    const lastMs = Math.max(...[...this.#calls.values()].map((call) => call.context.deadlineMs));
+    await before(Math.min(endMs, lastMs), new Promise<void>((resolve) => (this.#onIdle = resolve)));
+    const nowMs = systemClock.nowMs();
+    for (const call of [...this.#calls.values()]) if (call.context.deadlineMs <= nowMs) this.#release(call);
   }
 
   async #publishTopic(name: string): Promise<void> {
@@ -190,17 +197,28 @@ export class PortResponder<Port> implements Responder {
 
   #settle(call: ServedCall, answer: () => void): void {
     this.#inFlight--;
-    if (call.answered) return;
-    call.answered = true;
+    if (call.released) return;
     answer();
+    this.#release(call);
+  }
+
+  /** Nobody waits for its answer any more. */
+  #release(call: ServedCall): void {
+    call.released = true;
     this.#calls.delete(call.exchange.key);
     if (this.#calls.size === 0) this.#onIdle();
   }
 
+  #cancel(message: Msg): void {
+    const call = this.#calls.get(message.reply ?? '');
+    if (!call) return;
+    this.#release(call);
+    call.stop(new DiptychError('CANCELLED', 'the caller gave up'));
+  }
+
   #abandon(call: ServedCall): void {
     const why = new DiptychError('CONNECTION_LOST', `${this.#descriptor.name} is stopping; the call may have happened`);
-    call.answered = true;
-    this.#calls.delete(call.exchange.key);
+    this.#release(call);
     call.stop(why);
     this.#fail(call.exchange, why);
   }
@@ -243,8 +261,10 @@ interface ServedMethod {
 
 type Unary = (request: unknown, context: CallContext) => Promise<unknown>;
 
-function graceTimer(graceMs: number): Disposable & { readonly over: Promise<void> } {
+/** Waits for `ending`, but not beyond `endMs`. */
+async function before(endMs: number, ending: Promise<unknown>): Promise<void> {
   let timer: Disposable | undefined;
-  const over = new Promise<void>((resolve) => (timer = systemClock.after(Math.max(0, graceMs), resolve)));
-  return { over, [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
+  const over = new Promise<void>((resolve) => (timer = systemClock.after(Math.max(0, endMs - systemClock.nowMs()), resolve)));
+  await Promise.race([ending, over]);
+  timer?.[Symbol.dispose]();
 }

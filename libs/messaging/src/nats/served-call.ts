@@ -1,5 +1,5 @@
 import type { CallContext } from '@diptych/kernel';
-import { DiptychError } from '@diptych/kernel';
+import type { DiptychError } from '@diptych/kernel';
 
 /** How one caller is answered. Both throw what publishing throws; `answer` also INTERNAL when the value cannot be sent. */
 export interface Exchange {
@@ -9,11 +9,12 @@ export interface Exchange {
   fail(error: DiptychError): void;
 }
 
-/** A call this process has accepted: its context, and that it is answered once. */
+/** A call this process has accepted: its context, and whether somebody waits for it. */
 export class ServedCall {
   readonly exchange: Exchange;
   readonly context: CallContext;
-  answered = false;
+  /** Nobody waits for its answer any more. */
+  released = false;
   #controller: AbortController | undefined;
   #ended: DiptychError | undefined;
 
@@ -34,11 +35,6 @@ export class ServedCall {
   stop(why: DiptychError): void {
     this.#ended ??= why;
     this.#controller?.abort(why);
-  }
-
-  /** The caller gave up. */
-  cancel(): void {
-    this.stop(new DiptychError('CANCELLED', 'the caller gave up'));
   }
 
   #signal(): AbortSignal {

@@ -32,7 +32,7 @@ export function describeOverBindings<Port>(
   for (const binding of options.bindings ?? ['in-process', 'loopback']) {
     describe(`${name} over ${binding}`, () => {
       const closers: Array<() => void | Promise<void>> = [];
-      const bind = binders[binding](options.descriptor as PortDescriptor<unknown>, options.bounds ?? {});
+      const bind = binders[binding](options.descriptor, options.bounds ?? {});
 
       afterEach(async () => {
         for (let close = closers.pop(); close; close = closers.pop()) await close();

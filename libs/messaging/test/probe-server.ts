@@ -1,0 +1,17 @@
+import { connectNats } from '../src/index.js';
+import { Probe, probePort } from './probe-port.js';
+
+/**
+ * A process that serves the probe, for tests that stop or kill a server. It writes `serving`, then one line for each `echo` it runs, and ends
+ * on SIGTERM by itself, that is, without process.exit.
+ */
+const link = await connectNats({ servers: process.argv[2]!, name: 'probe-server' });
+const probe = new Probe();
+const echo = probe.echo.bind(probe);
+probe.echo = async (request) => {
+  console.log(`ran ${request.text}`);
+  return echo(request);
+};
+await link.serve(probePort, probe.port);
+console.log('serving');
+process.once('SIGTERM', () => void link.close(1_000));
