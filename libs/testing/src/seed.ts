@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 let seed: number | undefined;
 
 /**
- * The seed of this process's random tests: `DIPTYCH_SEED`, else a random one. It is printed once, so that a failed run can be
+ * The seed of this process's random tests: `DIPTYCH_SEED`, else a random one. A random one is printed, so that a failed run can be
  * repeated with `DIPTYCH_SEED=<seed>`.
  *
  * @throws RangeError when `DIPTYCH_SEED` is not a whole number from 0 to 2^31 - 1
@@ -15,7 +15,8 @@ export function seedFromEnv(): number {
   if (!Number.isSafeInteger(value) || value < 0 || value >= SEED_MAX)
     throw new RangeError(`DIPTYCH_SEED must be a whole number from 0 to ${SEED_MAX - 1}, is ${text}`);
   seed = value;
-  console.info(`seed ${seed} (repeat with DIPTYCH_SEED=${seed})`);
+  // A run prints the seed it hands to its workers itself.
+  if (text !== String(seed)) console.info(`seed ${seed} (repeat with DIPTYCH_SEED=${seed})`);
   return seed;
 }
 

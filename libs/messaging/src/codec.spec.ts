@@ -1,0 +1,107 @@
+import { DiptychError } from '@diptych/kernel';
+import { seedFromEnv } from '@diptych/testing';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decode, encode, errorFromRecord, errorToRecord } from './codec.js';
+
+const seed = seedFromEnv();
+
+const value = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'small' },
+    fc.string({ unit: 'binary' }),
+    fc.double({ noNaN: true }),
+    fc.integer(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.uint8Array({ maxLength: 2_000 }),
+    fc.array(tie('value'), { maxLength: 6 }),
+    fc.dictionary(
+      fc.string().filter((name) => name !== '__proto__'),
+      tie('value'),
+      { maxKeys: 6, noNullPrototype: true },
+    ),
+  ),
+})).value;
+
+describe('the codec', () => {
+  it('gives back what it was given', () => {
+    fc.assert(
+      fc.property(value, (given) => {
+        expect(decode(encode(given))).toEqual(given);
+      }),
+      { seed, numRuns: 500 },
+    );
+  });
+
+  it('gives bytes back as copies that own their memory, from a Buffer as well', () => {
+    const frame = Buffer.from(encode({ bytes: new Uint8Array([1, 2, 3]) }));
+    const { bytes } = decode(frame) as { bytes: Uint8Array };
+    frame.fill(0);
+    expect(bytes).toEqual(new Uint8Array([1, 2, 3]));
+    expect([bytes.constructor, bytes.buffer.byteLength]).toEqual([Uint8Array, 3]);
+  });
+
+  it('leaves room in front when asked to', () => {
+    const plain = encode({ a: 1 });
+    expect(encode({ a: 1 }, 200).subarray(200)).toEqual(plain);
+  });
+
+  it('does not reach a prototype', () => {
+    // {"__proto__": {"polluted": true}}
+    const bytes = Buffer.from('81a95f5f70726f746f5f5f81a8706f6c6c75746564c3', 'hex');
+    const decoded = decode(bytes) as { polluted?: boolean };
+    expect(decoded.polluted).toBeUndefined();
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+
+  it('throws on garbage, and is none the worse for it', () => {
+    const good = encode({ list: Array.from({ length: 128 }, (_, i) => i) });
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 64 }), fc.boolean(), (garbage, extension) => {
+        // 0xd4 0x72 begins a definition that would give single bytes another meaning, if it were remembered.
+        const bytes = extension
+          ? new Uint8Array([0xd4, 0x72, 0x40 + (garbage[0]! & 0x1f), 0x92, 0xa1, 0x61, 0xa1, 0x62, ...garbage])
+          : garbage;
+        try {
+          decode(bytes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error);
+        }
+        expect(decode(good)).toEqual({ list: Array.from({ length: 128 }, (_, i) => i) });
+      }),
+      { seed, numRuns: 2_000 },
+    );
+  });
+
+  it('survives nesting without end', () => {
+    expect(() => decode(new Uint8Array(500_000).fill(0x91))).toThrow();
+  });
+});
+
+describe('error records', () => {
+  it('keep the code, the message, whether it is definite, and when to come back', () => {
+    const error = new DiptychError('CANCELLED', 'why', { definite: true, retryAfterMs: 5, cause: new Error('secret') });
+    const record = decode(encode(errorToRecord(error)));
+    expect(record).toEqual({ code: 'CANCELLED', message: 'why', definite: true, retryAfterMs: 5 });
+    const there = errorFromRecord(record, 'p.m');
+    expect(there).toMatchObject({ code: 'CANCELLED', message: 'why', definite: true, retryAfterMs: 5 });
+    expect(there.cause).toBeUndefined();
+  });
+
+  it('bound the message', () => {
+    expect(errorToRecord(new DiptychError('CONFLICT', 'x'.repeat(1_000_000))).message.length).toBe(2_048);
+  });
+
+  it('that are none are INTERNAL and indefinite, whatever they are', () => {
+    fc.assert(
+      fc.property(fc.anything(), (anything) => {
+        expect(errorFromRecord(anything, 'p.m')).toMatchObject({ code: 'INTERNAL', definite: false });
+      }),
+      { seed },
+    );
+    for (const record of [{ code: 'NEW_CODE', message: 'x', definite: true }, { code: 'constructor' }, { code: 7 }])
+      expect(errorFromRecord(record, 'p.m')).toMatchObject({ code: 'INTERNAL', definite: false });
+    expect(errorFromRecord({ code: 'CONFLICT' }, 'p.m')).toMatchObject({ code: 'CONFLICT', definite: true });
+  });
+});

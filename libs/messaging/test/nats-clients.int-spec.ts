@@ -1,0 +1,136 @@
+import { within } from '@diptych/kernel';
+import type { NatsServer } from '@diptych/testing';
+import { seedFromEnv, startNatsServer, waitFor } from '@diptych/testing';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { connect, createInbox, headers } from '@nats-io/transport-node';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { NatsLink } from '../src/index.js';
+import { connectNats } from '../src/index.js';
+import { Probe, probePort, type ProbePort } from './probe-port.js';
+
+/** What any client of the broker may send: JSON it means well, and garbage it does not. */
+let broker: NatsServer;
+let server: NatsLink;
+let caller: NatsLink;
+let plain: NatsConnection;
+let probe: Probe;
+let port: ProbePort;
+let faults: string[];
+
+beforeEach(async () => {
+  broker = await startNatsServer();
+  faults = [];
+  const onFault = (fault: Error) => faults.push(fault.message);
+  server = await connectNats({ servers: broker.url, name: 'server', onFault });
+  caller = await connectNats({ servers: broker.url, name: 'caller', onFault });
+  plain = await connect({ servers: broker.url });
+  probe = new Probe();
+  await server.serve(probePort, probe.port);
+  port = caller.client(probePort);
+});
+
+afterEach(async () => {
+  await plain.close();
+  await Promise.all([server.close(0), caller.close(0)]);
+  await broker.stop();
+});
+
+describe('a plain NATS client', () => {
+  it('asks in JSON and is answered in JSON, bytes as base64', async () => {
+    const request = { text: 'é', bytes: Buffer.from([0, 1, 255]).toString('base64'), number: 1.5, list: ['a'] };
+    const reply = await plain.request('diptych.probe.v1.echo', ` \n${JSON.stringify(request)}`, { timeout: 5_000 });
+    expect(reply.json()).toEqual(request);
+    expect(probe.seen[0]!.bytes).toEqual(new Uint8Array([0, 1, 255]));
+    expect(reply.headers).toBeUndefined();
+  });
+
+  it('gets errors in JSON, with the code in a header', async () => {
+    const cases: Array<[string, string, string]> = [
+      ['fail', '{"code":"CONFLICT"}', 'CONFLICT'],
+      ['fail', '{"code":"TypeError"}', 'INTERNAL'],
+      ['echo', '{"text":7}', 'INVALID_REQUEST'],
+      ['echo', '{"text":"x","bytes":"?"}', 'INVALID_REQUEST'],
+      ['echo', '{"text":', 'INVALID_REQUEST'],
+      ['echo', 'text', 'INVALID_REQUEST'],
+      ['echo', '', 'INVALID_REQUEST'],
+      ['produce', '{"bytes":1000000}', 'INTERNAL'],
+    ];
+    for (const [method, request, code] of cases) {
+      const reply = await plain.request(`diptych.probe.v1.${method}`, request, { timeout: 5_000 });
+      expect(reply.headers?.get('Diptych-Error')).toBe(code);
+      expect(reply.json()).toMatchObject({ error: { code, message: expect.any(String), definite: expect.any(Boolean) } });
+    }
+  });
+
+  it('says how long it waits in a header', async () => {
+    const fields = headers();
+    fields.set('Diptych-Timeout-Ms', '0');
+    const reply = await plain.request('diptych.probe.v1.echo', '{"text":"x"}', { timeout: 5_000, headers: fields });
+    expect(reply.json()).toMatchObject({ error: { code: 'DEADLINE_EXCEEDED', definite: true } });
+    expect(probe.seen).toEqual([]);
+  });
+});
+
+describe('garbage', () => {
+  it('in any message to a server is answered or dropped, and harms nobody', async () => {
+    const subjects = [...Object.keys(probePort.methods), '_cancel'].map((name) => `diptych.probe.v1.${name}`);
+    const inbox = createInbox();
+    let answers = 0;
+    plain.subscribe(`${inbox}.*`, { callback: () => void answers++ });
+    const payload = fc.oneof(
+      fc.uint8Array({ maxLength: 80 }),
+      fc.uint8Array({ maxLength: 80 }).map((tail) => new Uint8Array([0xd1, 0, 1, ...tail])),
+      fc.json().map((text) => new TextEncoder().encode(text)),
+      fc.json().map((text) => new TextEncoder().encode(`{"text":${text}}`)),
+    );
+    let sent = 0;
+    fc.assert(
+      fc.property(fc.constantFrom(...subjects), payload, fc.boolean(), (subject, data, answered) => {
+        plain.publish(subject, data, answered ? { reply: `${inbox}.${sent++}` } : {});
+      }),
+      { seed: seedFromEnv(), numRuns: 1_000 },
+    );
+    await plain.flush();
+    expect(await port.echo({ text: 'alive' }, within(10_000))).toEqual({ text: 'alive' });
+    expect([server.status, caller.status]).toEqual(['connected', 'connected']);
+    expect(answers).toBeGreaterThan(100);
+  });
+
+  it('for an answer is INTERNAL', async () => {
+    await server.close(0);
+    const answers = [
+      new Uint8Array([1, 2, 3]),
+      new Uint8Array(0),
+      new TextEncoder().encode('{"error":{"code":"NEW_CODE"}}'),
+      new Uint8Array([0xd2, 0, 9]),
+    ];
+    let answer = 0;
+    plain.subscribe('diptych.probe.v1.echo', { callback: (_, message) => void message.respond(answers[answer++]) });
+    await plain.flush();
+    for (let i = 0; i < answers.length; i++)
+      await expect(port.echo({ text: '' }, within(10_000))).rejects.toMatchObject({ code: 'INTERNAL', definite: false });
+    expect(caller.inFlight).toBe(0);
+  });
+
+  it('for an event is dropped and reported, and the next one arrives', async () => {
+    const ticks: number[] = [];
+    await port.ticks(({ tick }) => ticks.push(tick));
+    const subject = 'diptych.probe.v1.ticks';
+    for (const garbage of [new Uint8Array(0), new Uint8Array([0xd4]), new Uint8Array([0xd4, 0x80]), new TextEncoder().encode('{}')])
+      plain.publish(subject, garbage);
+    await plain.flush();
+    await waitFor(() => faults.length === 4);
+    probe.tick({ tick: 1 });
+    await waitFor(() => ticks.length === 1);
+    expect(ticks).toEqual([1]);
+  });
+
+  it('for a reply nobody waits for is dropped', async () => {
+    const call = port.hold({ id: 'late' }, within(50));
+    await expect(call).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    probe.release('late');
+    expect(await port.echo({ text: 'x' }, within(5_000))).toEqual({ text: 'x' });
+    expect(caller.inFlight).toBe(0);
+  });
+});
