@@ -9,7 +9,7 @@ import { listingCases } from './conformance/listing.cases.js';
 import { reportCases } from './conformance/report.cases.js';
 import { routeCases } from './conformance/routes.cases.js';
 import { slowClientCases } from './conformance/slow-clients.cases.js';
-import { freshPrefix, type Subject } from './conformance/subject.js';
+import { freshPrefix, metricOf, type Subject } from './conformance/subject.js';
 import { visibilityCases } from './conformance/visibility.cases.js';
 import { HttpClient } from './support/http-client.js';
 
@@ -20,7 +20,13 @@ import { HttpClient } from './support/http-client.js';
 describe.each(ARMS)('HTTP: $name', (spec) => {
   let arm: Arm;
   let http: HttpClient;
-  const subject = (): Subject => ({ origin: arm.url, http, linearizable: spec.name === 'monolith', prefix: freshPrefix });
+  const subject = (): Subject => ({
+    origin: arm.url,
+    http,
+    linearizable: spec.name === 'monolith',
+    cacheCount: (name) => metricOf(arm.process(arm.holding('cache')).url, `diptych_cache_${name}_total`),
+    prefix: freshPrefix,
+  });
 
   beforeAll(async () => {
     // The shortest there is, so that a slow client need not be waited for long.

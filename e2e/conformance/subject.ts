@@ -6,6 +6,8 @@ export interface Subject {
   readonly http: HttpClient;
   /** Reads see acknowledged writes at once, without a token. */
   readonly linearizable: boolean;
+  /** A counter of the process that holds the cache. */
+  cacheCount(name: 'hits' | 'misses' | 'read_throughs'): Promise<number>;
   /** A key prefix nobody else uses, so that cases do not meet. */
   prefix(): string;
 }
@@ -14,4 +16,12 @@ let prefixes = 0;
 
 export function freshPrefix(): string {
   return `case-${(prefixes++).toString(36)}/`;
+}
+
+/** A number without labels from `/metrics`. */
+export async function metricOf(origin: string, name: string): Promise<number> {
+  const text = await (await fetch(`${origin}/metrics`)).text();
+  const value = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text)?.[1];
+  if (value === undefined) throw new Error(`${origin}/metrics has no ${name}`);
+  return Number(value);
 }
