@@ -14,17 +14,19 @@ const project = (name: string, settings: object) => ({
 export default defineConfig({
   test: {
     reporters: ['default', './tools/vitest/closing-line.ts'],
-    // The kinds run one after the other: what measures time or starts processes shall not compete with everything else.
+    // The kinds run one after the other, in this order (group 0 would be special): what measures time or starts processes shall not
+    // compete with everything else.
     projects: [
       project('unit', {
         include: ['{libs,apps,tools,e2e}/**/*.spec.ts'],
-        sequence: { groupOrder: 0 },
+        sequence: { groupOrder: 1 },
+        maxWorkers: '100%', // Vitest leaves one processor idle, which on two is half of them
         ...busyMachine,
       }),
-      project('integration', { include: ['{libs,apps,tools,e2e}/**/*.int-spec.ts'], sequence: { groupOrder: 1 }, ...busyMachine }),
+      project('integration', { include: ['{libs,apps,tools,e2e}/**/*.int-spec.ts'], sequence: { groupOrder: 2 }, ...busyMachine }),
       project('e2e', {
         include: ['e2e/**/*.e2e-spec.ts'],
-        sequence: { groupOrder: 2 },
+        sequence: { groupOrder: 3 },
         globalSetup: ['./tools/vitest/build-first.ts'],
         ...busyMachine,
         testTimeout: 60_000,
@@ -34,7 +36,7 @@ export default defineConfig({
         ? [
             project('containers', {
               include: ['e2e/**/*.container-spec.ts'],
-              sequence: { groupOrder: 3 },
+              sequence: { groupOrder: 4 },
               testTimeout: 300_000,
               hookTimeout: 600_000, // the first build of an image
               fileParallelism: false,
