@@ -1,8 +1,8 @@
-import { performance } from 'node:perf_hooks';
+import { monitorEventLoopDelay, performance, PerformanceObserver } from 'node:perf_hooks';
 import { DiptychError, within, type CallContext } from '@diptych/kernel';
 import fc from 'fast-check';
 import { Registry } from 'prom-client';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { childOf, createLogger, createTelemetry, formatTraceparent, Health, LOG_LEVELS, measured, parseTraceparent } from './index.js';
 
 describe('health', () => {
@@ -77,6 +77,16 @@ describe('process metrics', () => {
       expect(text).toMatch(new RegExp(`^${name} [0-9.e+-]+$`, 'm'));
     telemetry[Symbol.dispose]();
     telemetry[Symbol.dispose]();
+  });
+
+  it('stop what they started: the observers do not show among the open handles', () => {
+    const monitor = vi.spyOn(Object.getPrototypeOf(monitorEventLoopDelay()) as { disable(): boolean }, 'disable');
+    const observer = vi.spyOn(PerformanceObserver.prototype, 'disconnect');
+    const telemetry = createTelemetry({ name: 'x', level: 'silent' });
+    expect([monitor.mock.calls.length, observer.mock.calls.length]).toEqual([0, 0]);
+    telemetry[Symbol.dispose]();
+    expect([monitor.mock.calls.length, observer.mock.calls.length]).toEqual([1, 1]);
+    vi.restoreAllMocks();
   });
 });
 
