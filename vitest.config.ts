@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 // One seed for the whole run, printed at its start (tools/vitest/closing-line.ts) and handed to every worker.
 const seed = (process.env.DIPTYCH_SEED ??= String(Math.trunc(Math.random() * 2 ** 31)));
 const withContainers = process.env.DIPTYCH_CONTAINERS === '1';
-const busyMachine = { testTimeout: 30_000, hookTimeout: 60_000 };
+const busyMachine = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 const project = (name: string, settings: object) => ({
   resolve: { conditions: ['@diptych/source'] },
@@ -29,7 +29,6 @@ export default defineConfig({
         sequence: { groupOrder: 3 },
         globalSetup: ['./tools/vitest/build-first.ts'],
         ...busyMachine,
-        testTimeout: 60_000,
         fileParallelism: false,
       }),
       ...(withContainers
