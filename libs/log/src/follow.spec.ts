@@ -396,8 +396,10 @@ it('whatever is lost, doubled, late or out of order: one chain, up to the head',
           log.pass = (event, deliver) => deliver(event);
         } else if (kind === 'beacon') log.beacon();
         else if (kind === 'release') for (const deliver of later.splice(0).reverse()) deliver();
-        else if (kind === 'wait') (clock.advance(300), await turns(3));
-        else if (kind === 'down') log.down = true;
+        else if (kind === 'wait') {
+          clock.advance(300);
+          await turns(3);
+        } else if (kind === 'down') log.down = true;
         else if (kind === 'up') log.down = false;
         else if (kind === 'restore') log.restore(String(++incarnations).padStart(16, '0'));
         else log.oldest = log.head.revision;

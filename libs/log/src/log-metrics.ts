@@ -2,8 +2,8 @@ import type { Registry } from 'prom-client';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { BatchMeasure, FileLogStatus } from './engine/file-log-options.js';
 
-/** The measurements of a file log. `status` is asked at every scrape. */
-export function logMetrics(registry: Registry, status: () => FileLogStatus | undefined): { onBatch: (batch: BatchMeasure) => void } {
+/** Measures group commits: give it to the log as its `onBatch`. */
+export function batchMetrics(registry: Registry): (batch: BatchMeasure) => void {
   const registers = [registry];
   const appends = new Counter({ name: 'diptych_log_appends_total', help: 'Mutations made durable.', registers });
   const bytes = new Counter({ name: 'diptych_log_appended_bytes_total', help: 'Bytes written to segments.', registers });
@@ -19,14 +19,24 @@ export function logMetrics(registry: Registry, status: () => FileLogStatus | und
     buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1],
     registers,
   });
+  return (batch) => {
+    appends.inc(batch.appends);
+    bytes.inc(batch.bytes);
+    sizes.observe(batch.appends);
+    seconds.observe(batch.seconds);
+  };
+}
+
+/** Measures the state of a log, at every scrape. */
+export function statusMetrics(registry: Registry, status: () => FileLogStatus): void {
+  const registers = [registry];
   const gauge = (name: string, help: string, read: (status: FileLogStatus) => number) =>
     new Gauge({
       name,
       help,
       registers,
       collect() {
-        const now = status();
-        if (now) this.set(read(now));
+        this.set(read(status()));
       },
     });
   gauge('diptych_log_keys', 'Keys present.', ({ keys }) => keys);
@@ -36,12 +46,4 @@ export function logMetrics(registry: Registry, status: () => FileLogStatus | und
   gauge('diptych_log_write_queue', 'Appends that wait for the writer.', ({ queued }) => queued);
   gauge('diptych_log_head_revision', 'Revision of the newest mutation.', ({ headRevision }) => headRevision);
   gauge('diptych_log_writable', '1 while appends are taken.', ({ writable }) => (writable ? 1 : 0));
-  return {
-    onBatch(batch) {
-      appends.inc(batch.appends);
-      bytes.inc(batch.bytes);
-      sizes.observe(batch.appends);
-      seconds.observe(batch.seconds);
-    },
-  };
 }

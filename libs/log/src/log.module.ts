@@ -8,9 +8,8 @@ import type { Telemetry } from '@diptych/telemetry';
 import { measured } from '@diptych/telemetry';
 import type { DynamicModule } from '@nestjs/common';
 import { Module } from '@nestjs/common';
-import type { FileLog } from './engine/file-log.js';
 import { openFileLog } from './engine/file-log.js';
-import { logMetrics } from './log-metrics.js';
+import { batchMetrics, statusMetrics } from './log-metrics.js';
 import type { LogPort } from './log.port.js';
 import type { LogSettings } from './log.settings.js';
 import { LOG_SETTINGS } from './log.settings.js';
@@ -85,10 +84,8 @@ const DRAIN_MS = 10_000;
 async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Telemetry): Promise<LogPort> {
   const { logger, metrics, health } = telemetry;
   const directory = settings.dataDir ?? join('data', telemetry.name);
-  let log: FileLog | undefined;
-  const { onBatch } = logMetrics(metrics, () => log?.status);
   const startedMs = performance.now();
-  log = await openFileLog({
+  const log = await openFileLog({
     directory,
     segmentBytes: settings.segmentBytes,
     channelCapacity: settings.channelCapacity,
@@ -96,18 +93,18 @@ async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Tel
     dedupeMs: settings.dedupeMs,
     reportMode: settings.reportMode,
     onWarning: (message) => logger.warn(message),
-    onBatch,
+    onBatch: batchMetrics(metrics),
   });
-  const opened = log;
-  lifetime.own('log.file', () => opened.close());
+  lifetime.own('log.file', () => log.close());
+  statusMetrics(metrics, () => log.status);
   lifetime.own(
     'log.health',
     health.check('log', () => {
-      const { writable, reason } = opened.status;
+      const { writable, reason } = log.status;
       return { ok: writable, reason };
     }),
   );
-  const { keys, headRevision, diskBytes } = opened.status;
+  const { keys, headRevision, diskBytes } = log.status;
   logger.info({ directory, keys, headRevision, diskBytes, openMs: Math.round(performance.now() - startedMs) }, 'the log is open');
-  return measured(inProcess(logPort, opened as LogPort), logPort, metrics);
+  return measured(inProcess(logPort, log as LogPort), logPort, metrics);
 }

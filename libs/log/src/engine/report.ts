@@ -57,7 +57,7 @@ function inWorker(task: WorkerTask, context: CallContext): Promise<WorkerResult>
       context.signal?.removeEventListener('abort', onAbort);
       void worker.terminate();
     };
-    const fail = (error: unknown) => (stop(), reject(error));
+    const fail = (error: DiptychError) => (stop(), reject(error));
     const onAbort = () => fail(new DiptychError('CANCELLED', 'the report was cancelled', { definite: true }));
     const timer = deadlines.at(context.deadlineMs, () =>
       fail(new DiptychError('DEADLINE_EXCEEDED', 'the report was not ready before its deadline', { definite: true })),
