@@ -32,6 +32,12 @@ export function tooManyInFlight(what: string, inFlightMax: number): DiptychError
   });
 }
 
+export function tooManyBytesInFlight(what: string, bytes: number): DiptychError {
+  return new DiptychError('OVERLOADED', `${bytes} bytes are in flight already; ${what} was not called`, {
+    retryAfterMs: OVERLOAD_RETRY_AFTER_MS,
+  });
+}
+
 export function notServed(what: string, cause?: unknown): DiptychError {
   return new DiptychError('UNAVAILABLE', `nobody serves ${what} at the moment`, { cause });
 }

@@ -1,6 +1,6 @@
 import type { CallContext, Clock, DeadlineWheel, DiptychError } from '@diptych/kernel';
-import { deadlines, systemClock } from '@diptych/kernel';
-import { cancelledInFlight, notAnswered } from './binding-errors.js';
+import { assertAlive, deadlines, systemClock } from '@diptych/kernel';
+import { cancelledInFlight, malformedRequest, notAnswered } from './binding-errors.js';
 
 /**
  * Ends calls whose deadline passes or whose caller gives up, at almost no cost for the others.
@@ -98,6 +98,16 @@ export abstract class WatchedCall {
 
   /** Settles the call for its caller. The watch has let go of it already. Must not throw. */
   abstract end(error: DiptychError): void;
+}
+
+/**
+ * What every binding asks before it begins a call.
+ *
+ * @throws CANCELLED or DEADLINE_EXCEEDED, both definite; INVALID_REQUEST when there is no end to the time it is given
+ */
+export function assertCallable(what: string, context: CallContext): void {
+  assertAlive(context);
+  if (context.deadlineMs === Number.POSITIVE_INFINITY) throw malformedRequest(what, 'its deadline is not finite');
 }
 
 /** The watch of this process. */

@@ -131,6 +131,7 @@ export function describeBindings(bindings: readonly BindingName[]): void {
       const port = await open();
       await expect(port.echo({ text: '' }, within(0))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', definite: true });
       await expect(port.echo({ text: '' }, { deadlineMs: Number.NaN })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      await expect(port.echo({ text: '' }, { deadlineMs: Infinity })).rejects.toMatchObject({ code: 'INVALID_REQUEST', definite: true });
       await expect(port.echo({ text: '' }, within(5_000, { signal: AbortSignal.abort('why') }))).rejects.toMatchObject({
         code: 'CANCELLED',
         definite: true,

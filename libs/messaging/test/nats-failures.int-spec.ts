@@ -1,6 +1,8 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { within } from '@diptych/kernel';
 import type { NatsServer, RunningProcess } from '@diptych/testing';
-import { assertNoLeaks, freePort, openHandles, startNatsServer, startProcess, waitFor } from '@diptych/testing';
+import { assertNoLeaks, freePort, openHandles, startNatsServer, startProcess, tempDir, waitFor } from '@diptych/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NatsLink, NatsOptions } from '../src/index.js';
 import { connectNats } from '../src/index.js';
@@ -167,6 +169,47 @@ describe('connecting', () => {
 
   it.each(['nats://', 'http://[', ''])('refuses the address "%s"', async (servers) => {
     await expect(connectNats({ servers, name: 'test' })).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+  });
+});
+
+describe('bounds', () => {
+  it('hold at the server too, whatever its callers allow themselves', async () => {
+    const server = await connect({ bounds: { inFlightMax: 2 } });
+    const probe = new Probe();
+    const responder = await server.serve(probePort, probe.port);
+    const port = (await connect()).client(probePort);
+    const calls = ['a', 'b'].map((id) => port.hold({ id }, within(60_000)));
+    await waitFor(() => probe.held.size === 2);
+    expect(responder.inFlight).toBe(2);
+    await expect(port.hold({ id: 'c' }, within(60_000))).rejects.toMatchObject({ code: 'OVERLOADED', definite: true, retryAfterMs: 100 });
+    for (const id of ['a', 'b']) probe.release(id);
+    await Promise.all(calls);
+    expect(responder.inFlight).toBe(0);
+  });
+
+  it('hold for the bytes in flight', async () => {
+    const { port } = await served({ bounds: { inFlightBytesMax: 1_000_000 } });
+    const big = { text: '', bytes: new Uint8Array(600_000) };
+    const first = codeOf(port.echo(big, within(5_000)));
+    await expect(port.echo(big, within(5_000))).rejects.toMatchObject({ code: 'OVERLOADED', definite: true });
+    expect(await first).toBe('answered');
+    expect(await codeOf(port.echo(big, within(5_000)))).toBe('answered');
+  });
+
+  it('follow the broker when it allows less', async () => {
+    await using dir = await tempDir();
+    const config = join(dir.path, 'nats.conf');
+    await writeFile(config, 'max_payload: 10000');
+    const small = await startNatsServer({ args: ['-c', config] });
+    try {
+      const { port } = await served({ servers: small.url });
+      await expect(port.echo({ text: 'x'.repeat(10_000) }, within(5_000))).rejects.toMatchObject({ code: 'TOO_LARGE', definite: true });
+      await expect(port.produce({ bytes: 10_000 }, within(5_000))).rejects.toMatchObject({ code: 'INTERNAL' });
+      expect(await codeOf(port.echo({ text: 'x'.repeat(9_700) }, within(5_000)))).toBe('answered');
+    } finally {
+      await Promise.all(links.splice(0).map((link) => link.close(0)));
+      await small.stop();
+    }
   });
 });
 

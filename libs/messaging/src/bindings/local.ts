@@ -1,7 +1,7 @@
 import type { CallContext } from '@diptych/kernel';
-import { assertAlive, DiptychError, toDiptychError } from '@diptych/kernel';
+import { DiptychError, toDiptychError } from '@diptych/kernel';
 import { notServed, tooManyInFlight } from '../binding-errors.js';
-import { callWatch, WatchedCall } from '../call-watch.js';
+import { assertCallable, callWatch, WatchedCall } from '../call-watch.js';
 import type { FaultListener } from '../faults.js';
 import type { Bounds, PortDescriptor, Subscription, TopicDescriptor, UnaryDescriptor } from '../port.js';
 
@@ -54,7 +54,7 @@ function unary(what: string, target: Record<string, unknown>, name: string, pass
   return (request, context) => {
     let work: Promise<unknown>;
     try {
-      assertAlive(context);
+      assertCallable(what, context);
       if (inFlight.count >= inFlight.max) throw tooManyInFlight(what, inFlight.max);
       const given = passage.request(request);
       if (typeof target[name] !== 'function') throw notServed(what);

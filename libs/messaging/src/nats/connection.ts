@@ -1,8 +1,10 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
-import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
 import type { ServerAddress } from './dial.js';
 import { describeServer, dial } from './dial.js';
+import { KeptSubscription } from './kept-subscription.js';
+import { messageOf } from './message-of.js';
 
 export type LinkStatus = 'connected' | 'disconnected' | 'closed';
 
@@ -228,49 +230,6 @@ class Session {
   }
 }
 
-/** A subscription that outlives the connections it is made on. Disposing ends it; no message is delivered afterwards. */
-export class KeptSubscription implements Disposable {
-  #live: Subscription | undefined;
-  #ended = false;
-
-  constructor(
-    readonly subject: string,
-    readonly queue: string | undefined,
-    readonly onMessage: (message: Msg) => void,
-    readonly onFault: FaultListener,
-    readonly onEnd: (self: KeptSubscription) => void,
-  ) {}
-
-  attach(nats: NatsConnection): void {
-    this.#live = nats.subscribe(this.subject, {
-      ...(this.queue === undefined ? {} : { queue: this.queue }),
-      callback: (error, message) => {
-        if (this.#ended) return;
-        // Anything thrown in here would end the library's reader, and with it the connection.
-        try {
-          if (error) throw error;
-          this.onMessage(message);
-        } catch (thrown) {
-          this.onFault(new DiptychError('INTERNAL', `a message on ${this.subject} was lost: ${messageOf(thrown)}`, { cause: thrown }));
-        }
-      },
-    });
-  }
-
-  /** Takes what the broker has already given out, then ends. Never rejects. */
-  async drain(): Promise<void> {
-    this.onEnd(this);
-    await this.#live?.drain().catch(() => undefined);
-    this.#ended = true;
-  }
-
-  [Symbol.dispose](): void {
-    this.#ended = true;
-    this.onEnd(this);
-    if (this.#live && !this.#live.isClosed()) this.#live.unsubscribe();
-  }
-}
-
 /** 25 to 50 ms at first, doubling to 0.5 to 1 s: half of it random, so that clients of a broker that fell do not come back at once. */
 function backoffMs(attempt: number): number {
   const fullMs = Math.min(1_000, 50 * 2 ** Math.min(attempt, 10));
@@ -290,10 +249,6 @@ function cannotReach({ servers, connectTimeoutMs }: ConnectionOptions, error: un
       : `cannot reach NATS at ${where} within ${connectTimeoutMs} ms (${messageOf(error)}); start nats-server there, or correct the address`,
     { cause: error },
   );
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 const DIAL_TIMEOUT_MS = 2_000;

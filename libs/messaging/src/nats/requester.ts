@@ -1,13 +1,14 @@
 import type { CallContext } from '@diptych/kernel';
-import { assertAlive, DiptychError, systemClock, timeLeftMs, toDiptychError } from '@diptych/kernel';
+import { DiptychError, systemClock, timeLeftMs, toDiptychError } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
-import { garbledReply, notServed, tooManyInFlight } from '../binding-errors.js';
-import { callWatch, WatchedCall } from '../call-watch.js';
+import { garbledReply, notServed, tooManyBytesInFlight, tooManyInFlight } from '../binding-errors.js';
+import { assertCallable, callWatch, WatchedCall } from '../call-watch.js';
 import type { Check } from '../codec.js';
 import { decode, errorFromRecord } from '../codec.js';
 import { acceptReply } from '../messages.js';
 import type { Bounds } from '../port.js';
-import type { Connection, KeptSubscription } from './connection.js';
+import type { Connection } from './connection.js';
+import type { KeptSubscription } from './kept-subscription.js';
 import { jsonErrorOf } from './json.js';
 import { looksLikeJson, parseReplyFrame, requestFrame } from './wire.js';
 
@@ -53,7 +54,7 @@ export class Requester {
     const id = this.#nextId();
     const reply = `${this.#inbox}.${id}`;
     try {
-      assertAlive(context);
+      assertCallable(target.what, context);
       if (this.#connection.status !== 'connected') throw this.#connection.downError();
       if (this.#pending.size >= this.#bounds.inFlightMax) throw tooManyInFlight(target.what, this.#bounds.inFlightMax);
       const sentMs = systemClock.nowMs();
@@ -61,7 +62,7 @@ export class Requester {
       frame = requestFrame(target.what, request, header, sentMs, bytesMax);
       // One message may always be under way, whatever its size.
       if (this.#bytesInFlight > 0 && this.#bytesInFlight + frame.byteLength > this.#bounds.inFlightBytesMax)
-        throw new DiptychError('OVERLOADED', `${this.#bytesInFlight} bytes are in flight already; ${target.what} was not called`);
+        throw tooManyBytesInFlight(target.what, this.#bytesInFlight);
       this.#connection.publish(target.subject, frame, reply);
     } catch (error) {
       return Promise.reject(toDiptychError(error));

@@ -10,7 +10,9 @@ import type { FaultListener } from '../faults.js';
 import { acceptRequest } from '../messages.js';
 import type { Bounds, PortDescriptor, Subscription, TopicDescriptor, UnaryDescriptor } from '../port.js';
 import { subjectOf } from '../port.js';
-import type { Connection, KeptSubscription } from './connection.js';
+import { before } from './before.js';
+import type { Connection } from './connection.js';
+import type { KeptSubscription } from './kept-subscription.js';
 import { acceptJson, JSON_TIMEOUT_MS, jsonExchange, TIMEOUT_HEADER } from './json.js';
 import type { Lateness } from './lateness.js';
 import type { Exchange } from './served-call.js';
@@ -260,11 +262,3 @@ interface ServedMethod {
 }
 
 type Unary = (request: unknown, context: CallContext) => Promise<unknown>;
-
-/** Waits for `ending`, but not beyond `endMs`. */
-async function before(endMs: number, ending: Promise<unknown>): Promise<void> {
-  let timer: Disposable | undefined;
-  const over = new Promise<void>((resolve) => (timer = systemClock.after(Math.max(0, endMs - systemClock.nowMs()), resolve)));
-  await Promise.race([ending, over]);
-  timer?.[Symbol.dispose]();
-}
