@@ -4,7 +4,7 @@ import { DiptychError } from '@diptych/kernel';
 import { assertOnce } from './request-headers.js';
 
 export const API_KEY_CHARS_MIN = 16;
-export const API_KEYS_MAX = 64;
+const API_KEYS_MAX = 64;
 
 /**
  * The keys that clients may send as `Authorization: Bearer <key>`. Only digests are kept, and every digest is compared in

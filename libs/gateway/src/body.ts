@@ -30,7 +30,7 @@ export class BodyBudget {
   }
 }
 
-export const EMPTY_BODY = Buffer.alloc(0);
+const EMPTY_BODY = Buffer.alloc(0);
 
 /** What the request says about its body before any of it is read. */
 export function announcedBytes(request: IncomingMessage): number | 'unknown' {

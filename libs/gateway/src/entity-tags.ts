@@ -1,5 +1,5 @@
 import { DiptychError } from '@diptych/kernel';
-import { formatPosition, parsePosition, type Condition, type Position } from '@diptych/log';
+import { parsePosition, type Condition } from '@diptych/log';
 
 /** Of a list in `If-Match` or `If-None-Match` (RFC 9110, section 8.8.3). */
 export interface EntityTag {
@@ -11,13 +11,8 @@ export interface EntityTag {
 /** How many entity tags `If-Match` of a write may list: the bound of the log's `ifRevision`. */
 export const IF_MATCH_TAGS_MAX = 16;
 
-/** The strong entity tag of an entry: its position token, quoted. */
-export function entityTagOf(position: Position): string {
-  return `"${formatPosition(position)}"`;
-}
-
 /** @throws INVALID_REQUEST when it is neither `*` nor a list of entity tags */
-export function parseEntityTags(header: string, name: string): '*' | readonly EntityTag[] {
+function parseEntityTags(header: string, name: string): '*' | readonly EntityTag[] {
   const text = header.trim();
   if (text === '*') return '*';
   const tags: EntityTag[] = [];

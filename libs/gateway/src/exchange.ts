@@ -138,8 +138,6 @@ const ONE_WRITE_BYTES_MAX = 4_096;
 const DRAIN_BYTES_MAX = 8_000_000;
 const DRAIN_MS_MAX = 1_000;
 
-const latin1Slice = (Buffer.prototype as unknown as { latin1Slice(this: Uint8Array, start: number, end: number): string }).latin1Slice;
-
 function latin1(bytes: Uint8Array): string {
-  return latin1Slice.call(bytes, 0, bytes.length);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { AddressInfo, Server } from 'node:net';
+import type { Server } from 'node:net';
 import { CACHE_PORT, type CachePort } from '@diptych/cache';
 import { HTTP_EDGE, provideSettings, SettingsError, TELEMETRY, type HttpEdge } from '@diptych/host';
 import { LOG_PORT, type LogPort } from '@diptych/log';

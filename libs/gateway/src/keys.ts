@@ -1,7 +1,7 @@
 import { DiptychError, hasCode, type CallContext } from '@diptych/kernel';
 import { formatPosition, type AppendReply, type Mutation, type Position, type ReadReply } from '@diptych/log';
 import { assertAnnouncedBytes } from './body.js';
-import { entityTagOf, matchHolds, noneMatchFails, writeCondition } from './entity-tags.js';
+import { matchHolds, noneMatchFails, writeCondition } from './entity-tags.js';
 import { NOT_SNIFFED, type Exchange } from './exchange.js';
 import { assertWholeAndPlain, contentTypeOf, DEFAULT_CONTENT_TYPE, isSendable, requestIdOf, tokenOf } from './request-headers.js';
 import { keyOf } from './target.js';

@@ -3,7 +3,15 @@ import { KEY_BYTES_MAX, LIST_LIMIT_MAX, VALUE_BYTES_MAX } from '@diptych/log';
 import { Type, type TSchema } from 'typebox';
 import { IF_MATCH_TAGS_MAX } from './entity-tags.js';
 import { OPERATIONS, PATHS, type OperationId } from './operations.js';
-import { EntityTagSchema, IdempotencyKeySchema, KeyListSchema, ProblemSchema, ReportSchema, TokenSchema } from './schemas.js';
+import {
+  EntityTagSchema,
+  IdempotencyKeySchema,
+  KeyListSchema,
+  LIST_LIMIT_DEFAULT,
+  ProblemSchema,
+  ReportSchema,
+  TokenSchema,
+} from './schemas.js';
 
 /** The OpenAPI 3.1 document of what the gateway serves, from the same table and schemas it serves by. */
 export function openApiDocument(): OpenApiDocument {
@@ -14,7 +22,7 @@ export function openApiDocument(): OpenApiDocument {
     info: { title: 'Diptych', version: '1', description: DESCRIPTION },
     paths,
     components: {
-      schemas: { KeyList: KeyListSchema, Report: ReportSchema, Problem: ProblemSchema },
+      schemas: { KeyList: KeyListSchema, LIST_LIMIT_DEFAULT, Report: ReportSchema, Problem: ProblemSchema },
       securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'Only where the gateway is run with API keys.' } },
     },
     security: [{}, { apiKey: [] }],
@@ -148,7 +156,7 @@ const LIST_KEYS: Described = {
   parameters: [
     PREFIX,
     parameter('query', 'after', 'Only keys that sort after this one.', Type.String()),
-    parameter('query', 'limit', 'At most so many.', Type.Integer({ minimum: 1, maximum: LIST_LIMIT_MAX, default: 100 })),
+    parameter('query', 'limit', 'At most so many.', Type.Integer({ minimum: 1, maximum: LIST_LIMIT_MAX, default: LIST_LIMIT_DEFAULT })),
     ...COMMON,
   ],
   answers: { 200: { description: 'A page.', content: json('KeyList') } },

@@ -4,10 +4,8 @@ import { formatPosition, LIST_LIMIT_MAX } from '@diptych/log';
 import { noneMatchFails } from './entity-tags.js';
 import { NOT_SNIFFED, type Exchange } from './exchange.js';
 import { openApiDocument } from './openapi.js';
-import type { KeyList } from './schemas.js';
+import { LIST_LIMIT_DEFAULT, type KeyList } from './schemas.js';
 import { assertKeyBytes, queryOf } from './target.js';
-
-export const LIST_LIMIT_DEFAULT = 100;
 
 export async function listKeys(exchange: Exchange): Promise<void> {
   const { prefix = '', after = '', limit } = queryOf(exchange.path, ['prefix', 'after', 'limit']);

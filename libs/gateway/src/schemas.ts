@@ -62,6 +62,8 @@ export const ProblemSchema = Type.Object(
   { additionalProperties: false, description: 'An RFC 9457 problem document.' },
 );
 
+export const LIST_LIMIT_DEFAULT = 100;
+
 export type KeyList = Static<typeof KeyListSchema>;
 
 export const TokenSchema = Type.String({

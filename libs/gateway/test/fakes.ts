@@ -2,7 +2,7 @@ import type { CacheGetReply, CachePort } from '@diptych/cache';
 import { assertAlive, DiptychError, type CallContext } from '@diptych/kernel';
 import type { AppendReply, AppendRequest, Condition, Entry, ListReply, LogPort, Position, ReadReply, Report } from '@diptych/log';
 
-export const INCARNATION = '0123456789abcdef';
+const INCARNATION = '0123456789abcdef';
 
 /** The contract of the log over a map: enough of it to see what the edge makes of each answer. */
 export class FakeLog implements LogPort {
