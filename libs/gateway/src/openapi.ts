@@ -22,7 +22,7 @@ export function openApiDocument(): OpenApiDocument {
     info: { title: 'Diptych', version: '1', description: DESCRIPTION },
     paths,
     components: {
-      schemas: { KeyList: KeyListSchema, LIST_LIMIT_DEFAULT, Report: ReportSchema, Problem: ProblemSchema },
+      schemas: { KeyList: KeyListSchema, Report: ReportSchema, Problem: ProblemSchema },
       securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'Only where the gateway is run with API keys.' } },
     },
     security: [{}, { apiKey: [] }],
