@@ -38,6 +38,14 @@ export const commands = {
     needs: ['nats-server'],
     about: 'a cached GET: the monolith beside a bare Nest handler',
   },
+  'bench:channel': {
+    run: [['node', '--conditions=@diptych/source', '--import', 'tsx', 'libs/kernel/src/channel.bench.ts']],
+    about: 'what a channel and a lock cost',
+  },
+  poll: {
+    run: [['node', '--conditions=@diptych/source', '--import', 'tsx', 'libs/poller/src/main.ts']],
+    about: 'poll URLs and print their changes of state',
+  },
   services: { run: [['node', 'tools/serve/services.ts']], needs: ['nats-server'], about: 'serve nats, log, cache and gateway together' },
   monolith: { run: [['nx', 'serve', 'monolith']], about: 'serve the monolith' },
 };
