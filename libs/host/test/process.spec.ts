@@ -4,7 +4,7 @@ import { freePort, waitFor } from '@diptych/testing';
 import { describe, expect, it } from 'vitest';
 import { eventsOf, runTiny, startTiny, untilSaid, urlOf } from './tiny-process.js';
 
-describe.concurrent('a process', { timeout: 60_000 }, () => {
+describe.concurrent('a process', { timeout: 180_000 }, () => {
   it('says once that it is ready, and ends cleanly on SIGTERM', async () => {
     await using tiny = await startTiny({ DIPTYCH_TELEMETRY_LEVEL: 'silent' });
     const lines = tiny.stdout.split('\n').filter((line) => line.includes('"ready"'));

@@ -17,6 +17,8 @@ export async function startTiny(
     cwd: root,
     env: { ...Object.fromEntries(inherited), TSX_TSCONFIG_PATH: `${root}tsconfig.base.json`, ...variables },
     ready,
+    // A second of work each, and several at once: on a machine that is busy besides, that takes its time.
+    readyTimeoutMs: 120_000,
     name: 'tiny',
   });
 }
@@ -41,5 +43,5 @@ export function urlOf(tiny: RunningProcess): string {
 }
 
 export async function untilSaid(tiny: RunningProcess, event: string): Promise<void> {
-  await waitFor(() => eventsOf(tiny).includes(event), { timeoutMs: 20_000 });
+  await waitFor(() => eventsOf(tiny).includes(event), { timeoutMs: 60_000 });
 }
