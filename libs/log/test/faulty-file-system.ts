@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { File, FileSystem } from '../src/engine/file-system.js';
 import { nodeFileSystem } from '../src/engine/file-system.js';
 
@@ -16,6 +17,8 @@ export interface Fault {
 /** The real disk, with faults where a test asks for them. It counts what is done. */
 export class FaultyFileSystem implements FileSystem {
   readonly counts = new Map<DiskOperation, number>();
+  /** Every operation in its order, with the name of its file: `sync 0000000000000001.segment`. */
+  readonly journal: string[] = [];
   /** False: syncs only pretend. For tests that open a log a thousand times and pull no plug. */
   syncs = true;
   /** Asked before each operation. */
@@ -91,6 +94,7 @@ export class FaultyFileSystem implements FileSystem {
 
   #take(operation: DiskOperation, path: string): Fault | undefined {
     this.counts.set(operation, this.count(operation) + 1);
+    this.journal.push(`${operation} ${basename(path)}`);
     return this.fault(operation, path);
   }
 }

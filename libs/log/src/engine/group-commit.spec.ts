@@ -160,6 +160,23 @@ it('rotates segments, and reads from all of them', async () => {
   expect(segmentsIn(await logs.directory())).toHaveLength(4);
 });
 
+it('makes a new segment durable, its name too, before anything is written to it', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem, segmentBytes: 65_536 });
+  await put(log, 'a', new Uint8Array(60_000));
+  fileSystem.journal.length = 0;
+  await put(log, 'b', new Uint8Array(60_000));
+  const name = '0000000000000002.segment';
+  expect(fileSystem.journal.filter((line) => !line.startsWith('remove') && !line.startsWith('open'))).toEqual([
+    `write ${name}.new`,
+    `sync ${name}.new`,
+    `rename ${name}`,
+    'syncDirectory data',
+    `write ${name}.new`,
+    `sync ${name}.new`,
+  ]);
+});
+
 it('finishes what it has taken when it closes, and refuses after that', async () => {
   const log = await logs.open();
   const appends = Array.from({ length: 100 }, (_, i) => put(log, `k${i}`, 'v'));

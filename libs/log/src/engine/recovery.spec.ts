@@ -192,6 +192,32 @@ describe('damage', () => {
     expect((await logs.open()).status.keys).toBe(4);
   });
 
+  it('to the last write before a clean close, or before an open, is no torn tail either', async () => {
+    const directory = await logs.directory();
+    const log = await logs.open();
+    await put(log, 'a', '1');
+    await put(log, 'b', '2');
+    const image = `${directory}-crashed`;
+    cpSync(directory, image, { recursive: true });
+    await log.close();
+    const [path] = segmentsIn(directory);
+    const [, end] = recordEnds(path!);
+    const intact = readFileSync(path!);
+    overwrite(path!, end! - 1, Buffer.from('?'));
+    await expect(logs.open()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('a later write') });
+    // The same after a crash, once the log was opened again.
+    rmSync(directory, { recursive: true });
+    renameSync(image, directory);
+    const again = await logs.open();
+    expect(readFileSync(path!).subarray(0, end)).toEqual(intact.subarray(0, end));
+    cpSync(directory, image, { recursive: true });
+    await again.close();
+    rmSync(directory, { recursive: true });
+    renameSync(image, directory);
+    overwrite(path!, end! - 1, Buffer.from('?'));
+    await expect(logs.open()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('a later write') });
+  });
+
   it('to an older segment, at its end too, is never taken for a torn tail', async () => {
     const directory = await logs.directory();
     const log = await logs.open({ segmentBytes: 65_536 });
