@@ -1,5 +1,5 @@
 import { waitFor } from '@diptych/testing';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Arm, isAlive, SERVICES } from './arms.js';
 import { expectEntry, readAfter } from './conformance/reading.js';
 import { HttpClient, type Answer } from './support/http-client.js';
@@ -13,14 +13,14 @@ let arm: Arm;
 let http: HttpClient;
 const kept = new Map<string, string>();
 
-beforeEach(async () => {
+// One panel for all outages: each must have left it whole for the next.
+beforeAll(async () => {
   arm = await Arm.start(SERVICES);
   http = new HttpClient(arm.url);
-  kept.clear();
   await write(20);
 });
 
-afterEach(async () => {
+afterAll(async () => {
   await http?.[Symbol.asyncDispose]();
   await arm?.[Symbol.asyncDispose]();
 });
@@ -29,7 +29,7 @@ describe('an outage among the services', () => {
   it('of the broker: all refused while it is away, all well when it is back', async () => {
     const { pids } = arm;
     await arm.broker.kill();
-    await seesTrouble(() => http.put('during', 'never'));
+    await seesTrouble(() => http.put(`during-${kept.size}`, 'never'));
     await seesTrouble(() => http.get('kept-0'));
     await seesTrouble(() => http.list({ prefix: 'kept' }));
     await seesTrouble(() => http.send('GET', '/v1/report?prefix=kept'));
@@ -43,7 +43,6 @@ describe('an outage among the services', () => {
     await allKept();
     expect(arm.pids, 'nobody was restarted').toEqual(pids);
     for (const pid of pids) expect(isAlive(pid)).toBe(true);
-    await endsCleanly();
   });
 
   it('of the broker, three short ones under load', async () => {
@@ -67,7 +66,6 @@ describe('an outage among the services', () => {
       await Promise.all(workers);
     }
     await allKept();
-    await endsCleanly();
   });
 
   it('of the cache: writes go on, lists and reports too; reads are refused, and come back with it', async () => {
@@ -79,7 +77,6 @@ describe('an outage among the services', () => {
     await arm.restart('cache');
     await heals(() => http.get('kept-0'));
     await allKept();
-    await endsCleanly();
   });
 
   it('of the log: writes are refused; reads of what the cache holds are served as long as it is fresh enough, then refused', async () => {
@@ -102,7 +99,6 @@ describe('an outage among the services', () => {
     await heals(() => http.get('kept-0'));
     await allKept();
     expect((await http.get('during')).status, 'refused, and not done').toBe(404);
-    await endsCleanly();
   });
 
   it('of the gateway: nothing is lost with it', async () => {
@@ -111,7 +107,6 @@ describe('an outage among the services', () => {
     await arm.restart('gateway');
     await heals(() => http.get('kept-0'));
     await allKept();
-    await endsCleanly();
   });
 
   it('a log that hangs is a deadline, not a hang: 504, and what was refused so is in doubt', async () => {
@@ -123,7 +118,11 @@ describe('an outage among the services', () => {
     await arm.kill('log', 'SIGCONT');
     await heals(() => http.put('after', 'the thaw'));
     await allKept();
-    await endsCleanly();
+  });
+
+  it('leave a panel that stops cleanly', async () => {
+    await http[Symbol.asyncDispose]();
+    await arm.stop();
   });
 });
 
@@ -157,9 +156,4 @@ async function heals(send: () => Promise<Answer>): Promise<void> {
 async function allKept(): Promise<void> {
   const marker = await http.put('marker', String(performance.now()));
   for (const [key, value] of kept) expectEntry(await readAfter(http, key, marker), value);
-}
-
-async function endsCleanly(): Promise<void> {
-  await http[Symbol.asyncDispose]();
-  await arm.stop();
 }

@@ -104,6 +104,11 @@ describe.each(holders)('a data directory that cannot be used: %s', (app) => {
     expect(await readFile(dataDir(), 'utf8')).toBe('precious');
   });
 
+  it.runIf(process.platform === 'linux')('one that nobody can make, not even root', async () => {
+    const end = await refuses(app, { DIPTYCH_LOG_DATA_DIR: '/sys/diptych/log' });
+    expect(end.sentence).toContain('/sys/diptych');
+  });
+
   // Root may read and write everything, so there is nothing to refuse.
   it.skipIf(process.getuid?.() === 0)('one that may not be read', async () => {
     await mkdir(dataDir());

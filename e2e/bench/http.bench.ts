@@ -88,7 +88,7 @@ function report(targets: readonly Target[], rounds: readonly Round[]): number {
     file,
     `${JSON.stringify({ at, commit: commit(), ...machine(), node: process.version, bar: BAR, ratio, passed, connections: CONNECTIONS, secondsPerRound: SECONDS, rounds }, undefined, 1)}\n`,
   );
-  console.log(`raw rounds: ${file.slice(WORKSPACE.length)}`);
+  console.log(`raw rounds: ${file.slice(WORKSPACE.length + 1)}`);
   console.log(`monolith / bare-nest = ${ratio.toFixed(3)}, bar ${BAR}: ${passed ? 'passed' : 'MISSED'}`);
   return passed ? 0 : 1;
 }

@@ -24,7 +24,8 @@ export interface AppStart {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-export const WORKSPACE = fileURLToPath(new URL('../..', import.meta.url));
+/** Without a slash at its end. */
+export const WORKSPACE = fileURLToPath(new URL('../../', import.meta.url)).replace(/[\\/]$/, '');
 
 const READY = /"event":"ready".*?"url":"(http:[^"]+)"|"url":"(http:[^"]+)".*?"event":"ready"/;
 
