@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { systemClock } from '@diptych/kernel';
+import { reapProcess } from './reaper.js';
 
 export interface ProcessOptions {
   readonly command: string;
@@ -23,7 +24,7 @@ export interface ProcessExit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** A child process that a test started, and that is ended with the test: by `stop`, `await using`, or when the runner exits. */
+/** A child process that a test started, and that is ended with the test: by `stop`, `await using`, or when the runner has ended. */
 export interface RunningProcess extends AsyncDisposable {
   readonly pid: number;
   /** What it wrote so far: the newest `outputCharsMax` characters of each. */
@@ -72,8 +73,7 @@ class Child implements RunningProcess {
       env: options.env ?? process.env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    running.add(this.#child);
-    if (running.size === 1) process.once('exit', killAll);
+    const reaping = this.#child.pid === undefined ? undefined : reapProcess(this.#child.pid);
     this.#child.on('error', (error) => (this.#failure = error));
     this.#collect('stdout');
     this.#collect('stderr');
@@ -81,8 +81,7 @@ class Child implements RunningProcess {
       // A process that could not be spawned emits only 'error', and no 'exit'.
       const end = (code: number | null, signal: NodeJS.Signals | null) => {
         this.exit = { code, signal };
-        running.delete(this.#child);
-        if (running.size === 0) process.removeListener('exit', killAll);
+        reaping?.[Symbol.dispose]();
         this.#lookAgain();
         resolve(this.exit);
       };
@@ -152,11 +151,4 @@ class Child implements RunningProcess {
       this.#lookAgain = () => (timer[Symbol.dispose](), resolve());
     });
   }
-}
-
-const running = new Set<ChildProcess>();
-
-/** The last resort: nothing a test started outlives the runner. */
-function killAll(): void {
-  for (const child of running) child.kill('SIGKILL');
 }

@@ -1,7 +1,7 @@
-import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { reapDir } from './reaper.js';
 
 export interface TempDir extends AsyncDisposable {
   readonly path: string;
@@ -9,21 +9,13 @@ export interface TempDir extends AsyncDisposable {
   remove(): Promise<void>;
 }
 
-/** A new empty directory. It is removed by `remove`, by `await using`, or at the latest when this process exits. */
+/** A new empty directory. It is removed by `remove`, by `await using`, or at the latest when the runner has ended. */
 export async function tempDir(prefix = 'diptych-'): Promise<TempDir> {
   const path = await mkdtemp(join(tmpdir(), prefix));
-  left.add(path);
-  if (left.size === 1) process.once('exit', removeAll);
+  const reaping = reapDir(path);
   const remove = async () => {
     await rm(path, { recursive: true, force: true, maxRetries: 3 });
-    left.delete(path);
-    if (left.size === 0) process.removeListener('exit', removeAll);
+    reaping[Symbol.dispose]();
   };
   return { path, remove, [Symbol.asyncDispose]: remove };
-}
-
-const left = new Set<string>();
-
-function removeAll(): void {
-  for (const path of left) rmSync(path, { recursive: true, force: true });
 }

@@ -81,6 +81,37 @@ it('tempDir makes a directory and removes it', async () => {
   expect(existsSync(path)).toBe(false);
 });
 
+it('kills and removes what a runner left behind when it was killed itself', async () => {
+  const child = `setInterval(() => {}, 1000)`;
+  const runner = await startProcess({
+    command: process.execPath,
+    args: ['--import', 'tsx', '--conditions=@diptych/source', '--input-type=module', '-e', LEAKY, child],
+    cwd: new URL('..', import.meta.url).pathname,
+    env: { ...process.env, TSX_TSCONFIG_PATH: new URL('../../../tsconfig.base.json', import.meta.url).pathname },
+    name: 'runner',
+    ready: /left/,
+  });
+  const { pid, path } = JSON.parse(runner.stdout.split('left ')[1]!) as { pid: number; path: string };
+  expect([isRunning(pid), existsSync(path)]).toEqual([true, true]);
+  await runner.kill();
+  await waitFor(() => !isRunning(pid) && !existsSync(path));
+});
+
+const LEAKY = `
+  const { startProcess, tempDir } = await import('./src/index.ts');
+  const { pid } = await startProcess({ command: process.execPath, args: ['-e', process.argv[1]] });
+  const { path } = await tempDir();
+  console.log('left ' + JSON.stringify({ pid, path }));
+`;
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 it('openHandles notices a server that was left listening', async () => {
   const before = openHandles();
   const server = createServer();
