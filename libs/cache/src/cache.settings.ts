@@ -18,7 +18,7 @@ export const CACHE_SETTINGS = defineSettings('cache', {
     description: `Bytes held at most: keys, values, content types, and ${ENTRY_OVERHEAD_BYTES} an entry for what it costs besides.`,
   }),
   maxStaleMs: Type.Integer({
-    default: 1_000,
+    default: 5_000,
     minimum: 200,
     maximum: 3_600_000,
     description:
