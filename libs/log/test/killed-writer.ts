@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { within } from '@diptych/kernel';
 import { openFileLog } from '../src/engine/file-log.js';
 
@@ -8,8 +7,8 @@ import { openFileLog } from '../src/engine/file-log.js';
  */
 const [directory, round] = process.argv.slice(2) as [string, string];
 const log = await openFileLog({ directory, segmentBytes: 65_536 });
-// A pipe is written to at once, so what is said is said, whatever happens to the process next.
-const say = (text: string) => writeSync(1, `${text}\n`);
+// Node writes to a pipe at once, so what is said is said, whatever happens to the process next.
+const say = (text: string) => process.stdout.write(`${text}\n`);
 say('ready');
 let next = 0;
 
@@ -24,7 +23,7 @@ async function write(): Promise<never> {
       { mutation: { kind: 'put', key, value: Buffer.from(value), contentType: 'text/plain' }, requestId },
       within(60_000),
     );
-    say(`acknowledged ${key} ${value} ${position.revision} ${requestId}`);
+    say(`acknowledged ${key} ${value} ${position.revision} ${requestId} .`);
   }
 }
 

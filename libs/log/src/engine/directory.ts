@@ -16,7 +16,7 @@ import { errorCodeOf } from './file-system.js';
  * Anything else means that this is not a log's directory, or one of a later version: better to refuse than to guess.
  */
 
-export const TORN_DIRECTORY = 'torn';
+const TORN_DIRECTORY = 'torn';
 
 export function segmentName(firstRevision: number): string {
   return `${String(firstRevision).padStart(16, '0')}.segment`;

@@ -7,7 +7,7 @@ import { CONTENT_TYPE_BYTES_MAX, KEY_BYTES_MAX, REQUEST_ID_CHARS_MAX, VALUE_BYTE
  * The layout of a record, and the only code that knows it. format.md describes it in words.
  */
 
-export const KIND_PUT = 1;
+const KIND_PUT = 1;
 export const KIND_DELETE = 2;
 /** No mutation: says that all before it was synced. Its revision is the head's. */
 export const KIND_SEAL = 3;

@@ -11,7 +11,7 @@ export interface SegmentHeader {
 }
 
 export const SEGMENT_HEADER_BYTES = 64;
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 
 const MAGIC = Buffer.from('DIPTYLOG', 'latin1');
 const CRC = SEGMENT_HEADER_BYTES - 4;

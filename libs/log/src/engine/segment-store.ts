@@ -156,7 +156,7 @@ export class SegmentStore {
   }
 }
 
-export function ignoreMissing(error: unknown): void {
+function ignoreMissing(error: unknown): void {
   if (errorCodeOf(error) !== 'ENOENT') throw error;
 }
 

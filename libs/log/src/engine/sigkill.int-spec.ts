@@ -57,10 +57,10 @@ async function writeUntilKilled(
   const exit = new Promise((resolve) => writer.once('exit', (code, signal) => resolve(signal ?? code)));
   let answers = 0;
   for await (const line of createInterface({ input: writer.stdout })) {
-    const [what, key, value, revision, requestId] = line.split(' ');
+    const [what, key, value, revision, requestId, end] = line.split(' ');
     if (what === 'sent') sent.add(`${key} ${value}`);
-    // A line that the kill cut off has no request id.
-    if (what !== 'acknowledged' || requestId === undefined) continue;
+    // A line that the kill cut off lacks the full stop.
+    if (what !== 'acknowledged' || end !== '.' || requestId === undefined) continue;
     acknowledged.push({ key: key!, value: value!, revision: Number(revision), requestId });
     if (++answers === killAfter) writer.kill('SIGKILL');
   }

@@ -64,7 +64,7 @@ function invalid(message: string): DiptychError {
 }
 
 /** Of an `ifRevision` condition. */
-export const POSITIONS_MAX = 16;
+const POSITIONS_MAX = 16;
 
 const REQUEST_ID = new RegExp(`^[\\x20-\\x7e]{1,${REQUEST_ID_CHARS_MAX}}$`);
 const PRINTABLE = /^[\x20-\x7e]*$/;
