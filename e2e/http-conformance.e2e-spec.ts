@@ -29,8 +29,8 @@ describe.each(ARMS)('HTTP: $name', (spec) => {
   });
 
   beforeAll(async () => {
-    // The shortest there is, so that a slow client need not be waited for long.
-    arm = await Arm.start(spec, { variables: { DIPTYCH_HTTP_REQUEST_TIMEOUT_MS: '2000' } });
+    // Short, so that a slow client need not be waited for long; long enough for a megabyte on a busy machine.
+    arm = await Arm.start(spec, { variables: { DIPTYCH_HTTP_REQUEST_TIMEOUT_MS: '3000' } });
     http = new HttpClient(arm.url);
   });
 

@@ -5,7 +5,7 @@ import { RawConnection } from '../support/raw-http.js';
 import { expectEntry, headOfLog, readAfter } from './reading.js';
 import type { Subject } from './subject.js';
 
-/** The arms of these tests give a request 2 s to arrive. */
+/** The arms of these tests give a request 3 s to arrive. */
 export function slowClientCases(subject: () => Subject): void {
   describe('slow clients', () => {
     it('refuses bodies and heads that do not arrive in time with 408, and stores nothing of them', async () => {
