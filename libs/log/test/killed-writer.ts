@@ -1,15 +1,16 @@
+import { openSync, writeSync } from 'node:fs';
 import { within } from '@diptych/kernel';
 import { openFileLog } from '../src/engine/file-log.js';
 
 /*
- * A process that writes until it is killed: `killed-writer.ts <directory> <round>`. It says on stdout what it sends before it sends it, and what
- * was acknowledged once it was.
+ * A process that writes until it is killed: `killed-writer.ts <directory> <journal> <round>`. Into the journal goes what it sends, before it sends
+ * it, and what was acknowledged, once it was.
  */
-const [directory, round] = process.argv.slice(2) as [string, string];
+const [directory, path, round] = process.argv.slice(2) as [string, string, string];
 const log = await openFileLog({ directory, segmentBytes: 65_536 });
-// Node writes to a pipe at once, so what is said is said, whatever happens to the process next.
-const say = (text: string) => process.stdout.write(`${text}\n`);
-say('ready');
+const journal = openSync(path, 'a');
+// To a file, and at once: what is said outlives the process. A pipe's buffer would be lost with it.
+const say = (text: string) => writeSync(journal, `${text}\n`);
 let next = 0;
 
 async function write(): Promise<never> {
@@ -23,7 +24,7 @@ async function write(): Promise<never> {
       { mutation: { kind: 'put', key, value: Buffer.from(value), contentType: 'text/plain' }, requestId },
       within(60_000),
     );
-    say(`acknowledged ${key} ${value} ${position.revision} ${requestId} .`);
+    say(`acknowledged ${key} ${value} ${position.revision} ${requestId}`);
   }
 }
 

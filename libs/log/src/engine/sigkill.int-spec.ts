@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { seedFromEnv } from '@diptych/testing';
+import { seedFromEnv, waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import { soon, useLogs } from '../../test/log-fixture.js';
 
@@ -31,7 +31,7 @@ it(`keeps every acknowledged write through ${ROUNDS} SIGKILLs under load, and in
       const value = entry && new TextDecoder().decode(entry.value);
       // A later write that was sent and not acknowledged may be there instead; nothing older, nothing else.
       expect(entry!.revision).toBeGreaterThanOrEqual(write.revision);
-      expect(sent).toContain(`${key} ${value}`);
+      expect(sent.has(`${key} ${value}`), `${key} ${value} was sent`).toBe(true);
       if (entry!.revision === write.revision) expect(value).toBe(write.value);
     }
     const last = acknowledged.at(-1)!;
@@ -51,20 +51,23 @@ async function writeUntilKilled(
   sent: Set<string>,
   acknowledged: Write[],
 ): Promise<void> {
-  const writer = spawn(process.execPath, ['--conditions=@diptych/source', '--import', 'tsx', WRITER, directory, String(round)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const journal = `${directory}-journal-${round}`;
+  const writer = spawn(process.execPath, ['--conditions=@diptych/source', '--import', 'tsx', WRITER, directory, journal, String(round)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
   const exit = new Promise((resolve) => writer.once('exit', (code, signal) => resolve(signal ?? code)));
-  let answers = 0;
-  for await (const line of createInterface({ input: writer.stdout })) {
-    const [what, key, value, revision, requestId, end] = line.split(' ');
-    if (what === 'sent') sent.add(`${key} ${value}`);
-    // A line that the kill cut off lacks the full stop.
-    if (what !== 'acknowledged' || end !== '.' || requestId === undefined) continue;
-    acknowledged.push({ key: key!, value: value!, revision: Number(revision), requestId });
-    if (++answers === killAfter) writer.kill('SIGKILL');
-  }
+  const acknowledgements = () => readFileSync(journal, 'latin1').split('\nacknowledged').length - 1;
+  await waitFor(() => writer.exitCode !== null || acknowledgements() >= killAfter, {
+    timeoutMs: 25_000,
+    what: `${killAfter} acknowledged writes`,
+  });
+  writer.kill('SIGKILL');
   expect(await exit).toBe('SIGKILL');
+  for (const line of readFileSync(journal, 'latin1').split('\n')) {
+    const [what, key, value, revision, requestId] = line.split(' ');
+    if (what === 'sent') sent.add(`${key} ${value}`);
+    if (what === 'acknowledged') acknowledged.push({ key: key!, value: value!, revision: Number(revision), requestId: requestId! });
+  }
 }
 
 /** Mulberry32: enough for choosing moments, and the same for the same seed. */
