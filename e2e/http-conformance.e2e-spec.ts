@@ -1,5 +1,5 @@
+import { Arm, ARMS } from '@diptych/testing';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { Arm, ARMS } from './arms.js';
 import { conditionCases } from './conformance/conditions.cases.js';
 import { entryCases } from './conformance/entries.cases.js';
 import { idempotencyCases } from './conformance/idempotency.cases.js';

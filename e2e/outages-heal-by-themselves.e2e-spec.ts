@@ -1,6 +1,5 @@
-import { waitFor } from '@diptych/testing';
+import { Arm, isAlive, SERVICES, waitFor } from '@diptych/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Arm, isAlive, SERVICES } from './arms.js';
 import { expectEntry, readAfter } from './conformance/reading.js';
 import { HttpClient, type Answer } from './support/http-client.js';
 import { isTroubleAnswer } from './support/problem.js';

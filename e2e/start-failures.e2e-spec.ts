@@ -3,10 +3,9 @@ import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { freePort, startNatsServer, tempDir, type NatsServer, type TempDir } from '@diptych/testing';
+import { freePort, type NatsServer, runToItsEnd, startApp, startNatsServer, tempDir, type TempDir } from '@diptych/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HttpClient } from './support/http-client.js';
-import { runToItsEnd, startApp } from './support/app-process.js';
 
 /*
  * Claim: whatever keeps a process from starting, it says so in one clear sentence on stderr, exits with 2 within seconds, and has

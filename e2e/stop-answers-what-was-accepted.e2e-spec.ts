@@ -1,6 +1,5 @@
-import { waitFor } from '@diptych/testing';
+import { Arm, ARMS, waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Arm, ARMS } from './arms.js';
 import { ClosedLoop } from './support/closed-loop.js';
 import { HttpClient, pathOf } from './support/http-client.js';
 import { RawConnection } from './support/raw-http.js';

@@ -1,9 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { startProcess } from '@diptych/testing';
-import { Arm, ARMS, SERVICES } from '../arms.js';
-import { WORKSPACE } from '../support/app-process.js';
+import { Arm, ARMS, SERVICES, startProcess, WORKSPACE } from '@diptych/testing';
 import { HttpClient } from '../support/http-client.js';
 
 /*

@@ -1,3 +1,5 @@
+export * from './app-process.js';
+export * from './arms.js';
 export * from './nats-server.js';
 export * from './open-handles.js';
 export * from './running-process.js';

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import type { Launcher } from './app-process.js';
 import type { RunningProcess } from './running-process.js';
 import { startProcess } from './running-process.js';
 
@@ -23,14 +24,16 @@ export interface NatsServer extends AsyncDisposable {
  * @param options.args further arguments, for example a configuration file
  * @throws Error with one sentence when there is no such program
  */
-export async function startNatsServer(options: { args?: readonly string[]; port?: number } = {}): Promise<NatsServer> {
-  const args = options.args ?? [];
+export async function startNatsServer(
+  options: { args?: readonly string[]; port?: number; launcher?: Launcher | undefined } = {},
+): Promise<NatsServer> {
+  const { args = [], launcher = (command, args) => ({ command, args }) } = options;
   let port = options.port ?? (await freePort());
   let server: RunningProcess | undefined;
   // Between finding a free port and the broker's taking it someone else may; then another one is tried.
   for (let attempt = 1; !server; attempt++) {
     try {
-      server = await run(port, args);
+      server = await run(port, args, launcher);
     } catch (error) {
       if (options.port !== undefined || attempt === 5 || !/address already in use/i.test(String(error))) throw error;
       port = await freePort();
@@ -46,7 +49,7 @@ export async function startNatsServer(options: { args?: readonly string[]; port?
     kill: (signal) => current.kill(signal),
     async restart() {
       await current.stop();
-      current = await run(port, args);
+      current = await run(port, args, launcher);
     },
     async stop() {
       await current.stop();
@@ -69,12 +72,11 @@ export async function freePort(): Promise<number> {
   });
 }
 
-async function run(port: number, args: readonly string[]): Promise<RunningProcess> {
+async function run(port: number, args: readonly string[], launcher: Launcher): Promise<RunningProcess> {
   const command = process.env['DIPTYCH_NATS_SERVER'] || 'nats-server';
   try {
     return await startProcess({
-      command,
-      args: ['-a', '127.0.0.1', '-p', String(port), ...args],
+      ...launcher(command, ['-a', '127.0.0.1', '-p', String(port), ...args]),
       name: 'nats-server',
       ready: /Server is ready/,
     });

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
-import { startNatsServer, tempDir, waitFor, type NatsServer, type TempDir } from '@diptych/testing';
-import { startApp, type AppProcess } from './support/app-process.js';
+import { startApp, type AppProcess, type Launcher } from './app-process.js';
+import { startNatsServer, type NatsServer } from './nats-server.js';
+import { tempDir, type TempDir } from './temp-dir.js';
+import { waitFor } from './wait-for.js';
 
 /** What a process of an arm does for the others. */
 export type Part = 'gateway' | 'cache' | 'log';
@@ -54,6 +56,8 @@ export const SERVICES: ArmSpec = ARMS[1]!;
 export interface ArmOptions {
   /** Settings for every process of the arm. */
   readonly variables?: Readonly<Record<string, string>>;
+  /** For every process of the arm, the broker too. */
+  readonly launcher?: Launcher | undefined;
 }
 
 /**
@@ -79,7 +83,7 @@ export class Arm implements AsyncDisposable {
   /** @throws Error with the output of the process that did not become ready; what had been started is ended */
   static async start(spec: ArmSpec, options: ArmOptions = {}): Promise<Arm> {
     const dataDir = await tempDir('diptych-e2e-');
-    const broker = spec.broker ? await startNatsServer() : undefined;
+    const broker = spec.broker ? await startNatsServer({ launcher: options.launcher }) : undefined;
     const arm = new Arm(spec, options, dataDir, broker);
     try {
       for (const { name } of spec.processes) await arm.#startProcess(name);
@@ -177,7 +181,7 @@ export class Arm implements AsyncDisposable {
       ...(this.#broker ? { DIPTYCH_NATS_URL: this.#broker.url } : {}),
       ...this.#options.variables,
     };
-    this.#running.set(name, await startApp({ name, main, variables }));
+    this.#running.set(name, await startApp({ name, main, variables, launcher: this.#options.launcher }));
   }
 }
 

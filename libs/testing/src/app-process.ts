@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { startProcess, type ProcessExit } from '@diptych/testing';
+import { startProcess, type ProcessExit } from './running-process.js';
 
 /** A process of the built system that says it is ready. */
 export interface AppProcess {
@@ -22,10 +22,14 @@ export interface AppStart {
   /** From the root of the workspace. */
   readonly main: string;
   readonly variables: Readonly<Record<string, string>>;
+  readonly launcher?: Launcher | undefined;
 }
 
+/** Puts something in front of a command that has to be the same process in the end, `taskset` for example. */
+export type Launcher = (command: string, args: readonly string[]) => { command: string; args: readonly string[] };
+
 /** Without a slash at its end. */
-export const WORKSPACE = fileURLToPath(new URL('../../', import.meta.url)).replace(/[\\/]$/, '');
+export const WORKSPACE = fileURLToPath(new URL('../../../', import.meta.url)).replace(/[\\/]$/, '');
 
 const READY = /"event":"ready".*?"url":"(http:[^"]+)"|"url":"(http:[^"]+)".*?"event":"ready"/;
 
@@ -60,17 +64,23 @@ export async function runToItsEnd(start: AppStart): Promise<{ exit: ProcessExit;
   return { exit, stdout: running.stdout, stderr: running.stderr, seconds: (performance.now() - beganMs) / 1000 };
 }
 
-function commandOf({ main, variables }: AppStart): { command: string; args: string[]; cwd: string; env: NodeJS.ProcessEnv } {
+function commandOf({ main, variables, launcher }: AppStart): {
+  command: string;
+  args: readonly string[];
+  cwd: string;
+  env: NodeJS.ProcessEnv;
+} {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('DIPTYCH_') && !name.startsWith('VITEST') && name !== 'NODE_OPTIONS',
   );
   return {
-    command: process.execPath,
-    args: [main],
+    ...(launcher ?? asItIs)(process.execPath, [main]),
     cwd: WORKSPACE,
     env: { ...Object.fromEntries(inherited), NODE_ENV: 'production', ...variables },
   };
 }
+
+const asItIs: Launcher = (command, args) => ({ command, args });
 
 function late(timeoutMs: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(resolve, timeoutMs, undefined).unref());
