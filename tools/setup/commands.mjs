@@ -30,6 +30,22 @@ export const commands = {
   deadcode: { run: [['knip']], about: 'files, exports and packages that nothing uses' },
   format: { run: [['prettier', '--log-level', 'warn', '--write', '.']], about: 'format everything' },
   'format:check': { run: [['prettier', '--log-level', 'warn', '--check', '.']], about: 'say what is not formatted' },
+  compare: {
+    run: [
+      ['nx', 'run-many', '-t', 'build', '-p', 'monolith,gateway,cache,log,lab'],
+      ['node', 'tools/lab/dist/main.js', 'compare'],
+    ],
+    needs: ['nats-server'],
+    about: 'both panels under load and under a crash, in five minutes',
+  },
+  lab: {
+    run: [
+      ['nx', 'run-many', '-t', 'build', '-p', 'monolith,gateway,cache,log,lab'],
+      ['node', 'tools/lab/dist/main.js'],
+    ],
+    needs: ['nats-server'],
+    about: 'the lab, with its commands',
+  },
   'bench:http': {
     run: [
       ['nx', 'build', 'e2e'],

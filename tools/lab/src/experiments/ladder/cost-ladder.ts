@@ -1,0 +1,131 @@
+import { systemClock, within } from '@diptych/kernel';
+import { connectNats, inProcess, loopback } from '@diptych/messaging';
+import { startNatsServer, startProcess } from '@diptych/testing';
+import { childModule } from '../../child-module.js';
+import { pinned } from '../../machine.js';
+import { seededRandom, shuffled } from '../../load/random.js';
+import type { Experiment } from '../../results.js';
+import { median } from '../../statistics/wilcoxon.js';
+import { usageOf } from '../../usage.js';
+import type { LabContext } from '../context.js';
+import { echo, echoPort, type EchoPort } from './echo.port.js';
+
+export interface LadderSizes {
+  readonly rounds: number;
+  /** For each of the two measures of each rung, in each round. */
+  readonly millisecondsEach: number;
+}
+
+export const LADDER_SIZES: LadderSizes = { rounds: 6, millisecondsEach: 350 };
+
+const RUNGS = ['in-process', 'loopback', 'NATS'] as const;
+type Rung = (typeof RUNGS)[number];
+const IN_FLIGHT = 64;
+
+interface RungRound {
+  readonly aloneUs: number;
+  readonly callsPerSecond: number;
+  readonly cpuUsPerCall: number | undefined;
+}
+
+/**
+ * What one port call costs by binding, everything else equal: a call, then encoding and decoding, then another process behind a
+ * broker. The steps between the rungs are the parts of the hop tax.
+ */
+export async function costLadder(lab: LabContext, sizes: LadderSizes = LADDER_SIZES): Promise<Experiment> {
+  lab.progress.step('cost ladder: one call, in-process, loopback, NATS', ladderSeconds(sizes));
+  await using broker = await startNatsServer();
+  const far = pinned(lab.profile.generator, process.execPath, [
+    ...process.execArgv,
+    childModule(import.meta.url, './echo-server-main'),
+    broker.url,
+  ]);
+  await using server = await startProcess({ ...far, name: 'echo server', ready: /ready/ });
+  const link = await connectNats({ servers: broker.url, name: 'lab-ladder' });
+  await using _closing = { [Symbol.asyncDispose]: () => link.close(1_000) };
+  const ports: Record<Rung, EchoPort> = {
+    'in-process': inProcess(echoPort, echo()),
+    loopback: loopback(echoPort, echo()),
+    NATS: link.client(echoPort),
+  };
+  const pids: Record<Rung, number[]> = {
+    'in-process': [process.pid],
+    loopback: [process.pid],
+    NATS: [process.pid, broker.pid, server.pid],
+  };
+  const rounds: Record<Rung, RungRound[]> = { 'in-process': [], loopback: [], NATS: [] };
+  for (let round = 0; round <= sizes.rounds && !lab.signal.aborted; round++) {
+    for (const rung of shuffled(RUNGS, seededRandom(lab.seed + round, 'ladder'))) {
+      const measured = await measureRung(ports[rung], pids[rung], sizes.millisecondsEach);
+      // The first round warms the compiler up.
+      if (round > 0) rounds[rung].push(measured);
+    }
+  }
+  return asExperiment(rounds);
+}
+
+export function ladderSeconds(sizes: LadderSizes): number {
+  return 2 + ((sizes.rounds + 1) * RUNGS.length * 2 * sizes.millisecondsEach) / 1000;
+}
+
+async function measureRung(port: EchoPort, pids: readonly number[], milliseconds: number): Promise<RungRound> {
+  const alone: number[] = [];
+  const endAloneMs = systemClock.nowMs() + milliseconds;
+  for (let nowMs = systemClock.nowMs(); nowMs < endAloneMs;) {
+    await port.get({ key: 'k' }, within(2_000));
+    const thenMs = systemClock.nowMs();
+    alone.push((thenMs - nowMs) * 1000);
+    nowMs = thenMs;
+  }
+  const cpuBefore = usageOf(pids).cpuMs;
+  const startMs = systemClock.nowMs();
+  const endMs = startMs + milliseconds;
+  let calls = 0;
+  const caller = async () => {
+    for (; systemClock.nowMs() < endMs; calls++) {
+      await port.get({ key: 'k' }, within(2_000));
+      // In-process calls settle in microtasks: let timers and the signal handlers have their turn.
+      if (calls % 4096 === 4095) await new Promise(setImmediate);
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, caller));
+  const elapsedMs = systemClock.nowMs() - startMs;
+  const cpuAfter = usageOf(pids).cpuMs;
+  const cpuUsPerCall = cpuBefore === undefined || cpuAfter === undefined ? undefined : ((cpuAfter - cpuBefore) * 1000) / calls;
+  return { aloneUs: median(alone), callsPerSecond: (calls / elapsedMs) * 1000, cpuUsPerCall };
+}
+
+function asExperiment(rounds: Record<Rung, RungRound[]>): Experiment {
+  const runs = RUNGS.flatMap((rung) =>
+    rounds[rung].map((round, block) => ({
+      block,
+      order: 0,
+      arm: rung === 'NATS' ? ('services' as const) : ('monolith' as const),
+      label: rung,
+      valid: true,
+      metrics: {
+        aloneUs: round.aloneUs,
+        callsPerSecond: round.callsPerSecond,
+        ...(round.cpuUsPerCall !== undefined && { cpuUsPerCall: round.cpuUsPerCall }),
+      },
+      series: [],
+      steady: true,
+    })),
+  );
+  const middle = (rung: Rung, figure: keyof RungRound) => median(rounds[rung].map((round) => round[figure] ?? Number.NaN));
+  const measured = RUNGS.filter((rung) => rounds[rung].length > 0);
+  return {
+    id: 'cost-ladder',
+    title: 'Cost ladder',
+    claim: 'The cost of a microservice is the network.',
+    expectation: 'Encoding costs some microseconds, the hop through the broker some ten times that.',
+    replay: 'npm run compare',
+    caveat: `A port that does nothing, 256 bytes back; ${IN_FLIGHT} in flight for rate and CPU; the near end is not pinned.`,
+    runs,
+    contrasts: [],
+    findings: measured.map(
+      (rung) =>
+        `${rung}: ${middle(rung, 'aloneUs').toFixed(1)} µs for a lone call, ${Math.round(middle(rung, 'callsPerSecond')).toLocaleString('en')} calls/s and ${middle(rung, 'cpuUsPerCall').toFixed(1)} µs of CPU a call with ${IN_FLIGHT} in flight.`,
+    ),
+  };
+}

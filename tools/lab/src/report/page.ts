@@ -1,0 +1,87 @@
+import type { Conclusion } from '../conclusion.js';
+import type { Contrast, Experiment, LabReport } from '../results.js';
+import { chartOf, escape } from './charts.js';
+
+/** One self-contained page: no script, nothing loaded from anywhere, light and dark, for a phone and for paper. */
+export function page(report: LabReport, conclusion: Conclusion): string {
+  const { meta } = report;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Diptych: monolith and services compared</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header>
+<h1>Monolith and services, side by side</h1>
+<p class="outcome ${conclusion.outcome.replace(' ', '-')}">Outcome: <strong>${conclusion.outcome}</strong>${conclusion.reasons.length > 0 ? ` – ${escape(conclusion.reasons.join('; '))}` : ''}</p>
+<ul class="sentences">${conclusion.sentences.map((sentence) => `<li>${escape(sentence)}</li>`).join('')}</ul>
+<p class="legend"><span class="monolith">● monolith</span> <span class="services">● services</span> – every dot is a run with fresh processes, a hollow one is void, a stroke is the median</p>
+</header>
+<main>
+${report.experiments.map(section).join('\n')}
+</main>
+<footer>
+<h2>How this was measured</h2>
+<dl>
+<dt>Repeat it</dt><dd><code>${escape(meta.replay)}</code></dd>
+<dt>When</dt><dd>${escape(meta.startedAt)}, ${meta.seconds} s</dd>
+<dt>Commit</dt><dd><code>${escape(meta.commit)}</code>${meta.dirty ? ' with uncommitted changes' : ''}</dd>
+<dt>Machine</dt><dd>${escape(meta.machine.cpu)}, ${meta.machine.cores} cores, ${(meta.machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ${escape(meta.machine.platform)} ${escape(meta.machine.kernel)}; ${escape(meta.profile)}</dd>
+<dt>Versions</dt><dd>Node ${escape(meta.versions.node)}, nats-server ${escape(meta.versions.nats)}</dd>
+<dt>Void blocks</dt><dd>${report.gates.voidBlocks.length === 0 ? 'none' : report.gates.voidBlocks.map(({ experiment, block, why }) => escape(`${experiment} ${block + 1}: ${why}`)).join('; ')}</dd>
+</dl>
+<p>Latency runs from the moment a request was scheduled, not from when it could be sent; what failed or timed out counts at the timeout. The unit is one run: all arms
+back to back in random order with the same seed, compared in pairs by the Hodges–Lehmann estimate with the exact interval of Wilcoxon's signed-rank test. Six blocks are
+indicative. One machine: disk, kernel and power are shared, so the failure of a host is untested. The figures hold for this system on this machine.</p>
+</footer>
+</body>
+</html>
+`;
+}
+
+function section(experiment: Experiment): string {
+  const { title, claim, expectation, contrasts, findings, survival, caveat, replay } = experiment;
+  return `<section id="${experiment.id}">
+<h2>${escape(title)}</h2>
+<p><em>Claim:</em> ${escape(claim)} <em>Expected:</em> ${escape(expectation)}</p>
+<div class="chart">${chartOf(experiment)}</div>
+${contrasts.length === 0 ? '' : `<div class="wide"><table><thead><tr><th>measure</th><th>services / monolith</th><th>95 % interval</th><th>blocks</th><th>verdict</th></tr></thead><tbody>${contrasts.map(contrastRow).join('')}</tbody></table></div>`}
+${survival && survival.length > 0 ? survivalTable(survival) : ''}
+${findings.length === 0 ? '' : `<ul>${findings.map((finding) => `<li>${escape(finding)}</li>`).join('')}</ul>`}
+<p class="caveat">${escape(caveat)} Again: <code>${escape(replay)}</code></p>
+</section>`;
+}
+
+function contrastRow(contrast: Contrast): string {
+  const figure = (value: number) => (Number.isNaN(value) ? '—' : contrast.scale === 'ratio' ? `${value.toFixed(2)} ×` : value.toFixed(4));
+  return `<tr><td>${escape(contrast.metric)}</td><td>${figure(contrast.estimate)}</td><td>${Number.isNaN(contrast.low) ? '—' : `${figure(contrast.low)} to ${figure(contrast.high)}`}</td><td>${contrast.blocks}</td><td class="${contrast.winner ?? ''}">${contrast.winner ? `${contrast.winner} ` : ''}${contrast.verdict}</td></tr>`;
+}
+
+function survivalTable(survival: NonNullable<Experiment['survival']>): string {
+  const body = survival
+    .map(
+      ({ capability, arm, killed, expected, seen, availability }) =>
+        `<tr${expected !== seen && seen !== 'not measured' ? ' class="surprise"' : ''}><td>${capability}</td><td>${killed} of ${arm}</td><td>${expected}</td><td>${seen}</td><td>${availability === null ? '—' : `${(availability * 100).toFixed(0)} %`}</td></tr>`,
+    )
+    .join('');
+  return `<div class="wide"><table><thead><tr><th>capability</th><th>killed</th><th>expected</th><th>seen</th><th>good while away</th></tr></thead><tbody>${body}</tbody></table></div>`;
+}
+
+const STYLE = `
+:root { --ink: #1b1f24; --paper: #fdfdfb; --faint: #6b7280; --line: #d9dcdf; --monolith: #9a3b00; --services: #005f9e; --fault: #b00020; --good: #1a7f37; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e3; --paper: #16181b; --faint: #9aa1aa; --line: #363b41; --monolith: #ff9d5c; --services: #6cb8f0; --fault: #ff5c75; --good: #56d364; } }
+@media print { :root { --ink: #000; --paper: #fff; --faint: #444; --line: #bbb; --monolith: #9a3b00; --services: #005f9e; --fault: #b00020; } section { break-inside: avoid; } }
+body { color: var(--ink); background: var(--paper); font: 16px/1.55 system-ui, sans-serif; max-width: 56rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; } h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
+.outcome.pass strong { color: var(--good); } .outcome.fail strong, .surprise td, .outcome.cannot-say strong { color: var(--fault); }
+.sentences li { margin: .4rem 0; } .legend, .caveat { color: var(--faint); font-size: .9rem; }
+.monolith { color: var(--monolith); } .services { color: var(--services); }
+figure { margin: 1rem 0; } figcaption { font-size: .9rem; }
+.chart svg { max-width: 100%; height: auto; } .wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; } th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
+dt { font-weight: 600; } dd { margin: 0 0 .4rem; } code { font-size: .9em; overflow-wrap: anywhere; }
+`;

@@ -1,0 +1,26 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { conclude, EXIT_CODES, type Conclusion } from '../conclusion.js';
+import type { LabReport } from '../results.js';
+import { page } from './page.js';
+
+/** Writes `results.json` and `report.html` into a directory. Safe to repeat. */
+export function writeReport(report: LabReport, conclusion: Conclusion, dir: string): { json: string; html: string } {
+  const files = { json: join(dir, 'results.json'), html: join(dir, 'report.html') };
+  // NaN, which a contrast without enough blocks has, becomes null.
+  writeFileSync(files.json, `${JSON.stringify({ ...report, conclusion }, null, 1)}\n`);
+  writeFileSync(files.html, page(report, conclusion));
+  return files;
+}
+
+/** Renders the page of an earlier run anew, beside its results. @returns the exit code that the run had */
+export function renderAgain(file: string): number {
+  const report = JSON.parse(readFileSync(file, 'utf8'), (name, value: unknown) =>
+    value === null && ['estimate', 'low', 'high'].includes(name) ? Number.NaN : value,
+  ) as LabReport;
+  if (report.format !== 'lab-report/1')
+    throw new TypeError(`${file} is no results file of this lab: its format is ${JSON.stringify(report.format)}, not "lab-report/1"`);
+  const conclusion = conclude(report);
+  process.stdout.write(`${writeReport(report, conclusion, dirname(file)).html}\n`);
+  return EXIT_CODES[conclusion.outcome];
+}

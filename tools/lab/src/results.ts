@@ -1,0 +1,130 @@
+import type { ArmName, Capability, PartName } from './dependency-table.js';
+
+/**
+ * What one invocation of the lab found, in one file (`results.json`, format `lab-report/1`), from which table, report and any
+ * recomputation are made. Times are milliseconds unless the name says otherwise; rates are per second.
+ */
+export interface LabReport {
+  readonly format: 'lab-report/1';
+  readonly meta: Meta;
+  readonly gates: { readonly voidBlocks: readonly VoidBlock[] };
+  readonly experiments: readonly Experiment[];
+  /** Set when the run ended early; what is here was measured all the same. */
+  readonly interrupted?: string | undefined;
+}
+
+export interface Meta {
+  /** What was asked for, for example `compare`. */
+  readonly command: string;
+  readonly replay: string;
+  readonly startedAt: string;
+  readonly seconds: number;
+  readonly seed: number;
+  readonly commit: string;
+  readonly dirty: boolean;
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memoryBytes: number;
+    readonly kernel: string;
+    readonly platform: string;
+  };
+  readonly versions: { readonly node: string; readonly nats: string };
+  /** Where the system and the generator ran, in words: pinned cores, shared cores. */
+  readonly profile: string;
+}
+
+export interface VoidBlock {
+  readonly experiment: string;
+  readonly block: number;
+  readonly arm: ArmName | 'both';
+  /** Which gate, with its figure: `generator late: p99 14.2 ms > 10 ms`. */
+  readonly why: string;
+}
+
+export interface Experiment {
+  readonly id: string;
+  readonly title: string;
+  /** What people say, in one sentence. */
+  readonly claim: string;
+  /** What we expected before running, and said so. */
+  readonly expectation: string;
+  readonly replay: string;
+  /** What this experiment cannot say. */
+  readonly caveat: string;
+  readonly runs: readonly Run[];
+  /** The first is the primary. Empty when the experiment carries no comparison. */
+  readonly contrasts: readonly Contrast[];
+  /** One sentence a figure, for findings that are no paired contrast. */
+  readonly findings: readonly string[];
+  /** Committed expectation against what was seen: capability by capability. */
+  readonly survival?: readonly SurvivalCell[] | undefined;
+}
+
+/** One arm, started afresh, under one workload. */
+export interface Run {
+  readonly block: number;
+  /** Place within its block, from 0: arms are in random order. */
+  readonly order: number;
+  readonly arm: ArmName;
+  readonly label: string;
+  readonly valid: boolean;
+  /** Named figures, units last: `p50Ms`, `cpuMsPer1000Good`, `rssBytes`. Missing: could not be measured. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** One point a second of schedule. */
+  readonly series: readonly SeriesPoint[];
+  readonly fault?: Fault | undefined;
+  readonly steady: boolean;
+}
+
+export interface SeriesPoint {
+  /** Seconds since the first scheduled request. */
+  readonly second: number;
+  readonly offered: Readonly<Partial<Record<Capability, number>>>;
+  readonly good: Readonly<Partial<Record<Capability, number>>>;
+  readonly p99Ms: number | null;
+}
+
+export interface Fault {
+  readonly kind: 'kill';
+  readonly part: PartName;
+  /** Seconds since the first scheduled request. */
+  readonly fromSecond: number;
+  /** When it was taken away again: the supervisor started the part anew. */
+  readonly toSecond: number;
+  /** That it really happened: exit signal seen, and no process left by that id. */
+  readonly proof: string;
+}
+
+export type Verdict = 'better' | 'slightly better' | 'equal for practical purposes' | 'inconclusive' | 'no verdict';
+
+export interface Contrast {
+  readonly metric: string;
+  readonly unit: string;
+  readonly a: ArmName;
+  readonly b: ArmName;
+  readonly scale: 'ratio' | 'difference';
+  /** What is smaller is better, or the other way round. */
+  readonly better: 'smaller' | 'larger';
+  /** Of a against b: 1 (ratio) or 0 (difference) is no difference. */
+  readonly estimate: number;
+  readonly low: number;
+  readonly high: number;
+  readonly blocks: number;
+  /** Declared before the run: a ratio of 1.1, a difference of 0.01. */
+  readonly margin: number;
+  readonly verdict: Verdict;
+  /** Which arm the verdict favours, if any. */
+  readonly winner?: ArmName | undefined;
+  readonly sentence: string;
+}
+
+export interface SurvivalCell {
+  readonly arm: ArmName;
+  readonly killed: PartName;
+  readonly capability: Capability;
+  readonly expected: 'survives' | 'fails';
+  readonly seen: 'survives' | 'fails' | 'not measured';
+  /** Good over offered while the part was away, 0 to 1. */
+  readonly availability: number | null;
+}

@@ -1,0 +1,25 @@
+import type { ArmName, PartName } from './dependency-table.js';
+import type { Usage } from './usage.js';
+
+/** One arm with fresh processes, as the experiments see it: an address, what it costs, and a way to break it. */
+export interface RunningArm {
+  readonly name: ArmName;
+  readonly url: string;
+  /** From the start of its first process to the first good answer. */
+  readonly firstGoodReplyMs: number;
+  readonly processes: number;
+  /** Listening ports. */
+  readonly ports: number;
+  /** Environment variables that had to be set so that the parts work together. */
+  readonly settings: number;
+  /** Of the whole arm, broker included. */
+  usage(): Usage;
+  /** SIGKILL. @returns the proof: what the operating system said of the end of the process */
+  kill(part: PartName): Promise<string>;
+  /** Starts a killed part anew, at its old address; resolves when it says that it is ready. */
+  restart(part: PartName): Promise<void>;
+  /** Ends everything and removes what it wrote. Safe to repeat. */
+  stop(): Promise<void>;
+}
+
+export type StartArm = (arm: ArmName) => Promise<RunningArm>;

@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { contrast, type ContrastPlan } from './verdict.js';
+
+const plan: ContrastPlan = { metric: 'p50', unit: 'ms', a: 'services', b: 'monolith', scale: 'ratio', better: 'smaller', margin: 1.1 };
+const pairs = (...ratios: number[]) => ratios.map((ratio) => ({ a: 2 * ratio, b: 2 }));
+
+describe('contrast', () => {
+  it('says better, and names the winner, when the whole interval is beyond the margin', () => {
+    const result = contrast(plan, pairs(1.5, 1.6, 1.4, 1.55, 1.45, 1.5));
+    expect(result).toMatchObject({ verdict: 'better', winner: 'monolith', blocks: 6 });
+    expect(result.estimate).toBeCloseTo(1.5, 1);
+    expect(contrast(plan, pairs(0.5, 0.6, 0.55, 0.52, 0.58, 0.5))).toMatchObject({ verdict: 'better', winner: 'services' });
+    expect(contrast({ ...plan, better: 'larger' }, pairs(1.5, 1.6, 1.4, 1.55, 1.45, 1.5))).toMatchObject({ winner: 'services' });
+  });
+
+  it('says slightly better when the interval is off no-difference but reaches the margin', () => {
+    expect(contrast(plan, pairs(1.05, 1.08, 1.12, 1.15, 1.2, 1.1))).toMatchObject({ verdict: 'slightly better', winner: 'monolith' });
+  });
+
+  it('says equal when the interval is inside the margin, though it may be off no-difference', () => {
+    const result = contrast(plan, pairs(1.02, 1.03, 1.01, 1.02, 1.03, 1.04));
+    expect(result.verdict).toBe('equal for practical purposes');
+    expect(result.winner).toBeUndefined();
+  });
+
+  it('says inconclusive, and how many blocks it would take, when the interval spans it all', () => {
+    const result = contrast(plan, pairs(0.7, 1.4, 0.9, 1.3, 0.8, 1.2));
+    expect(result.verdict).toBe('inconclusive');
+    expect(result.sentence).toMatch(/^No winner: .* about \d+ blocks would be needed for the margin\.$/);
+  });
+
+  it('gives no verdict on fewer than six blocks, and leaves out figures that are missing', () => {
+    expect(contrast(plan, pairs(2, 2, 2, 2, 2))).toMatchObject({ verdict: 'no verdict', blocks: 5 });
+    expect(contrast(plan, [...pairs(2, 2, 2, 2, 2, 2), { a: Number.NaN, b: 1 }])).toMatchObject({ verdict: 'better', blocks: 6 });
+  });
+
+  it('compares what can be zero by differences', () => {
+    const availability: ContrastPlan = { ...plan, metric: 'availability', unit: '', scale: 'difference', better: 'larger', margin: 0.01 };
+    const result = contrast(
+      availability,
+      Array.from({ length: 6 }, (_, i) => ({ a: 0.99, b: 0.4 + i / 100 })),
+    );
+    expect(result).toMatchObject({ verdict: 'better', winner: 'services' });
+  });
+
+  it('does not call an arm different from itself', () => {
+    expect(contrast(plan, pairs(1, 1, 1, 1, 1, 1)).winner).toBeUndefined();
+  });
+});
