@@ -83,6 +83,27 @@ export function visibilityCases(subject: () => Subject): void {
       expectProblem(await readAfter(http, key, deleted), 404, 'NOT_FOUND');
     });
 
+    it('the newest token never goes back, also across keys: an older entry does not hide what was seen before', async () => {
+      const { http, prefix } = subject();
+      const base = prefix();
+      await http.put(`${base}a`, 'old');
+      await http.put(`${base}b`, 'b');
+      for (let i = 0; i < 50; i++) {
+        let token = (await http.put(`${base}a`, `version ${i}`)).headers['diptych-revision']!;
+        const read = async (key: string, headers: Record<string, string> = {}) => {
+          const answer = await http.get(key, { 'diptych-revision': token, ...headers });
+          token = answer.headers['diptych-revision']!;
+          return answer;
+        };
+        const other = await read(`${base}b`);
+        expectEntry(other, 'b');
+        expect((await read(`${base}b`, { 'if-none-match': other.headers['etag']! })).status).toBe(304);
+        expect((await read(`${base}b`, { 'if-match': '"other"' })).status).toBe(412);
+        expectProblem(await read(`${base}missing`), 404, 'NOT_FOUND');
+        expectEntry(await read(`${base}a`), `version ${i}`);
+      }
+    });
+
     it('refuses a token that is none, and takes one of another history', async () => {
       const { http, prefix } = subject();
       const key = prefix();

@@ -13,8 +13,10 @@ export async function getKey(exchange: Exchange): Promise<void> {
   const token = tokenOf(headers['diptych-revision']);
   const reply = await exchange.gateway.cache.get(token ? { key, token } : { key }, exchange.context());
   const { entry } = reply;
-  const revision = formatPosition(shownBy(reply));
-  const entityTag = `"${revision}"`;
+  const shown = shownBy(reply);
+  const state = formatPosition(shown);
+  const entityTag = `"${state}"`;
+  const revision = isNewer(token, shown) ? formatPosition(token) : state;
   const ifMatch = headers['if-match'];
   if (ifMatch !== undefined && !matchHolds(ifMatch, entry && entityTag))
     return exchange.fail(new DiptychError('CONFLICT', 'If-Match does not hold'), ['Diptych-Revision', revision]);
@@ -45,26 +47,28 @@ export async function putKey(exchange: Exchange): Promise<void> {
   const { headers } = request;
   const key = keyOf(exchange.path);
   const condition = writeCondition(headers['if-match'], headers['if-none-match'], 'PUT');
+  const token = tokenOf(headers['diptych-revision']);
   const requestId = requestIdOf(headers['idempotency-key']);
   const contentType = contentTypeOf(request);
   assertWholeAndPlain(request);
   assertAnnouncedBytes(request);
   const context = exchange.context();
   const value = await exchange.body(context);
-  const reply = await append(exchange, { kind: 'put', key, value, contentType }, condition, requestId, context);
+  const reply = await append(exchange, { mutation: { kind: 'put', key, value, contentType }, condition, requestId, token }, context);
   if (!reply) return;
-  const revision = formatPosition(reply.position);
-  exchange.answer(reply.existed ? 204 : 201, ['ETag', `"${revision}"`, 'Diptych-Revision', revision]);
+  const entityTag = `"${formatPosition(reply.position)}"`;
+  exchange.answer(reply.existed ? 204 : 201, ['ETag', entityTag, 'Diptych-Revision', newest(token, reply.position)]);
 }
 
 export async function deleteKey(exchange: Exchange): Promise<void> {
   const { headers } = exchange.request;
   const key = keyOf(exchange.path);
   const condition = writeCondition(headers['if-match'], headers['if-none-match'], 'DELETE');
+  const token = tokenOf(headers['diptych-revision']);
   const requestId = requestIdOf(headers['idempotency-key']);
-  const reply = await append(exchange, { kind: 'delete', key }, condition, requestId, exchange.context());
+  const reply = await append(exchange, { mutation: { kind: 'delete', key }, condition, requestId, token }, exchange.context());
   if (!reply) return;
-  const revision = ['Diptych-Revision', formatPosition(reply.position)];
+  const revision = ['Diptych-Revision', newest(token, reply.position)];
   if (reply.existed) exchange.answer(204, revision);
   else exchange.fail(noSuchKey(), revision);
 }
@@ -75,9 +79,7 @@ export async function deleteKey(exchange: Exchange): Promise<void> {
  */
 async function append(
   exchange: Exchange,
-  mutation: Mutation,
-  condition: ReturnType<typeof writeCondition>,
-  requestId: string,
+  { mutation, condition, requestId, token }: Write,
   context: CallContext,
 ): Promise<AppendReply | undefined> {
   const { log } = exchange.gateway;
@@ -88,14 +90,36 @@ async function append(
     if (!hasCode(error, 'CONFLICT')) throw error;
     // The state that refused the write, from the log itself: a cache may lag behind it. If that cannot be had, the answer stands anyway.
     const reply = await log.read({ key: mutation.key }, context).catch(() => undefined);
-    exchange.fail(error, reply ? ['Diptych-Revision', formatPosition(shownBy(reply))] : []);
+    exchange.fail(error, reply ? ['Diptych-Revision', newest(token, reply.asOf)] : []);
     return undefined;
   }
 }
 
-/** The position an answer about a key carries: of the entry, or of the state that has none. */
+interface Write {
+  readonly mutation: Mutation;
+  readonly condition: ReturnType<typeof writeCondition>;
+  readonly requestId: string;
+  readonly token: Position | undefined;
+}
+
+/** The state an answer to a read shows: of the entry, which its entity tag names, or of the state that has none. */
 function shownBy({ entry, asOf }: ReadReply): Position {
   return entry ? { incarnation: asOf.incarnation, partition: asOf.partition, revision: entry.revision } : asOf;
+}
+
+/**
+ * What `Diptych-Revision` of an answer says: the newest state this client is known to have seen. An entry can be older than what the client
+ * saw of other keys, and tokens are opaque, so the client cannot keep the newer of two: each answer has to carry it on.
+ */
+function newest(token: Position | undefined, shown: Position): string {
+  return formatPosition(isNewer(token, shown) ? token : shown);
+}
+
+/** A token of another incarnation or partition cannot be compared, and gives way to what is shown. */
+function isNewer(token: Position | undefined, shown: Position): token is Position {
+  return (
+    token !== undefined && token.revision > shown.revision && token.incarnation === shown.incarnation && token.partition === shown.partition
+  );
 }
 
 function noSuchKey(): DiptychError {

@@ -82,7 +82,10 @@ const NARROW: Readonly<Record<number, string>> = {
 
 const header = (description: string, schema: TSchema) => ({ description, schema });
 const ETAG = header('Strong.', EntityTagSchema);
-const REVISION = header('The state this answer shows. Send it with a later read to be shown this state or a newer one.', TokenSchema);
+const REVISION = header(
+  'The state this answer shows, or the newer one that the request named. Send it with the next request to be shown this state or a newer one.',
+  TokenSchema,
+);
 const RETRY_AFTER = header('Seconds.', Type.Integer({ minimum: 1 }));
 const TAGGED = { ETag: ETAG, 'Diptych-Revision': REVISION };
 
@@ -125,6 +128,12 @@ const IDEMPOTENCY = parameter(
   IdempotencyKeySchema,
 );
 const TOKEN = parameter('header', 'Diptych-Revision', 'The client has seen this state and must not be shown an older one.', TokenSchema);
+const SEEN = parameter(
+  'header',
+  'Diptych-Revision',
+  'The client has seen this state; the answer carries it on if it is newer.',
+  TokenSchema,
+);
 
 const CALL_ERRORS: readonly ErrorCode[] = [
   'INVALID_REQUEST',
@@ -183,7 +192,7 @@ const DESCRIBED: Readonly<Record<Exclude<OperationId, 'none'>, Described>> = {
   headKey: headOf(GET_KEY),
   putKey: {
     summary: 'Write an entry',
-    parameters: [KEY, IF_MATCH, IF_ABSENT, IDEMPOTENCY, ...COMMON],
+    parameters: [KEY, IF_MATCH, IF_ABSENT, IDEMPOTENCY, SEEN, ...COMMON],
     requestBody: { description: `The value: at most ${VALUE_BYTES_MAX} bytes, of any content type, kept as they are.`, content: VALUE },
     answers: {
       201: { description: 'There was no entry; now there is.', headers: TAGGED },
@@ -194,7 +203,7 @@ const DESCRIBED: Readonly<Record<Exclude<OperationId, 'none'>, Described>> = {
   },
   deleteKey: {
     summary: 'Delete an entry',
-    parameters: [KEY, IF_MATCH, IDEMPOTENCY, ...COMMON],
+    parameters: [KEY, IF_MATCH, IDEMPOTENCY, SEEN, ...COMMON],
     answers: { 204: { description: 'The entry is gone.', headers: { 'Diptych-Revision': REVISION } } },
     errors: [...CALL_ERRORS, 'NOT_FOUND', 'CONFLICT', 'STORAGE_FULL'],
   },

@@ -249,4 +249,38 @@ describe('Diptych-Revision of a read', () => {
       expect(json()).toMatchObject({ code: 'INVALID_REQUEST' });
     },
   );
+
+  it('comes back as it was where the entry shown is older, so that the newest one never goes back', async () => {
+    const { send, log } = await serve();
+    for (const key of ['a', 'b', 'a']) await send('PUT', `/v1/keys/${key}`, { body: key });
+    const seen = { 'diptych-revision': token(3) };
+    const answered = async (method: string, path: string, headers: Record<string, string> = {}) => {
+      const answer = await send(method, path, { headers: { ...seen, ...headers } });
+      return [answer.status, answer.headers['etag'], answer.headers['diptych-revision']];
+    };
+    expect(await answered('GET', '/v1/keys/b')).toEqual([200, tag(2), token(3)]);
+    expect(await answered('HEAD', '/v1/keys/b')).toEqual([200, tag(2), token(3)]);
+    expect(await answered('GET', '/v1/keys/b', { 'if-none-match': tag(2) })).toEqual([304, tag(2), token(3)]);
+    expect(await answered('GET', '/v1/keys/b', { 'if-match': tag(1) })).toEqual([412, undefined, token(3)]);
+    log.revision = 2;
+    expect(await answered('GET', '/v1/keys/missing')).toEqual([404, undefined, token(3)]);
+    log.revision = 3;
+    expect(await answered('GET', '/v1/keys/b', { 'diptych-revision': token(1) })).toEqual([200, tag(2), token(2)]);
+    const elsewhere = { 'diptych-revision': `${'a'.repeat(16)}-0-9` };
+    expect(await answered('GET', '/v1/keys/b', elsewhere)).toEqual([200, tag(2), token(2)]);
+  });
+
+  it('never goes back with a write either: refused, repeated or done', async () => {
+    const { send } = await serve();
+    const put = (path: string, headers: Record<string, string>) => send('PUT', path, { body: '1', headers });
+    await put('/v1/keys/b', { 'idempotency-key': 'once' });
+    await put('/v1/keys/a', {});
+    const refused = await put('/v1/keys/b', { 'if-match': '"other"' });
+    expect(refused).toMatchObject({ status: 412, headers: { 'diptych-revision': token(2) } });
+    const repeated = await put('/v1/keys/b', { 'idempotency-key': 'once', 'diptych-revision': token(2) });
+    expect(repeated).toMatchObject({ status: 201, headers: { etag: tag(1), 'diptych-revision': token(2) } });
+    const done = await send('DELETE', '/v1/keys/b', { headers: { 'diptych-revision': token(2) } });
+    expect(done).toMatchObject({ status: 204, headers: { 'diptych-revision': token(3) } });
+    expect((await put('/v1/keys/b', { 'diptych-revision': 'nonsense' })).status).toBe(400);
+  });
 });
