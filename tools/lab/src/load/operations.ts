@@ -1,9 +1,8 @@
-import type { Dispatcher } from 'undici';
 import type { Capability } from '../dependency-table.js';
 
 /** One request of the load as HTTP, and how to tell a right answer from a wrong one. */
 export interface Operation {
-  readonly method: Dispatcher.HttpMethod;
+  readonly method: 'GET' | 'PUT' | 'DELETE';
   readonly path: string;
   readonly body: string | undefined;
   /** What a right answer's body begins with; undefined: the status alone decides. */
