@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Token } from '@diptych/host';
 import { LIFETIME, NATS_LINK, NatsModule, TELEMETRY, provideSettings } from '@diptych/host';
 import type { Lifetime } from '@diptych/kernel';
-import type { NatsLink } from '@diptych/messaging';
+import type { NatsLink, Responder } from '@diptych/messaging';
 import { inProcess } from '@diptych/messaging';
 import type { Telemetry } from '@diptych/telemetry';
 import { measured } from '@diptych/telemetry';
@@ -14,6 +14,7 @@ import type { LogPort } from './log.port.js';
 import type { LogSettings } from './log.settings.js';
 import { LOG_SETTINGS } from './log.settings.js';
 import { logPort } from './log.wire.js';
+import { assertSoleLog, headOf, OtherLogWatch } from './sole-log.js';
 
 /** The log, wherever it is. Known in the whole process once one LogModule provides it. */
 export const LOG_PORT: Token<LogPort> = Symbol('LOG_PORT');
@@ -57,7 +58,10 @@ export class LogModule {
     };
   }
 
-  /** Answers for this process's LOG_PORT over NATS. A stop answers what was accepted first. */
+  /**
+   * Answers for this process's LOG_PORT over NATS. A stop answers what was accepted first. Does not start while another log serves on
+   * the broker, and stops answering, not ready until a restart, when another one turns up.
+   */
   static served(): DynamicModule {
     return {
       module: LogModule,
@@ -65,12 +69,8 @@ export class LogModule {
       providers: [
         {
           provide: SERVER,
-          inject: [LOG_PORT, NATS_LINK, LIFETIME],
-          useFactory: async (port: LogPort, link: NatsLink, lifetime: Lifetime) => {
-            const responder = await link.serve(logPort, port);
-            lifetime.own('log.served', () => responder.drain(DRAIN_MS));
-            return responder;
-          },
+          inject: [LOG_PORT, NATS_LINK, LIFETIME, TELEMETRY],
+          useFactory: serveLog,
         },
       ],
     };
@@ -80,6 +80,27 @@ export class LogModule {
 const SETTINGS = Symbol('LOG_SETTINGS');
 const SERVER = Symbol('LOG_SERVER');
 const DRAIN_MS = 10_000;
+
+async function serveLog(log: LogPort, link: NatsLink, lifetime: Lifetime, { logger, health }: Telemetry): Promise<Responder> {
+  const own = await headOf(log);
+  await assertSoleLog(link);
+  const responder = await link.serve(logPort, log);
+  lifetime.own('log.served', () => responder.drain(DRAIN_MS));
+  let other: string | undefined;
+  const onOther = (incarnation: string) => {
+    other =
+      `another log (incarnation ${incarnation}) serves on this broker; this one (incarnation ${own.incarnation}) has stopped answering; ` +
+      'end the one that is not meant, then restart the other';
+    logger.error({ incarnation: own.incarnation, other: incarnation }, other);
+    void responder.drain(DRAIN_MS);
+  };
+  lifetime.own('log.sole', new OtherLogWatch(link, own, onOther));
+  lifetime.own(
+    'log.sole.health',
+    health.check('log.sole', () => ({ ok: other === undefined, reason: other })),
+  );
+  return responder;
+}
 
 async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Telemetry): Promise<LogPort> {
   const { logger, metrics, health } = telemetry;
