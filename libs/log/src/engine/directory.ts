@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { DiptychError } from '@diptych/kernel';
+import { DiptychError, isDiptychError } from '@diptych/kernel';
 import { damageError } from './damage.js';
 import { LOCK_FILE } from './directory-lock.js';
 import type { FileSystem } from './file-system.js';
@@ -22,35 +22,36 @@ export function segmentName(firstRevision: number): string {
   return `${String(firstRevision).padStart(16, '0')}.segment`;
 }
 
-/** @throws UNAVAILABLE when the directory cannot be made or is not one */
+/**
+ * Makes the directory if it is not there. Into one that holds anything else than a log nothing is written, not even a lock.
+ *
+ * @throws UNAVAILABLE when the directory cannot be made, is not one, or something else lies there
+ */
 export async function prepareDirectory(fileSystem: FileSystem, directory: string): Promise<void> {
   try {
     await fileSystem.makeDirectory(directory);
     await fileSystem.syncDirectory(resolve(directory, '..'));
-    await fileSystem.list(directory);
+    assertOnlyLog(directory, await fileSystem.list(directory));
   } catch (error) {
+    if (isDiptychError(error)) throw error;
     throw new DiptychError('UNAVAILABLE', `the log directory ${directory} cannot be used: ${reasonOf(error)}`, { cause: error });
   }
 }
 
 /**
- * The paths of the segments, oldest first.
+ * The paths of the segments, oldest first. What a crash left of an unfinished one is removed, once nothing else was found there.
  *
  * @throws UNAVAILABLE when something else lies there
  */
 export async function listSegments(fileSystem: FileSystem, directory: string): Promise<Array<{ path: string; firstRevision: number }>> {
+  const entries = await fileSystem.list(directory);
+  assertOnlyLog(directory, entries);
   const segments: Array<{ path: string; firstRevision: number }> = [];
-  for (const { name, directory: isDirectory } of await fileSystem.list(directory)) {
+  for (const { name } of entries) {
     const match = SEGMENT_NAME.exec(name);
-    if (match && !isDirectory) {
-      if (match[2] === undefined) segments.push({ path: join(directory, name), firstRevision: Number(match[1]) });
-      else await fileSystem.remove(join(directory, name));
-    } else if (!isExpected(name, isDirectory)) {
-      throw new DiptychError(
-        'UNAVAILABLE',
-        `the log directory ${directory} holds ${name}, which is no part of a log; choose an empty directory or move that away`,
-      );
-    }
+    if (!match) continue;
+    if (match[2] === undefined) segments.push({ path: join(directory, name), firstRevision: Number(match[1]) });
+    else await fileSystem.remove(join(directory, name));
   }
   return segments.sort((a, b) => a.firstRevision - b.firstRevision);
 }
@@ -99,7 +100,17 @@ const REASONS = {
   EMFILE: 'too many files are open',
 } as const;
 
+function assertOnlyLog(directory: string, entries: ReadonlyArray<{ readonly name: string; readonly directory: boolean }>): void {
+  const foreign = entries.find((entry) => !isExpected(entry.name, entry.directory));
+  if (!foreign) return;
+  throw new DiptychError(
+    'UNAVAILABLE',
+    `the log directory ${directory} holds ${foreign.name}, which is no part of a log; choose an empty directory or move that away`,
+  );
+}
+
 function isExpected(name: string, isDirectory: boolean): boolean {
+  if (SEGMENT_NAME.test(name)) return !isDirectory;
   // Hidden files are the desktop's, and a mounted file system has its own directory.
   if (name.startsWith('.') || name === 'lost+found') return true;
   if (name === TORN_DIRECTORY) return isDirectory;

@@ -1,9 +1,11 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { FakeClock } from '@diptych/kernel/testing';
 import { waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import type { DiskOperation, Fault } from '../../test/faulty-file-system.js';
 import { FaultyFileSystem } from '../../test/faulty-file-system.js';
-import { put, putRequest, soon, useLogs, valueOf } from '../../test/log-fixture.js';
+import { put, putRequest, segmentsIn, soon, useLogs, valueOf } from '../../test/log-fixture.js';
+import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 
 const logs = useLogs();
 
@@ -147,6 +149,109 @@ it('a full disk does not keep a log from opening and serving reads', async () =>
   await expect(put(again, 'a', '2')).rejects.toMatchObject({ code: 'STORAGE_FULL' });
   fileSystem.fault = () => undefined;
   await put(again, 'a', '2');
+});
+
+it('a write that a full disk refused leaves its number: a torn tail after it is still told from damage', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem });
+  await put(log, 'a', 'old');
+  once(fileSystem, 'write', { code: 'ENOSPC' });
+  await expect(put(log, 'b', 'x')).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+  const [path] = segmentsIn(await logs.directory());
+  const before = statSync(path!).size;
+  await Promise.all([put(log, 'c', 'one'), put(log, 'd', 'two')]);
+  const image = readFileSync(path!);
+  await log.close();
+  writeFileSync(path!, image.fill(0, before, before + 20));
+  const again = await logs.open();
+  expect(await valueOf(again, 'a')).toBe('old');
+  expect(again.status.keys).toBe(1);
+});
+
+it('after a torn batch that was kept in part, the next write is told from it, on a full disk too', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem });
+  await Promise.all([put(log, 'kept', '1'), put(log, 'torn', '1')]);
+  const [path] = segmentsIn(await logs.directory());
+  const image = readFileSync(path!);
+  await log.close();
+  writeFileSync(path!, image.subarray(0, image.length - 3));
+  fileSystem.fault = (operation, path) => (path.endsWith('.new') && operation === 'open' ? { code: 'ENOSPC' } : undefined);
+  const again = await logs.open({ fileSystem });
+  expect(await valueOf(again, 'kept')).toBe('1');
+  await expect(put(again, 'c', '1')).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+  fileSystem.fault = () => undefined;
+  await Promise.all([put(again, 'c', '1'), put(again, 'd', '1')]);
+  const newest = segmentsIn(await logs.directory()).at(-1)!;
+  const crashed = readFileSync(newest);
+  await again.close();
+  writeFileSync(newest, crashed.fill(0, SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES + 20));
+  expect((await logs.open()).status.keys).toBe(1);
+});
+
+it.each(['ENOSPC', 'EIO'])('%s after the rename of a rotation leaves no segment behind', async (code) => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem, segmentBytes: 65_536 });
+  await put(log, 'a', 'old');
+  fileSystem.fault = (operation) => (operation === 'syncDirectory' ? ((fileSystem.fault = () => undefined), { code }) : undefined);
+  await expect(put(log, 'big', new Uint8Array(70_000))).rejects.toMatchObject({ definite: code === 'ENOSPC' });
+  await put(log, 'small', 'acknowledged');
+  await log.close();
+  const again = await logs.open();
+  expect(await valueOf(again, 'small')).toBe('acknowledged');
+  expect(again.status.keys).toBe(2);
+});
+
+it.each([1, Infinity])(
+  'a sync that fails while the log closes is recovered from before the next write, or that is refused (%d faults)',
+  async (faults) => {
+    const fileSystem = new FaultyFileSystem();
+    const log = await logs.open({ fileSystem });
+    await put(log, 'a', 'old');
+    let release: () => void = () => undefined;
+    const wait = new Promise<void>((resolve) => (release = resolve));
+    let count = 0;
+    fileSystem.fault = (operation, path) =>
+      operation === 'sync' && path.includes('.segment') && count++ < faults ? { code: 'EIO', wait } : undefined;
+    const first = put(log, 'b', 'x').catch((error: unknown) => error);
+    await waitFor(() => count === 1);
+    const second = put(log, 'c', 'y').catch((error: unknown) => error);
+    await waitFor(() => log.status.queued === 1);
+    fileSystem.journal.length = 0;
+    const closing = log.close();
+    release();
+    expect(await first).toMatchObject({ code: 'INTERNAL', definite: false });
+    if (faults === 1) expect(await second).toMatchObject({ position: { revision: 2 } });
+    else expect(await second).toMatchObject({ code: 'UNAVAILABLE', definite: true });
+    await closing;
+    const opened = fileSystem.journal.findIndex((line) => line.startsWith('open '));
+    const written = fileSystem.journal.findIndex((line) => line.startsWith('write '));
+    expect(opened).toBeGreaterThanOrEqual(0);
+    if (faults === 1) expect(written).toBeGreaterThan(opened);
+    else expect(written).toBe(-1);
+    fileSystem.fault = () => undefined;
+    expect(await valueOf(await logs.open(), 'c')).toBe(faults === 1 ? 'y' : undefined);
+  },
+);
+
+it('close does not wait for the pause between two attempts to recover', async () => {
+  const clock = new FakeClock();
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem, clock });
+  let release: () => void = () => undefined;
+  const wait = new Promise<void>((resolve) => (release = resolve));
+  let attempts = 0;
+  fileSystem.fault = (operation, path) => {
+    if (operation === 'sync') return { code: 'EIO' };
+    return operation === 'open' && path.includes('.segment') && ++attempts === 1 ? { code: 'EIO', wait } : undefined;
+  };
+  await expect(log.append(putRequest('a', '1'), { deadlineMs: clock.nowMs() + 60_000 })).rejects.toMatchObject({ code: 'INTERNAL' });
+  await waitFor(() => attempts === 1);
+  const closing = log.close();
+  release();
+  // The clock stands still: a pause would never end.
+  await closing;
+  expect(attempts).toBe(2);
 });
 
 it('short writes and short reads are carried on', async () => {

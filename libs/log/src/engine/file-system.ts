@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { dirname, resolve } from 'node:path';
 
 /**
  * All the engine asks of a disk. Every access goes through here, so that tests can stand in for a disk that fails.
@@ -13,7 +14,7 @@ export interface FileSystem {
   remove(path: string): Promise<void>;
   /** Names and kinds in a directory, unordered. */
   list(path: string): Promise<ReadonlyArray<{ readonly name: string; readonly directory: boolean }>>;
-  /** With its parents; fine if it exists. */
+  /** With its parents, each of them durably; fine if it exists. */
   makeDirectory(path: string): Promise<void>;
   /** Makes the creations, renames and removals in a directory durable. */
   syncDirectory(path: string): Promise<void>;
@@ -42,16 +43,54 @@ export const nodeFileSystem: FileSystem = {
     const entries = await settle<fs.Dirent[]>((done) => fs.readdir(path, { withFileTypes: true }, done));
     return entries.map((entry) => ({ name: entry.name, directory: entry.isDirectory() }));
   },
-  makeDirectory: (path) => settle<unknown>((done) => fs.mkdir(path, { recursive: true, mode: 0o700 }, done)).then(() => undefined),
-  syncDirectory: async (path) => {
-    const descriptor = await settle<number>((done) => fs.open(path, 'r', done));
-    try {
-      await settle<void>((done) => fs.fsync(descriptor, done));
-    } finally {
-      await settle<void>((done) => fs.close(descriptor, done));
-    }
-  },
+  makeDirectory: (path) => makeDirectory(absolute(path)),
+  syncDirectory,
 };
+
+async function syncDirectory(path: string): Promise<void> {
+  const descriptor = await settle<number>((done) => fs.open(path, 'r', done));
+  try {
+    await settle<void>((done) => fs.fsync(descriptor, done));
+  } finally {
+    await settle<void>((done) => fs.close(descriptor, done));
+  }
+}
+
+/**
+ * Level by level, and each level at most twice: Node's own `recursive` tries again for as long as the parent is there and the answer
+ * is ENOENT, which in /proc is for ever.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  const parent = dirname(path);
+  if (!(await tryMakeDirectory(path))) {
+    if (parent !== path) await makeDirectory(parent);
+    if (!(await tryMakeDirectory(path))) throw Object.assign(new Error(`no directory can be made in ${parent}`), { code: 'ENOENT' });
+  }
+}
+
+/** False when the parent is missing, or says so. */
+async function tryMakeDirectory(path: string): Promise<boolean> {
+  try {
+    await settle<void>((done) => fs.mkdir(path, { mode: 0o700 }, done));
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return false;
+    const existing = await settle<fs.Stats>((done) => fs.stat(path, done)).catch(() => undefined);
+    if (existing?.isDirectory()) return true;
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+  return true;
+}
+
+function absolute(path: string): string {
+  try {
+    return resolve(path);
+  } catch (error) {
+    throw Object.assign(new Error('the path is relative, and the working directory of this process is gone', { cause: error }), {
+      code: 'ENOENT',
+    });
+  }
+}
 
 /** Reads until `length` bytes are there or the file ends; returns how many there are. */
 export async function readFully(file: File, target: Buffer, targetOffset: number, length: number, position: number): Promise<number> {

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Channel, DiptychError } from '@diptych/kernel';
 import type { AppendBatch, PendingAppend } from './append-batch.js';
@@ -117,8 +118,8 @@ export class LogWriter {
     if (this.#refusal !== undefined) return batch.fail(this.#refusalError());
     const startedMs = performance.now();
     try {
-      if (this.#store.current.length + batch.length > this.#settings.segmentBytes) await this.#rotate();
-      batch.finish(this.#store.nextBatch(), this.#store.current.seed);
+      if (this.#store.mustRotate || this.#store.current.length + batch.length > this.#settings.segmentBytes) await this.#rotate();
+      batch.finish(this.#store.nextBatch, this.#store.current.seed);
       this.#unsealed = true;
       await this.#store.append(batch.buffer, batch.length);
     } catch (error) {
@@ -160,18 +161,20 @@ export class LogWriter {
     }
   }
 
+  /** Returns once the log can be written to again; when it is closing, after one attempt, with the refusal set if that failed. */
   async #recover(): Promise<void> {
-    for (let attempt = 0; !this.#closing; attempt++) {
+    for (let attempt = 0; ; attempt++) {
+      const last = this.#closing;
       try {
         await this.#store.recover(this.#head() + 1, this.#settings.clock.wallMs());
-        if (this.#refusal !== undefined || attempt === 0)
-          this.#settings.onWarning('the log is open for writing again; nothing acknowledged was lost');
+        this.#settings.onWarning('the log is open for writing again; nothing acknowledged was lost');
         this.#refusal = undefined;
         return;
       } catch (error) {
-        this.#refusal = `the log cannot be written to: ${reasonOf(error)} (${this.#store.current.path}); trying again`;
+        this.#refusal = `the log cannot be written to: ${reasonOf(error)} (${basename(this.#store.current.path)}); trying again`;
         this.#settings.onWarning(this.#refusal);
         this.#refuseQueued();
+        if (last) return;
         await this.#pause(Math.min(RECOVERY_PAUSE_MS_MAX, RECOVERY_PAUSE_MS_MIN * 2 ** Math.min(attempt, 10)));
       }
     }
@@ -189,17 +192,24 @@ export class LogWriter {
 
   async #seal(): Promise<void> {
     if (!this.#unsealed) return;
+    if (this.#store.mustRotate) {
+      // What a later segment follows is as good as sealed.
+      await this.#rotate();
+      this.#unsealed = false;
+      return;
+    }
     const seal = Buffer.alloc(SEGMENT_HEADER_BYTES * 2);
     const length = encodeSeal(seal, 0);
     const head = this.#head();
     stampRecord(seal, 0, { revision: head, previous: head, wallMs: this.#settings.clock.wallMs(), existed: false });
-    finishRecord(seal, 0, length, this.#store.nextBatch(), true, this.#store.current.seed);
+    finishRecord(seal, 0, length, this.#store.nextBatch, true, this.#store.current.seed);
     await this.#store.append(seal, length);
     this.#unsealed = false;
   }
 
   #pause(delayMs: number): Promise<void> {
     return new Promise((resolve) => {
+      if (this.#closing) return resolve();
       const timer = this.#settings.clock.after(delayMs, () => resolve());
       this.#endPause = () => (timer[Symbol.dispose](), resolve());
     });

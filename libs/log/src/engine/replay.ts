@@ -65,7 +65,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       if (last.wholeEnd < segment.length) await cutTornTail(options, segment, last, index === listed.length - 1);
     }
     const writer = await fileSystem.open(segments.at(-1)!.path, 'write');
-    const store = storeOf(options, incarnation!, segments, writer, last!.batch);
+    const store = storeOf(options, incarnation!, segments, writer, last!);
     // A process that was killed may have written what was never synced; nobody may read it before it is.
     await writer.sync();
     await fileSystem.syncDirectory(directory);
@@ -83,14 +83,20 @@ interface ChainState {
 
 async function createLog(options: ReplayOptions): Promise<Replayed> {
   const incarnation = randomBytes(8).toString('hex');
-  const store = storeOf(options, incarnation, [], undefined, 0);
+  const store = storeOf(options, incarnation, [], undefined, { batch: 0, batchEnd: true });
   await store.rotate(1, options.wallMs());
   return { store, incarnation, head: 0, sealed: true };
 }
 
-function storeOf(options: ReplayOptions, incarnation: string, segments: Segment[], writer: File | undefined, lastBatch: number) {
+function storeOf(
+  options: ReplayOptions,
+  incarnation: string,
+  segments: Segment[],
+  writer: File | undefined,
+  last: Pick<ScanResult, 'batch' | 'batchEnd'>,
+): SegmentStore {
   const { fileSystem, directory, partition } = options;
-  return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, segments, writer, lastBatch });
+  return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, segments, writer, last });
 }
 
 async function readHeader(file: File, path: string) {

@@ -18,10 +18,19 @@ export interface Segment {
   length: number;
 }
 
+/** Where the newest segment stands on stable storage. Changed by what succeeded alone, so nothing has to be taken back. */
+interface Durable {
+  /** Number of the last batch; 0 before the first. */
+  readonly batch: number;
+  readonly lastBatchStart: number;
+  /** False after a crash cut the last batch short: no batch may follow it in this segment, see format.md. */
+  readonly batchEnd: boolean;
+}
+
 /**
  * The segments of an open log: appends to the newest, reads from all. It does not know what is in them.
  *
- * Appending is for one caller at a time. After an append that threw, only `cut` or `recover` may follow.
+ * Appending is for one caller at a time. After an append or a rotation that threw, nothing is written until `cut` or `recover` succeeded.
  */
 export class SegmentStore {
   readonly segments: Segment[];
@@ -29,8 +38,11 @@ export class SegmentStore {
   readonly #directory: string;
   readonly #header: Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'>;
   #writer: File | undefined;
-  #batch: number;
-  #lastBatchStart: number;
+  #durable: Durable;
+  /** An append failed: what the file holds after its durable length is not known. */
+  #inDoubt = false;
+  /** A rotation failed: there may be a segment by this name that is not part of the log. */
+  #stray: string | undefined;
 
   constructor(options: {
     fileSystem: FileSystem;
@@ -38,15 +50,15 @@ export class SegmentStore {
     header: Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'>;
     segments: Segment[];
     writer: File | undefined;
-    lastBatch: number;
+    last: { readonly batch: number; readonly batchEnd: boolean };
   }) {
     this.#fileSystem = options.fileSystem;
     this.#directory = options.directory;
     this.#header = options.header;
     this.segments = options.segments;
     this.#writer = options.writer;
-    this.#batch = options.lastBatch;
-    this.#lastBatchStart = this.segments.length > 0 ? this.current.length : 0;
+    const { batch, batchEnd } = options.last;
+    this.#durable = { batch, batchEnd, lastBatchStart: this.segments.length > 0 ? this.current.length : 0 };
   }
 
   /** Appends go here. */
@@ -60,22 +72,31 @@ export class SegmentStore {
     return bytes;
   }
 
-  /** Batch numbers of one segment only grow; a number is not used again, even if its write failed. */
-  nextBatch(): number {
-    return ++this.#batch;
+  /** For the batch that is appended next. A batch that failed leaves its number to the one after it. */
+  get nextBatch(): number {
+    return this.#durable.batch + 1;
   }
 
-  /** Writes once, syncs once. @throws what the file system throws; then nothing is appended */
+  /** The newest segment takes no more batches. */
+  get mustRotate(): boolean {
+    return !this.#durable.batchEnd;
+  }
+
+  /** Writes once, syncs once: the batch `nextBatch`. @throws what the file system throws; then it is not known what was appended */
   async append(bytes: Buffer, length: number): Promise<void> {
     const { current } = this;
-    await writeFully(this.#requireWriter(), bytes, length, current.length);
-    await this.#requireWriter().sync();
-    this.#lastBatchStart = current.length;
+    const writer = this.#requireWriter();
+    this.#inDoubt = true;
+    await writeFully(writer, bytes, length, current.length);
+    await writer.sync();
+    this.#durable = { batch: this.nextBatch, batchEnd: true, lastBatchStart: current.length };
     current.length += length;
+    this.#inDoubt = false;
   }
 
-  /** Starts a new segment. It is durable, its name too, before anything is written to it. */
+  /** Starts a new segment. It is durable, its name too, before anything is written to it. @throws what the file system throws */
   async rotate(firstRevision: number, createdWallMs: number): Promise<void> {
+    this.#assertCertain();
     const path = join(this.#directory, segmentName(firstRevision));
     const temporary = `${path}.new`;
     const header = encodeSegmentHeader({ ...this.#header, firstRevision, createdWallMs });
@@ -85,6 +106,7 @@ export class SegmentStore {
     try {
       await writeFully(writer, header, header.length, 0);
       await writer.sync();
+      this.#stray = path;
       await this.#fileSystem.rename(temporary, path);
       await this.#fileSystem.syncDirectory(this.#directory);
       reader = await this.#fileSystem.open(path, 'read');
@@ -95,16 +117,19 @@ export class SegmentStore {
     }
     await this.#writer?.close().catch(() => undefined);
     this.#writer = writer;
-    this.#batch = 0;
-    this.#lastBatchStart = SEGMENT_HEADER_BYTES;
+    this.#stray = undefined;
+    this.#durable = { batch: 0, batchEnd: true, lastBatchStart: SEGMENT_HEADER_BYTES };
     this.segments.push({ path, firstRevision, seed: segmentSeed(header), reader, length: SEGMENT_HEADER_BYTES });
   }
 
-  /** Takes back an append that failed, durably: afterwards it is certain that it did not happen. */
+  /** Takes back an append or a rotation that failed, durably: afterwards it is certain that it did not happen. */
   async cut(): Promise<void> {
-    const writer = this.#requireWriter();
-    await writer.truncate(this.current.length);
-    await writer.sync();
+    await this.#removeStray();
+    if (!this.#inDoubt) return;
+    if (!this.#writer) throw this.#notWritable();
+    await this.#writer.truncate(this.current.length);
+    await this.#writer.sync();
+    this.#inDoubt = false;
   }
 
   /**
@@ -116,8 +141,10 @@ export class SegmentStore {
    */
   async recover(nextRevision: number, createdWallMs: number): Promise<void> {
     const { current } = this;
+    this.#inDoubt = true;
     await this.#writer?.close().catch(() => undefined);
     this.#writer = undefined;
+    await this.#removeStray();
     const writer = await this.#fileSystem.open(current.path, 'write');
     try {
       const size = await writer.size();
@@ -130,6 +157,7 @@ export class SegmentStore {
       throw error;
     }
     this.#writer = writer;
+    this.#inDoubt = false;
     if (current.firstRevision !== nextRevision) await this.rotate(nextRevision, createdWallMs);
   }
 
@@ -141,7 +169,7 @@ export class SegmentStore {
 
   async #verifyLastBatch(file: File): Promise<void> {
     const { current } = this;
-    const start = this.#lastBatchStart;
+    const start = this.#durable.lastBatchStart;
     const bytes = Buffer.allocUnsafeSlow(current.length - start);
     const filled = await readFully(file, bytes, 0, bytes.length, start);
     const record = new RecordView();
@@ -150,9 +178,26 @@ export class SegmentStore {
         throw damageError(current.path, start + offset, 'a record that was durable cannot be read back');
   }
 
+  /** Were it left, a later append to the segment before it would have a revision twice. */
+  async #removeStray(): Promise<void> {
+    if (this.#stray === undefined) return;
+    await this.#fileSystem.remove(this.#stray).catch(ignoreMissing);
+    await this.#fileSystem.syncDirectory(this.#directory);
+    this.#stray = undefined;
+  }
+
   #requireWriter(): File {
-    if (!this.#writer) throw new DiptychError('UNAVAILABLE', `${basename(this.current.path)} is not open for writing`);
+    this.#assertCertain();
+    if (!this.#writer) throw this.#notWritable();
     return this.#writer;
+  }
+
+  #assertCertain(): void {
+    if (this.#inDoubt || this.#stray !== undefined) throw this.#notWritable();
+  }
+
+  #notWritable(): DiptychError {
+    return new DiptychError('UNAVAILABLE', `${basename(this.current.path)} is not open for writing`);
   }
 }
 
