@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import { DiptychError, systemClock } from '@diptych/kernel';
 import { answerClientError } from './http-client-error.js';
 import { PROBLEM_CONTENT_TYPE, problem } from './problem.js';
@@ -17,6 +17,7 @@ export class HttpListener {
   readonly #responses = new Map<Socket, ServerResponse>();
   #handler: RequestListener = answerWhileStarting;
   #draining = false;
+  #idleEnds = false;
 
   constructor(options: { requestTimeoutMs: number }) {
     this.server = createServer(
@@ -77,13 +78,10 @@ export class HttpListener {
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     if (!this.server.listening && this.#sockets.size === 0) return;
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
-    for (const socket of this.#sockets) {
-      const response = this.#responses.get(socket);
-      if (response && !response.closed) this.#letGo(response);
-      // Connected, but never sent a byte: there is nothing to wait for.
-      else if (socket.bytesRead === 0) socket.destroy();
-    }
+    // Not http.Server's own close: it cuts idle connections at once, and with them the request that is on its way over one.
+    const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(this.server, () => resolve()));
+    for (const response of this.#responses.values()) if (!response.closed) this.#letGo(response);
+    using _idle = systemClock.after(Math.min(IDLE_GRACE_MS, graceMs), () => this.#endIdle());
     let timer: Disposable | undefined;
     const late = new Promise<'late'>((resolve) => (timer = systemClock.after(graceMs, () => resolve('late'))));
     const ended = await Promise.race([closed, late]);
@@ -108,12 +106,26 @@ export class HttpListener {
     this.#handler(request, response);
   }
 
-  /** The connection ends with this response, also when its head has left already without saying so. */
+  /** The connection ends with this response, or soon after when its head has left already without saying so. */
   #letGo(response: ServerResponse): void {
     if (!response.headersSent) response.setHeader('connection', 'close');
-    response.once('close', () => this.server.closeIdleConnections());
+    else response.once('close', () => this.#idleEnds && this.server.closeIdleConnections());
+  }
+
+  /** Ends the connections that nobody has used in the meantime, and from now on each as soon as it falls idle. */
+  #endIdle(): void {
+    this.#idleEnds = true;
+    this.server.closeIdleConnections();
+    // Connected, but never sent a byte: to Node these are not idle.
+    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
   }
 }
+
+/**
+ * How long a stop lets kept-alive connections be. A client that is using one sends its next request well within that, and learns from
+ * the answer that the connection ends; one that is cut just then would not know whether its request was done.
+ */
+const IDLE_GRACE_MS = 250;
 
 /** Longer than the idle time of usual balancers (60 s), so that it is they who end a connection and never a request meets a closing one. */
 const KEEP_ALIVE_MS = 65_000;
