@@ -22,18 +22,32 @@ export function oversizeReply(what: string, bytesMax: number): DiptychError {
   return new DiptychError('INTERNAL', `the reply of ${what} is larger than ${bytesMax} bytes`);
 }
 
+/** Binary data is a third larger in JSON, so that a reply may fit into a frame and not into this. */
+export function oversizeJsonReply(what: string, bytes: number, bytesMax: number): DiptychError {
+  return new DiptychError(
+    'INTERNAL',
+    `the reply of ${what} has ${bytes} bytes as JSON, with its binary data as base64; a message may have ${bytesMax}: ` +
+      `about ${Math.floor(bytesMax * 0.745)} bytes of binary data fit; ask over HTTP for more`,
+  );
+}
+
+/** In the words of `assertAlive`. */
+export function deadOnArrival(): DiptychError {
+  return new DiptychError('DEADLINE_EXCEEDED', 'the deadline passed before the work began', { definite: true });
+}
+
 export function garbledReply(what: string, why: string, cause?: unknown): DiptychError {
   return new DiptychError('INTERNAL', `${what} answered with ${why}`, { cause });
 }
 
 export function tooManyInFlight(what: string, inFlightMax: number): DiptychError {
-  return new DiptychError('OVERLOADED', `${inFlightMax} calls are in flight already; ${what} was not called`, {
+  return new DiptychError('OVERLOADED', `${inFlightMax} calls of ${what} are in flight already; this one was not made`, {
     retryAfterMs: OVERLOAD_RETRY_AFTER_MS,
   });
 }
 
 export function tooManyBytesInFlight(what: string, bytes: number): DiptychError {
-  return new DiptychError('OVERLOADED', `${bytes} bytes are in flight already; ${what} was not called`, {
+  return new DiptychError('OVERLOADED', `${bytes} bytes of calls of ${what} are in flight already; this one was not made`, {
     retryAfterMs: OVERLOAD_RETRY_AFTER_MS,
   });
 }

@@ -36,13 +36,15 @@ describe('CallWatch', () => {
     }
   });
 
-  it('never puts a call that settles at once on the wheel, and stops its own timer when nothing is new', () => {
+  it('never puts a call that settles at once on the wheel, and stops its own timer when nothing is new for 50 ms', () => {
     const { clock, watch, wheel } = watching();
     for (let round = 0; round < 3; round++) {
       const calls = Array.from({ length: 5 }, () => new Call('p.m', { deadlineMs: clock.nowMs() + 50 }));
       calls.forEach((call) => watch.add(call));
       for (const i of [2, 0, 4, 1, 3]) watch.release(calls[i]!);
       clock.advance(5);
+      expect([wheel.size, clock.pending]).toEqual([0, 1]);
+      clock.advance(45);
       expect([wheel.size, clock.pending]).toEqual([0, 0]);
       clock.advance(1_000);
       expect(calls.flatMap(({ ended }) => ended)).toEqual([]);

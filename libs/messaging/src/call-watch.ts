@@ -16,6 +16,7 @@ export class CallWatch {
   readonly #wheel: DeadlineWheel;
   #first: WatchedCall | undefined;
   #timer: Disposable | undefined;
+  #idlePeriods = 0;
 
   constructor(options: { periodMs?: number; clock?: Clock; wheel?: DeadlineWheel } = {}) {
     this.#periodMs = options.periodMs ?? 5;
@@ -45,10 +46,14 @@ export class CallWatch {
 
   #promote(): void {
     if (!this.#first) {
+      // Kept for a while: under load there is soon a next call, and to start and stop an interval costs more than to let it run.
+      if (++this.#idlePeriods < IDLE_PERIODS_MAX) return;
       this.#timer?.[Symbol.dispose]();
       this.#timer = undefined;
+      this.#idlePeriods = 0;
       return;
     }
+    this.#idlePeriods = 0;
     for (let call: WatchedCall | undefined = this.#first; call; call = this.#first) {
       this.#unlink(call);
       this.#arm(call);
@@ -81,6 +86,9 @@ export class CallWatch {
     call.young = false;
   }
 }
+
+/** 50 ms: short enough not to delay the end of a process. */
+const IDLE_PERIODS_MAX = 10;
 
 /** A call in flight. The fields from `young` on belong to the watch. */
 export abstract class WatchedCall {

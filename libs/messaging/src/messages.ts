@@ -40,7 +40,7 @@ export function acceptRequest(what: string, bytes: Uint8Array, fits: Check): unk
   return value;
 }
 
-/** @throws INTERNAL when the bytes are no reply, or no event, of the method */
+/** @throws INTERNAL when the bytes are no reply of the method, or no event of the topic */
 export function acceptReply(what: string, bytes: Uint8Array, fits: Check): unknown {
   let value: unknown;
   try {
@@ -63,6 +63,3 @@ export function encodeEvent(what: string, event: unknown, bytesMax: number, head
   if (bytes.byteLength - headerBytes > bytesMax) throw oversizeEvent(what, bytesMax);
   return bytes;
 }
-
-/** @throws INTERNAL when the bytes are no event of the topic */
-export const acceptEvent = acceptReply;

@@ -71,11 +71,14 @@ export function subjectOf(port: { name: string; version: number }, method: strin
 
 /** Bounds that hold in every binding alike. They cannot be switched off. */
 export interface Bounds {
-  /** Calls in flight at one client, and at one server. One more is OVERLOADED at once. Default 4,096. */
+  /**
+   * Calls of one method in flight at one client, and at one server. One more is OVERLOADED at once. By method, so that one that is stuck
+   * leaves the others alone. Default 4,096.
+   */
   readonly inFlightMax: number;
   /** An encoded request, reply or event. Larger is TOO_LARGE. Default 1,048,000: below the broker's 1 MiB. */
   readonly messageBytesMax: number;
-  /** Encoded requests in flight at one client, together; only where there is a network. One more is OVERLOADED. Default 64 MiB. */
+  /** Encoded requests of one method in flight at one client; only where there is a network. One more is OVERLOADED. Default 64 MiB. */
   readonly inFlightBytesMax: number;
 }
 

@@ -167,7 +167,7 @@ export function describeBindings(bindings: readonly BindingName[]): void {
       await expect(port.hold({ id: 'one more' }, within(60_000))).rejects.toMatchObject({
         code: 'OVERLOADED',
         definite: true,
-        message: '8 calls are in flight already; probe.hold was not called',
+        message: '8 calls of probe.hold are in flight already; this one was not made',
         retryAfterMs: expect.any(Number),
       });
       await waitFor(() => probe.held.size === 8);
@@ -178,11 +178,20 @@ export function describeBindings(bindings: readonly BindingName[]): void {
       await Promise.all(calls);
     });
 
+    it('counts by method: one that is stuck leaves the others alone', async () => {
+      const port = await open();
+      const stuck = Array.from({ length: 8 }, (_, i) => port.hold({ id: String(i) }, within(60_000)));
+      await waitFor(() => probe.held.size === 8);
+      for (let i = 0; i < 20; i++) expect(await port.echo({ text: String(i) }, within(5_000))).toEqual({ text: String(i) });
+      for (let i = 0; i < 8; i++) probe.release(String(i));
+      await Promise.all(stuck);
+    });
+
     it('counts work past its deadline as in flight until it ends', async () => {
       const port = await open();
       const calls = Array.from({ length: 8 }, (_, i) => port.hold({ id: String(i) }, within(80)));
       await Promise.all(calls.map((call) => expect(call).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })));
-      await expect(port.echo({ text: '' }, within(5_000))).rejects.toMatchObject({ code: 'OVERLOADED', definite: true });
+      await expect(port.hold({ id: 'one more' }, within(5_000))).rejects.toMatchObject({ code: 'OVERLOADED', definite: true });
       for (let i = 0; i < 8; i++) probe.release(String(i));
       await waitFor(() => port.echo({ text: 'again' }, within(5_000)));
     });

@@ -63,6 +63,36 @@ describe('a plain NATS client', () => {
     }
   });
 
+  it('is told which bound a reply breaks that only JSON makes too large', async () => {
+    const reply = await plain.request('diptych.probe.v1.produce', '{"bytes":900000}', { timeout: 5_000 });
+    const { error } = reply.json<{ error: { code: string; message: string } }>();
+    expect(error.code).toBe('INTERNAL');
+    expect(error.message).toMatch(
+      /^the reply of probe\.produce has 12\d{5} bytes as JSON.* base64; a message may have 1048000: about 780760 bytes/,
+    );
+    const fits = await plain.request('diptych.probe.v1.produce', '{"bytes":780000}', { timeout: 5_000 });
+    expect(Buffer.from(fits.json<{ bytes: string }>().bytes, 'base64')).toHaveLength(780_000);
+  });
+
+  it('is answered on the connection there is, when the one its call came by is gone', async () => {
+    const patient = await connect({ servers: broker.url, reconnectTimeWait: 20, maxReconnectAttempts: -1 });
+    const answers: string[] = [];
+    patient.subscribe('test.answers', { callback: (_, message) => void answers.push(message.string()) });
+    patient.publish('diptych.probe.v1.hold', '{"id":"held"}', { reply: 'test.answers' });
+    await waitFor(() => probe.held.size === 1);
+    await broker.restart();
+    await waitFor(() => server.status === 'connected' && caller.status === 'connected');
+    // Its subscription is there again as soon as it has been answered once.
+    await waitFor(async () => {
+      patient.publish('diptych.probe.v1.echo', '{"text":"there"}', { reply: 'test.answers' });
+      await patient.flush();
+      return answers.length > 0;
+    });
+    probe.release('held');
+    await waitFor(() => answers.includes('{"id":"held"}'));
+    await patient.close();
+  });
+
   it('says how long it waits in a header', async () => {
     const fields = headers();
     fields.set('Diptych-Timeout-Ms', '0');

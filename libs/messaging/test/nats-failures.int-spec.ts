@@ -124,6 +124,15 @@ describe('a broker that is stopped and holds its connections open', () => {
     await broker.kill('SIGCONT');
   });
 
+  it('does not keep a responder draining once it counts as lost, whatever the grace', async () => {
+    const { server } = await served({ pingIntervalMs: 100 });
+    await broker.kill('SIGSTOP');
+    const startMs = performance.now();
+    await server.close(60_000);
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+    await broker.kill('SIGCONT');
+  });
+
   it('does not accept a first connection: one sentence, in time, and no socket left', async () => {
     await broker.kill('SIGSTOP');
     const before = openHandles();
@@ -194,6 +203,16 @@ describe('bounds', () => {
     await expect(port.echo(big, within(5_000))).rejects.toMatchObject({ code: 'OVERLOADED', definite: true });
     expect(await first).toBe('answered');
     expect(await codeOf(port.echo(big, within(5_000)))).toBe('answered');
+  });
+
+  it('hold for the bytes of each method by itself', async () => {
+    const { port, probe } = await served({ bounds: { inFlightBytesMax: 1_000 } });
+    const call = port.hold({ id: 'x'.repeat(900) }, within(60_000));
+    await waitFor(() => probe.held.size === 1);
+    expect(await codeOf(port.hold({ id: 'y'.repeat(200) }, within(5_000)))).toBe('OVERLOADED');
+    expect(await codeOf(port.echo({ text: 'z'.repeat(200) }, within(5_000)))).toBe('answered');
+    probe.release('x'.repeat(900));
+    await call;
   });
 
   it('follow the broker when it allows less', async () => {

@@ -24,7 +24,6 @@ export interface LocalBinding {
 
 /** A port whose calls go to `implementation` in this process, bounded and watched as over any other binding. */
 export function bindLocally<Port>(descriptor: PortDescriptor<Port>, implementation: Port, binding: LocalBinding): Port {
-  const inFlight = new InFlight(binding.bounds.inFlightMax);
   const bound: Record<string, unknown> = {};
   for (const name of Object.keys(descriptor.methods)) {
     const what = `${descriptor.name}.${name}`;
@@ -32,7 +31,7 @@ export function bindLocally<Port>(descriptor: PortDescriptor<Port>, implementati
     const target = implementation as Record<string, unknown>;
     bound[name] =
       method.kind === 'unary'
-        ? unary(what, target, name, binding.passage(what, method), inFlight)
+        ? unary(what, target, name, binding.passage(what, method), new InFlight(binding.bounds.inFlightMax))
         : topic(what, target, name, binding.event(what, method), binding.onFault);
   }
   return bound as Port;
@@ -42,7 +41,7 @@ type Unary = (request: unknown, context: CallContext) => Promise<unknown>;
 type Topic = (listener: (event: unknown) => void) => Promise<Subscription>;
 
 /**
- * Work the implementation has begun and not finished. A call whose deadline passed counts until its work ends, since only
+ * Work of one method that the implementation has begun and not finished. A call whose deadline passed counts until its work ends, since only
  * then is its memory free: an implementation that never ends makes its callers OVERLOADED, not the process run out of memory.
  */
 class InFlight {

@@ -1,7 +1,7 @@
 import { checkOf, decode, encode, errorFromRecord, errorToRecord } from '../codec.js';
 import type { FaultListener } from '../faults.js';
 import { warnOfFault } from '../faults.js';
-import { acceptEvent, acceptReply, acceptRequest, encodeEvent, encodeReply, encodeRequest } from '../messages.js';
+import { acceptReply, acceptRequest, encodeEvent, encodeReply, encodeRequest } from '../messages.js';
 import type { Bounds, PortDescriptor } from '../port.js';
 import { DEFAULT_BOUNDS } from '../port.js';
 import { bindLocally } from './local.js';
@@ -35,7 +35,7 @@ export function loopback<Port>(
     },
     event(what, topic) {
       const eventFits = checkOf(topic.event);
-      return (event) => acceptEvent(what, encodeEvent(what, event, bytesMax), eventFits);
+      return (event) => acceptReply(what, encodeEvent(what, event, bytesMax), eventFits);
     },
   });
 }

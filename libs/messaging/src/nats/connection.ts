@@ -1,5 +1,5 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection, PublishOptions } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
 import type { ServerAddress } from './dial.js';
 import { describeServer, dial } from './dial.js';
@@ -77,19 +77,13 @@ export class Connection {
   }
 
   /** @throws UNAVAILABLE when not connected: nothing was sent, nor will be */
-  publish(subject: string, data: Uint8Array, reply?: string): void {
+  publish(subject: string, data: Uint8Array, options: PublishOptions = NO_OPTIONS): void {
     if (!this.#session) throw this.downError();
     try {
-      this.#session.nats.publish(subject, data, reply === undefined ? {} : { reply });
+      this.#session.nats.publish(subject, data, options);
     } catch (error) {
       throw new DiptychError('UNAVAILABLE', `nothing could be sent to ${subject}`, { cause: error });
     }
-  }
-
-  /** For the few messages with headers. @throws UNAVAILABLE likewise */
-  respond(message: Msg, data: Uint8Array, headers?: Parameters<Msg['respond']>[1]): void {
-    if (!this.#session) throw this.downError();
-    message.respond(data, headers);
   }
 
   downError(): DiptychError {
@@ -110,7 +104,7 @@ export class Connection {
 
   /** Resolves when the broker has seen all that was sent until now, or when the connection is lost. Never rejects. */
   async flush(): Promise<void> {
-    await this.#session?.nats.flush().catch(() => undefined);
+    if (this.#session) await flushed(this.#session.nats);
   }
 
   /** Ends it for good: sockets, timers, attempts. Safe to repeat. */
@@ -131,8 +125,8 @@ export class Connection {
     const session = new Session(nats, this.#options, (why) => this.#lose(session, why));
     this.#session = session;
     for (const kept of this.#subscriptions) kept.attach(nats);
-    // Rejects when the session is lost meanwhile, which has begun the next attempt then.
-    if (this.#subscriptions.size > 0) await nats.flush().catch(() => undefined);
+    // Ends also when the session is lost meanwhile, which has begun the next attempt then.
+    if (this.#subscriptions.size > 0) await flushed(nats);
     if (this.#session === session) this.#become('connected');
   }
 
@@ -229,6 +223,13 @@ class Session {
     await this.nats.close().catch(() => undefined);
   }
 }
+
+/** Resolves when the broker has answered, or with the end of the connection: a flush that is under way then would never settle. */
+async function flushed(nats: NatsConnection): Promise<void> {
+  await Promise.race([nats.flush().catch(() => undefined), nats.closed()]);
+}
+
+const NO_OPTIONS: PublishOptions = {};
 
 /** 25 to 50 ms at first, doubling to 0.5 to 1 s: half of it random, so that clients of a broker that fell do not come back at once. */
 function backoffMs(attempt: number): number {

@@ -1,7 +1,6 @@
 import type { TSchema } from 'typebox';
-import type { Msg } from '@nats-io/transport-node';
 import { headers } from '@nats-io/transport-node';
-import { malformedRequest, oversizeReply } from '../binding-errors.js';
+import { malformedRequest, oversizeJsonReply } from '../binding-errors.js';
 import type { Check, ErrorRecord } from '../codec.js';
 import { checkOf, errorToRecord } from '../codec.js';
 import { isBytes } from '../schema.js';
@@ -10,7 +9,9 @@ import type { Exchange } from './served-call.js';
 
 /**
  * What plain NATS clients speak, `nats req` for one: a request is one JSON object, the reply is one JSON value. Binary data is base64
- * in both. How long the caller waits is the header `Diptych-Timeout-Ms`, else 5 s; `traceparent` is a header too. An error is `{"error":{"code":…,"message":…,"definite":…}}` with the code in the header `Diptych-Error` as well.
+ * in both, which makes it a third larger: of a value, about 780,000 bytes fit into a message. How long the caller waits is the header
+ * `Diptych-Timeout-Ms`, else 5 s; `traceparent` is a header too. An error is `{"error":{"code":…,"message":…,"definite":…}}` with the
+ * code in the header `Diptych-Error` as well.
  */
 export const JSON_TIMEOUT_MS = 5_000;
 export const TIMEOUT_HEADER = 'Diptych-Timeout-Ms';
@@ -32,18 +33,19 @@ export function acceptJson(what: string, message: Uint8Array, schema: TSchema, f
 }
 
 /** Answers a message in JSON, whatever it was. */
-export function jsonExchange(connection: Connection, message: Msg, key: string, bytesMax: number): Exchange {
+export function jsonExchange(connection: Connection, what: string, reply: string, bytesMax: number): Exchange {
+  // Published, not `message.respond`: that would go to the connection the message came by, which may have been replaced since.
   return {
-    key,
+    key: reply,
     answer: (value) => {
       const json = toJson(value);
-      if (json.byteLength > bytesMax) throw oversizeReply(message.subject, bytesMax);
-      connection.respond(message, json);
+      if (json.byteLength > bytesMax) throw oversizeJsonReply(what, json.byteLength, bytesMax);
+      connection.publish(reply, json);
     },
     fail: (error) => {
       const fields = headers();
       fields.set(ERROR_HEADER, error.code);
-      connection.respond(message, toJson({ error: errorToRecord(error) }), { headers: fields });
+      connection.publish(reply, toJson({ error: errorToRecord(error) }), { headers: fields });
     },
   };
 }

@@ -6,6 +6,7 @@ import { messageOf } from './message-of.js';
 /** A subscription that outlives the connections it is made on. Disposing ends it; no message is delivered afterwards. */
 export class KeptSubscription implements Disposable {
   #live: Subscription | undefined;
+  #nats: NatsConnection | undefined;
   #ended = false;
 
   constructor(
@@ -17,6 +18,7 @@ export class KeptSubscription implements Disposable {
   ) {}
 
   attach(nats: NatsConnection): void {
+    this.#nats = nats;
     this.#live = nats.subscribe(this.subject, {
       ...(this.queue === undefined ? {} : { queue: this.queue }),
       callback: (error, message) => {
@@ -32,10 +34,10 @@ export class KeptSubscription implements Disposable {
     });
   }
 
-  /** Takes what the broker has already given out, then ends. Never rejects. */
+  /** Takes what the broker has already given out, then ends. Never rejects; ends with the connection, which has nothing more to give out then. */
   async drain(): Promise<void> {
     this.onEnd(this);
-    await this.#live?.drain().catch(() => undefined);
+    if (this.#live) await Promise.race([this.#live.drain().catch(() => undefined), this.#nats?.closed()]);
     this.#ended = true;
   }
 

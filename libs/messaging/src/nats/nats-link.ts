@@ -5,7 +5,7 @@ import { listenerFault } from '../bindings/local.js';
 import { checkOf } from '../codec.js';
 import type { FaultListener } from '../faults.js';
 import { warnOfFault } from '../faults.js';
-import { acceptEvent } from '../messages.js';
+import { acceptReply } from '../messages.js';
 import type { Bounds, PortDescriptor, Subscription, TopicDescriptor, UnaryDescriptor } from '../port.js';
 import { DEFAULT_BOUNDS, subjectOf } from '../port.js';
 import type { LinkStatus } from './connection.js';
@@ -130,7 +130,13 @@ class Link implements NatsLink {
         port[name] = (listener: (event: unknown) => void) => this.#listen(what, subject, method, listener);
         continue;
       }
-      const target: Target = { what, subject, cancelSubject: subjectOf(descriptor, CANCEL_METHOD), replyFits: checkOf(method.reply) };
+      const target: Target = {
+        what,
+        subject,
+        cancelSubject: subjectOf(descriptor, CANCEL_METHOD),
+        replyFits: checkOf(method.reply),
+        inFlight: this.#requester.inFlightOf(subject),
+      };
       port[name] = (request: unknown, context: Parameters<Requester['call']>[2]) =>
         this.#requester.call(target, request, context, this.#messageBytesMax());
     }
@@ -184,7 +190,7 @@ class Link implements NatsLink {
     const kept = this.#connection.subscribe(subject, ({ data }) => {
       let event: unknown;
       try {
-        event = acceptEvent(what, parseEventFrame(data), eventFits);
+        event = acceptReply(what, parseEventFrame(data), eventFits);
       } catch (error) {
         return this.#onFault(error instanceof RangeError ? garbledReply(what, 'what cannot be read', error) : listenerFault(what, error));
       }

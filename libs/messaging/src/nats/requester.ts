@@ -19,20 +19,28 @@ export interface Target {
   readonly subject: string;
   readonly cancelSubject: string;
   readonly replyFits: Check;
+  /** Of this method, in all clients of the process: a method that is stuck must not make the others OVERLOADED. */
+  readonly inFlight: InFlight;
+}
+
+interface InFlight {
+  calls: number;
+  bytes: number;
 }
 
 /**
  * The calling side of a process: all calls of all its clients, one reply subscription for all of them, and a map from request id to
- * who waits, bounded by the calls and the bytes in flight.
+ * who waits, bounded by the calls and the bytes in flight of each method.
  */
 export class Requester {
   readonly #connection: Connection;
   readonly #inbox: string;
   readonly #bounds: Bounds;
   readonly #pending = new Map<number, PendingCall>();
+  /** By subject; there are as many as methods. */
+  readonly #inFlight = new Map<string, InFlight>();
   readonly #replies: KeptSubscription;
   readonly #status: Disposable;
-  #bytesInFlight = 0;
   #lastId = 0;
 
   constructor(connection: Connection, inbox: string, bounds: Bounds) {
@@ -49,41 +57,53 @@ export class Requester {
     return this.#pending.size;
   }
 
+  /** The counters of one method. */
+  inFlightOf(subject: string): InFlight {
+    let inFlight = this.#inFlight.get(subject);
+    if (!inFlight) this.#inFlight.set(subject, (inFlight = { calls: 0, bytes: 0 }));
+    return inFlight;
+  }
+
   call(target: Target, request: unknown, context: CallContext, bytesMax: number): Promise<unknown> {
     let frame: Uint8Array;
+    const { inFlight } = target;
     const id = this.#nextId();
     const reply = `${this.#inbox}.${id}`;
     try {
       assertCallable(target.what, context);
       if (this.#connection.status !== 'connected') throw this.#connection.downError();
-      if (this.#pending.size >= this.#bounds.inFlightMax) throw tooManyInFlight(target.what, this.#bounds.inFlightMax);
+      if (inFlight.calls >= this.#bounds.inFlightMax) throw tooManyInFlight(target.what, this.#bounds.inFlightMax);
       const sentMs = systemClock.nowMs();
       const header = { id, timeLeftMs: timeLeftMs(context), traceparent: context.traceparent };
       frame = requestFrame(target.what, request, header, sentMs, bytesMax);
       // One message may always be under way, whatever its size.
-      if (this.#bytesInFlight > 0 && this.#bytesInFlight + frame.byteLength > this.#bounds.inFlightBytesMax)
-        throw tooManyBytesInFlight(target.what, this.#bytesInFlight);
-      this.#connection.publish(target.subject, frame, reply);
+      if (inFlight.bytes > 0 && inFlight.bytes + frame.byteLength > this.#bounds.inFlightBytesMax)
+        throw tooManyBytesInFlight(target.what, inFlight.bytes);
+      this.#connection.publish(target.subject, frame, { reply });
     } catch (error) {
       return Promise.reject(toDiptychError(error));
     }
     return new Promise((resolve, reject) => {
       const call = new PendingCall(target, context, id, frame.byteLength, this, resolve, reject);
       this.#pending.set(id, call);
-      this.#bytesInFlight += call.bytes;
+      inFlight.calls++;
+      inFlight.bytes += call.bytes;
       callWatch.add(call);
     });
   }
 
   /** @internal */
   forget(call: PendingCall): void {
-    if (this.#pending.delete(call.id)) this.#bytesInFlight -= call.bytes;
+    if (!this.#pending.delete(call.id)) return;
+    const { inFlight } = call.target;
+    inFlight.calls--;
+    inFlight.bytes -= call.bytes;
   }
 
   /** @internal Tells whoever works on the call to stop, as far as that is possible. */
   withdraw(call: PendingCall): void {
     try {
-      this.#connection.publish(call.target.cancelSubject, EMPTY, `${this.#inbox}.${call.id}`);
+      this.#connection.publish(call.target.cancelSubject, EMPTY, { reply: `${this.#inbox}.${call.id}` });
     } catch {
       // Not connected: then the call's deadline ends the work.
     }

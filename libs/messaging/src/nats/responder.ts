@@ -1,8 +1,8 @@
 import type { CallContext } from '@diptych/kernel';
-import { assertAlive, DiptychError, systemClock, toDiptychError } from '@diptych/kernel';
+import { DiptychError, systemClock, toDiptychError } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
 import type { TSchema } from 'typebox';
-import { malformedRequest, tooManyInFlight } from '../binding-errors.js';
+import { deadOnArrival, malformedRequest, tooManyInFlight } from '../binding-errors.js';
 import { listenerFault } from '../bindings/local.js';
 import type { Check } from '../codec.js';
 import { checkOf } from '../codec.js';
@@ -135,7 +135,7 @@ export class PortResponder<Port> implements Responder {
 
   #serveMethod(name: string, method: UnaryDescriptor<never>): void {
     const what = `${this.#descriptor.name}.${name}`;
-    const served: ServedMethod = { name, what, schema: method.request, requestFits: checkOf(method.request) };
+    const served: ServedMethod = { name, what, schema: method.request, requestFits: checkOf(method.request), inFlight: 0 };
     const queue = this.#descriptor.name;
     this.#subscriptions.push(
       this.#host.connection.subscribe(subjectOf(this.#descriptor, name), (message) => this.#take(served, message), { queue }),
@@ -152,7 +152,7 @@ export class PortResponder<Port> implements Responder {
     try {
       frame = parseRequestFrame(data);
     } catch (error) {
-      return this.#fail(jsonExchange(connection, message, reply, 0), malformedRequest(method.what, (error as Error).message, error));
+      return this.#fail(jsonExchange(connection, method.what, reply, 0), malformedRequest(method.what, (error as Error).message, error));
     }
     const nowMs = systemClock.nowMs();
     const inbox = reply.slice(0, reply.lastIndexOf('.'));
@@ -172,7 +172,7 @@ export class PortResponder<Port> implements Responder {
     const timeoutMs = Number(message.headers?.get(TIMEOUT_HEADER) || JSON_TIMEOUT_MS);
     const deadlineMs = systemClock.nowMs() + (Number.isFinite(timeoutMs) ? timeoutMs : JSON_TIMEOUT_MS);
     const traceparent = message.headers?.get('traceparent') || undefined;
-    const exchange = jsonExchange(this.#host.connection, message, reply, this.#host.messageBytesMax());
+    const exchange = jsonExchange(this.#host.connection, method.what, reply, this.#host.messageBytesMax());
     this.#begin(method, new ServedCall(exchange, deadlineMs, traceparent), () =>
       acceptJson(method.what, message.data, method.schema, method.requestFits),
     );
@@ -182,23 +182,26 @@ export class PortResponder<Port> implements Responder {
     const { exchange } = call;
     let work: Promise<unknown>;
     try {
-      assertAlive(call.context);
-      if (this.#inFlight >= this.#host.bounds.inFlightMax) throw tooManyInFlight(method.what, this.#host.bounds.inFlightMax);
+      // Nothing can have been cancelled yet, and to look at the signal would make one.
+      if (!(systemClock.nowMs() < call.context.deadlineMs)) throw deadOnArrival();
+      if (method.inFlight >= this.#host.bounds.inFlightMax) throw tooManyInFlight(method.what, this.#host.bounds.inFlightMax);
       const request = accept();
       work = Promise.resolve((this.#implementation[method.name] as Unary)(request, call.context));
     } catch (error) {
       return this.#fail(exchange, this.#told(method.what, error));
     }
     this.#inFlight++;
+    method.inFlight++;
     this.#calls.set(exchange.key, call);
     work.then(
-      (value) => this.#settle(call, () => this.#answer(exchange, value)),
-      (error: unknown) => this.#settle(call, () => this.#fail(exchange, this.#told(method.what, error))),
+      (value) => this.#settle(method, call, () => this.#answer(exchange, value)),
+      (error: unknown) => this.#settle(method, call, () => this.#fail(exchange, this.#told(method.what, error))),
     );
   }
 
-  #settle(call: ServedCall, answer: () => void): void {
+  #settle(method: ServedMethod, call: ServedCall, answer: () => void): void {
     this.#inFlight--;
+    method.inFlight--;
     if (call.released) return;
     answer();
     this.#release(call);
@@ -259,6 +262,8 @@ interface ServedMethod {
   readonly what: string;
   readonly schema: TSchema;
   readonly requestFits: Check;
+  /** Work begun and not finished. Counted by method, so that one that is stuck does not make the others OVERLOADED. */
+  inFlight: number;
 }
 
 type Unary = (request: unknown, context: CallContext) => Promise<unknown>;
