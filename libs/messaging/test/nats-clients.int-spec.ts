@@ -93,6 +93,23 @@ describe('a plain NATS client', () => {
     await patient.close();
   });
 
+  it('costs no AbortController unless the work asks for its signal', async () => {
+    const Real = globalThis.AbortController;
+    let made = 0;
+    globalThis.AbortController = class extends Real {
+      constructor() {
+        super();
+        made++;
+      }
+    };
+    try {
+      for (let i = 0; i < 20; i++) await plain.request('diptych.probe.v1.echo', '{"text":"x"}', { timeout: 5_000 });
+      expect(made).toBe(0);
+    } finally {
+      globalThis.AbortController = Real;
+    }
+  });
+
   it('says how long it waits in a header', async () => {
     const fields = headers();
     fields.set('Diptych-Timeout-Ms', '0');
