@@ -3,7 +3,17 @@ import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { freePort, type NatsServer, runToItsEnd, startApp, startNatsServer, tempDir, type TempDir } from '@diptych/testing';
+import {
+  freePort,
+  type Launcher,
+  type NatsServer,
+  runToItsEnd,
+  startApp,
+  startNatsServer,
+  tempDir,
+  type TempDir,
+  WORKSPACE,
+} from '@diptych/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HttpClient } from './support/http-client.js';
 
@@ -80,9 +90,23 @@ describe('a start that cannot succeed', () => {
     expect(end.stderr).toContain('DIPTYCH_TELEMETRY_LEVEL');
   });
 
-  it('monolith: an address others can reach, and no API key', async () => {
-    const end = await refuses('monolith', { DIPTYCH_HTTP_HOST: '0.0.0.0' });
+  it.each(['monolith', 'gateway'])('%s: an address others can reach, and no API key', async (app) => {
+    const end = await refuses(app, { DIPTYCH_HTTP_HOST: '0.0.0.0' });
     expect(end.sentence).toContain('DIPTYCH_GATEWAY_API_KEY');
+    expect(await readdir(dir.path), 'nothing was touched').toEqual([]);
+  });
+
+  it.each(['none', 'empty', 'weak'])('monolith: a file of API keys that is of no use (%s), before the port is opened', async (what) => {
+    const path = join(dir.path, 'keys');
+    if (what !== 'none') await writeFile(path, what === 'weak' ? 'short' : '# no key');
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    // Had it tried to open the port, it would speak of that.
+    const end = await refuses('monolith', { DIPTYCH_GATEWAY_API_KEYS_FILE: path, DIPTYCH_HTTP_PORT: String(port) });
+    expect(end.sentence).toContain('DIPTYCH_GATEWAY_API_KEYS_FILE');
+    expect(await readdir(dir.path), 'nothing was touched').toEqual(what === 'none' ? [] : ['keys']);
+    server.close();
   });
 });
 
@@ -106,6 +130,29 @@ describe.each(holders)('a data directory that cannot be used: %s', (app) => {
   it.runIf(process.platform === 'linux')('one that nobody can make, not even root', async () => {
     const end = await refuses(app, { DIPTYCH_LOG_DATA_DIR: '/sys/diptych/log' });
     expect(end.sentence).toContain('/sys/diptych');
+  });
+
+  // Node's recursive mkdir would try these again and again, without an end.
+  it.runIf(process.platform === 'linux')('one whose parent says that it is not there', async () => {
+    const end = await refuses(app, { DIPTYCH_LOG_DATA_DIR: '/proc/diptych' });
+    expect(end.sentence).toContain('/proc/diptych');
+  });
+
+  it.runIf(process.platform === 'linux')('a relative one, and the working directory is gone', async () => {
+    const inDeletedDirectory: Launcher = (command, [script, ...args]) => ({
+      command: 'sh',
+      args: ['-c', 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"', join(dir.path, 'gone'), command, join(WORKSPACE, script!), ...args],
+    });
+    const end = await refuses(app, { DIPTYCH_LOG_DATA_DIR: 'data/log' }, 1, inDeletedDirectory);
+    expect(end.sentence).toMatch(/data\/log .*working directory/);
+  });
+
+  it('one with something else in it, which stays as it is', async () => {
+    await mkdir(dataDir());
+    await writeFile(join(dataDir(), 'accounts.ods'), 'precious');
+    const end = await refuses(app, {});
+    expect(end.sentence).toContain('accounts.ods');
+    expect(await readdir(dataDir())).toEqual(['accounts.ods']);
   });
 
   // Root may read and write everything, so there is nothing to refuse.
@@ -162,8 +209,8 @@ interface Refused {
   readonly sentence: string;
 }
 
-async function refuses(app: string, settings: Record<string, string>, lines = 1): Promise<Refused> {
-  const end = await runToItsEnd({ name: app, main: main(app), variables: variables(settings) });
+async function refuses(app: string, settings: Record<string, string>, lines = 1, launcher?: Launcher): Promise<Refused> {
+  const end = await runToItsEnd({ name: app, main: main(app), variables: variables(settings), launcher });
   const said = end.stderr.split('\n').filter((line) => line !== '');
   expect(end.exit, end.stderr).toEqual({ code: 2, signal: null });
   expect(said, end.stderr).toHaveLength(lines);

@@ -65,6 +65,26 @@ export class Environment {
     }
     if (problems.length > 0) throw new SettingsError(problems);
   }
+
+  /**
+   * `check`, and then what each of them checks by itself.
+   *
+   * @throws SettingsError with all problems of all of them
+   */
+  async verify(all: Iterable<Settings>): Promise<void> {
+    const settings = [...new Set(all)];
+    this.check(settings);
+    const problems: string[] = [];
+    for (const each of settings) {
+      try {
+        await each.check?.(this.read(each), this);
+      } catch (error) {
+        if (!(error instanceof SettingsError)) throw error;
+        problems.push(...error.problems);
+      }
+    }
+    if (problems.length > 0) throw new SettingsError(problems);
+  }
 }
 
 /** One sentence a problem; the message has them all, a line each. */

@@ -75,6 +75,17 @@ describe('settings', () => {
     expect(check({ DIPTYCH_CACHE_X: 'of a part that runs elsewhere', DIPTYCH_SEED: '1', HOME: '/' })).toEqual([]);
   });
 
+  it('are checked together, once each of them is allowed by itself', async () => {
+    const properties = { low: Type.Integer({ default: 1, description: 'd' }), high: Type.Integer({ default: 2, description: 'd' }) };
+    const RANGE = defineSettings('range', properties, async ({ low, high }) => {
+      if (low > high) throw new SettingsError([`the range from ${low} to ${high} is empty`]);
+    });
+    const verify = (variables: Record<string, string>) => new Environment(variables).verify([RANGE, RANGE]);
+    await verify({});
+    await expect(verify({ DIPTYCH_RANGE_LOW: '3' })).rejects.toMatchObject({ problems: ['the range from 3 to 2 is empty'] });
+    await expect(verify({ DIPTYCH_RANGE_LOW: 'x' })).rejects.toThrow('DIPTYCH_RANGE_LOW is "x"');
+  });
+
   it('leave the variables alone that share a prefix but are for others', () => {
     const NATS = defineSettings('nats', { url: Type.String({ default: 'x', description: 'd' }) });
     expect(problemsOf(() => new Environment({ DIPTYCH_NATS_SERVER: '/usr/bin/nats-server' }).check([NATS]))).toEqual([]);

@@ -23,12 +23,23 @@ export interface Settings<Properties extends TProperties = TProperties> {
   readonly schema: TObject<Properties>;
   /** In the order they were written. */
   readonly variables: ReadonlyMap<keyof Properties & string, string>;
+  /**
+   * What no schema can say. Runs when all values are allowed by themselves, before the port is taken and anything is opened.
+   * `environment` is for settings of other parts that these depend on.
+   *
+   * @throws SettingsError
+   */
+  check?(values: Readonly<Static<TObject<Properties>>>, environment: Environment): void | Promise<void>;
 }
 
 export type SettingsOf<S extends Settings> = Static<S['schema']>;
 
 /** @throws RangeError when a setting lacks its description, or has neither a default nor `Type.Optional`: a defect of the program */
-export function defineSettings<Properties extends TProperties>(prefix: string, properties: Properties): Settings<Properties> {
+export function defineSettings<Properties extends TProperties>(
+  prefix: string,
+  properties: Properties,
+  check?: Settings<Properties>['check'],
+): Settings<Properties> {
   const variables = new Map<keyof Properties & string, string>();
   const schema = Type.Object(properties);
   for (const [name, property] of Object.entries(properties)) {
@@ -39,7 +50,7 @@ export function defineSettings<Properties extends TProperties>(prefix: string, p
       throw new RangeError(`the setting ${variable} has no default and is not optional`);
     variables.set(name, variable);
   }
-  return { prefix, schema, variables };
+  return { prefix, schema, variables, ...(check && { check }) };
 }
 
 /**

@@ -32,7 +32,8 @@ export interface RunningApp {
 }
 
 /**
- * Starts an app in this process, without touching the process: no signals, no exit. Order: settings, the port, then the modules. Whatever
+ * Starts an app in this process, without touching the process: no signals, no exit. Order: settings and what parts check of
+ * them, the port, then the modules. Whatever
  * fails, what had been started is closed before this throws.
  *
  * @throws SettingsError; DiptychError with one sentence that says what to do; whatever a module throws
@@ -40,7 +41,7 @@ export interface RunningApp {
 export async function startApp(root: Class | DynamicModule, options: AppOptions): Promise<RunningApp> {
   const environment = new Environment(options.variables);
   const HTTP_SETTINGS = httpSettings(options.httpPort);
-  environment.check([HOST_SETTINGS, HTTP_SETTINGS, TELEMETRY_SETTINGS, ...hostedSettings(root)]);
+  await environment.verify([HOST_SETTINGS, HTTP_SETTINGS, TELEMETRY_SETTINGS, ...hostedSettings(root)]);
   const http = environment.read(HTTP_SETTINGS);
 
   const lifetime = new Lifetime(options.name);
