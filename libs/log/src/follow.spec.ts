@@ -52,6 +52,11 @@ class FakeLog {
     this.commitList = [];
   }
 
+  /** Comes back as it was at a revision, in the same incarnation. */
+  shorten(revision: number): void {
+    this.commitList.length = revision;
+  }
+
   readonly port = {
     commits: async (listener: (event: CommitEvent) => void) => {
       this.#listener = listener;
@@ -178,6 +183,37 @@ describe('follow', () => {
     log.beacon();
     await turns();
     expect(seen.keys).toEqual(['lost']);
+    expect(follower.position).toEqual(log.head);
+  });
+
+  it('starts afresh when the log comes back shorter in the same incarnation, and is not called fresh until then', async () => {
+    const { clock, log, seen, follower } = await start();
+    for (let i = 0; i < 5; i++) log.commit();
+    expect(follower.position).toEqual(log.head);
+    log.shorten(2);
+    const before = follower.freshAtMs;
+    clock.advance(100);
+    log.commit('anew');
+    log.beacon();
+    expect(follower.freshAtMs).toBe(before);
+    await turns();
+    expect(seen.resyncs.at(-1)).toEqual({ ...log.head, revision: 3 });
+    expect(seen.resyncs).toHaveLength(2);
+    log.commit('next');
+    expect(seen.keys).toEqual(['next']);
+    expect(follower.position).toEqual(log.head);
+  });
+
+  it('a beacon that is older than the position costs one call and changes nothing', async () => {
+    const { log, seen, follower } = await start();
+    const held: Array<() => void> = [];
+    log.pass = (event, deliver) => (event.kind === 'beacon' ? held.push(() => deliver(event)) : deliver(event));
+    log.beacon();
+    log.commit('a');
+    held.forEach((deliver) => deliver());
+    await turns();
+    expect([seen.resyncs.length, seen.gaps, log.calls]).toEqual([1, 0, 2]);
+    expect(seen.keys).toEqual(['a']);
     expect(follower.position).toEqual(log.head);
   });
 

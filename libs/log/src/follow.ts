@@ -40,7 +40,7 @@ export interface Follower extends Disposable {
   readonly position: Position | undefined;
   /**
    * The latest instant on the clock's `nowMs` at which the follower is known to have had everything the log had: `now` when delivery
-   * is synchronous and no gap is open, else the send time of the newest beacon that the position reached, or the start of the newest call
+   * is synchronous and no gap is open, else the send time of the newest beacon that named the position, or the start of the newest call
    * that found nothing missing. -Infinity before the first resync. Data is at most `nowMs() - freshAtMs` old.
    */
   readonly freshAtMs: number;
@@ -153,10 +153,12 @@ class CommitStream implements Follower {
     const sentAtMs = this.#beacons.sentAtMs(sentWallMs, this.#clock.nowMs());
     const position = this.#position;
     if (!position) return;
-    if (head.incarnation === position.incarnation && head.revision <= position.revision)
-      this.#freshAtMs = Math.max(this.#freshAtMs, sentAtMs);
+    const sameHistory = head.incarnation === position.incarnation;
+    if (sameHistory && head.revision === position.revision) this.#freshAtMs = Math.max(this.#freshAtMs, sentAtMs);
     else if (this.#fetching) return;
-    else if (head.incarnation !== position.incarnation) this.#fetch();
+    // A head below the position is an old beacon, or a log that came back shorter than it was: it proves nothing. The log is asked, and
+    // a shorter one answers RESYNC.
+    else if (!sameHistory || head.revision < position.revision) this.#fetch();
     else this.#openGap();
   }
 

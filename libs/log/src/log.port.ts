@@ -33,8 +33,8 @@ export interface LogPort {
   report(request: ReportRequest, context: CallContext): Promise<Report>;
 
   /**
-   * One page of the mutations after a position, for catching up. Answers `resync` when the position is of another incarnation, or
-   * older than what the log still knows: the reader drops what it holds and goes on from `head`. Safe to repeat.
+   * One page of the mutations after a position, for catching up. Answers `resync` when the position is of another incarnation, older
+   * than what the log still knows, or newer than its head: the reader drops what it holds and goes on from `head`. Safe to repeat.
    */
   committed(request: CommittedRequest, context: CallContext): Promise<CommittedPage>;
 
@@ -44,7 +44,7 @@ export interface LogPort {
 
 /** A place in the history of one partition of one incarnation. Revisions of two partitions or incarnations are never compared. */
 export interface Position {
-  /** Made when a log is created or restored from something older: 16 lower-case hexadecimal digits. */
+  /** Made when a log is created: 16 lower-case hexadecimal digits. A copy of a log's directory keeps it. */
   readonly incarnation: string;
   readonly partition: number;
   /** A safe integer; the first mutation has 1; 0 is the empty log. */

@@ -25,7 +25,11 @@ export class CommitTopic {
   subscribe(listener: (event: CommitEvent) => void): Subscription {
     const entry = { listener };
     this.#listeners.add(entry);
-    this.#beacon ??= this.#clock.every(BEACON_PERIOD_MS, () => this.#sendBeacon(), { unref: true });
+    if (!this.#beacon) {
+      this.#beacon = this.#clock.every(BEACON_PERIOD_MS, () => this.#sendBeacon(), { unref: true });
+      // At once: readers of a log that came back shorter learn of it before its next commit, which bears a revision they may know.
+      this.#sendBeacon();
+    }
     return { delivery: 'synchronous', [Symbol.dispose]: () => this.#drop(entry) };
   }
 

@@ -4,6 +4,6 @@ import { DiptychError } from '@diptych/kernel';
 export function damageError(path: string, offset: number, what: string): DiptychError {
   return new DiptychError(
     'INTERNAL',
-    `${path} is damaged at offset ${offset}: ${what}. Nothing was changed. Restore this file from a copy.`,
+    `${path} is damaged at offset ${offset}: ${what}. It was left as it is. To go on with an older copy, stop every process that reads this log, then put the whole directory in its place.`,
   );
 }
