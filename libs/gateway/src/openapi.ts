@@ -42,7 +42,7 @@ export interface OpenApiDocument {
 
 const DESCRIPTION =
   'A key-value system: a durable log with a cache in front. Every error is a problem document with a stable `code`. An unknown path is 404, ' +
-  'another method 405 with `Allow`, a request that does not arrive in time 408, and a head over 16 KiB 431. ' +
+  'another method 405 with `Allow`, a request that does not arrive in time 408, a head over 16 KiB 431, and a transfer coding other than chunked 501. ' +
   'The process itself also answers `/health/live`, `/health/ready` and `/metrics`.';
 
 interface Described {

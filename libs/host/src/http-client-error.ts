@@ -1,5 +1,6 @@
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '@diptych/kernel';
 import { PROBLEM_CONTENT_TYPE, problem } from './problem.js';
 
@@ -13,15 +14,27 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
     socket.destroy();
     return;
   }
-  const [status, code, detail] = answerFor(error.code);
+  writeProblem(socket, ...answerFor(error.code));
+}
+
+/** A tunnel is asked for (RFC 9110, section 9.3.6), and Node hands over the bare socket. There is no path, so no method is possible. */
+export function answerConnect(_request: IncomingMessage, socket: Duplex): void {
+  socket.on('error', () => socket.destroy());
+  writeProblem(socket, 405, 'INVALID_REQUEST', 'CONNECT is not possible: this is no proxy', ['allow: ']);
+  // What the client still sends is nobody's.
+  socket.resume();
+}
+
+function writeProblem(socket: Duplex, status: number, code: ErrorCode, detail: string, headers: readonly string[] = []): void {
   const body = JSON.stringify(problem(status, code, detail));
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     `content-type: ${PROBLEM_CONTENT_TYPE}`,
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
+    ...headers,
   ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroySoon());
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
 }
 
 function answerFor(errorCode: string | undefined): [status: number, code: ErrorCode, detail: string] {

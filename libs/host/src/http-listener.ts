@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import { DiptychError, systemClock } from '@diptych/kernel';
-import { answerClientError } from './http-client-error.js';
+import { answerClientError, answerConnect } from './http-client-error.js';
 import { PROBLEM_CONTENT_TYPE, problem } from './problem.js';
 
 /**
@@ -34,6 +34,7 @@ export class HttpListener {
       (request, response) => this.#take(request, response),
     );
     this.server.on('clientError', answerClientError);
+    this.server.on('connect', answerConnect);
     this.server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => {
@@ -102,7 +103,12 @@ export class HttpListener {
   #take(request: IncomingMessage, response: ServerResponse): void {
     this.#responses.set(request.socket, response);
     if (this.#draining) this.#letGo(response);
-    if (request.headers.host === undefined && request.httpVersion === '1.1') return answerWithoutHost(request, response);
+    const { host, 'transfer-encoding': coding } = request.headers;
+    if (host === undefined && request.httpVersion === '1.1')
+      return refuse(request, response, 400, 'a request of HTTP/1.1 must have a Host header');
+    // Node takes off the chunks and nothing else: the body would be the coded bytes.
+    if (coding !== undefined && coding.toLowerCase() !== 'chunked')
+      return refuse(request, response, 501, 'Transfer-Encoding can only be chunked');
     this.#handler(request, response);
   }
 
@@ -140,11 +146,12 @@ function answerWhileStarting(request: IncomingMessage, response: ServerResponse)
   response.writeHead(503, { 'content-type': PROBLEM_CONTENT_TYPE, 'retry-after': '1' }).end(body);
 }
 
-/** RFC 9112, section 3.2: a server must refuse it. */
-function answerWithoutHost(request: IncomingMessage, response: ServerResponse): void {
+/** What RFC 9112 wants refused, whatever the path: no Host (section 3.2), a transfer coding not known here (section 6.1). */
+function refuse(request: IncomingMessage, response: ServerResponse, status: 400 | 501, detail: string): void {
   request.resume();
-  const body = JSON.stringify(problem(400, 'INVALID_REQUEST', 'a request of HTTP/1.1 must have a Host header'));
-  response.writeHead(400, { 'content-type': PROBLEM_CONTENT_TYPE, connection: 'close' }).end(body);
+  const body = JSON.stringify(problem(status, 'INVALID_REQUEST', detail));
+  const headers = { 'content-type': PROBLEM_CONTENT_TYPE, 'content-length': Buffer.byteLength(body), connection: 'close' };
+  response.writeHead(status, headers).end(body);
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): DiptychError {

@@ -70,6 +70,13 @@ describe('HTTP of an app without a gateway', () => {
   it.each([
     ['bytes that are not HTTP', 'HELO there\r\n\r\n', 400, 'INVALID_REQUEST'],
     ['headers over the limit', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'TOO_LARGE'],
+    ['a request for a tunnel', 'CONNECT 192.0.2.1:80 HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\nand more', 405, 'INVALID_REQUEST'],
+    [
+      'a body coded otherwise than in chunks',
+      'POST /echo/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\n1\r\n0\r\n\r\n',
+      501,
+      'INVALID_REQUEST',
+    ],
     ['a head that does not end', 'GET / HTTP/1.1\r\nHost: x\r\n', 408, 'DEADLINE_EXCEEDED'],
     [
       'a body that does not end',
@@ -84,6 +91,12 @@ describe('HTTP of an app without a gateway', () => {
     const body = answer.split('\r\n\r\n')[1]!;
     expect(answer).toContain(`content-length: ${body.length}\r\n`);
     expect(JSON.parse(body)).toMatchObject({ status, code });
+    if (status === 405) expect(answer).toMatch(/^allow: $/m);
+  });
+
+  it('does not change protocols: an Upgrade is ignored', async () => {
+    const upgrade = 'Connection: upgrade, close\r\nUpgrade: websocket\r\n';
+    expect(await exchange(app.url, `GET /health/live HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n`)).toMatch(/^HTTP\/1\.1 200 [^]*\{"ok":true\}$/);
   });
 });
 
