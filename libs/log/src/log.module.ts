@@ -110,6 +110,7 @@ async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Tel
     directory,
     segmentBytes: settings.segmentBytes,
     channelCapacity: settings.channelCapacity,
+    queueBytesMax: settings.queueBytesMax,
     dedupeCountMax: settings.dedupeCount,
     dedupeMs: settings.dedupeMs,
     reportMode: settings.reportMode,

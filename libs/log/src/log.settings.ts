@@ -23,6 +23,12 @@ export const LOG_SETTINGS = defineSettings('log', {
     maximum: 1_000_000,
     description: 'Appends that wait inside the channel to the writer; with it full, senders wait in line up to their deadline.',
   }),
+  queueBytesMax: Type.Integer({
+    default: FILE_LOG_DEFAULTS.queueBytesMax,
+    minimum: 1_048_576,
+    maximum: 4_294_967_296,
+    description: 'Bytes of the appends that wait for the writer, all together; one more is refused with OVERLOADED.',
+  }),
   dedupeCount: Type.Integer({
     default: FILE_LOG_DEFAULTS.dedupeCountMax,
     minimum: 0,

@@ -12,6 +12,8 @@ export interface FileLogOptions {
   readonly channelCapacity?: number;
   /** Appends that wait in line for room; one more is OVERLOADED. Default 4,096. */
   readonly sendersMax?: number;
+  /** Of appends that wait, all together, as records; one more is OVERLOADED. Default 64 MiB. */
+  readonly queueBytesMax?: number;
   /** Of one group commit, unless a single append is larger. Default 4 MiB. */
   readonly batchBytesMax?: number;
   /** Request ids remembered. Default 100,000. */
@@ -43,6 +45,7 @@ export const FILE_LOG_DEFAULTS = {
   segmentBytes: 64 * 1024 * 1024,
   channelCapacity: 1_024,
   sendersMax: 4_096,
+  queueBytesMax: 64 * 1024 * 1024,
   batchBytesMax: 4 * 1024 * 1024,
   dedupeCountMax: 100_000,
   dedupeMs: 600_000,

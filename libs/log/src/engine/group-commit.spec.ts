@@ -225,3 +225,23 @@ it('the head is announced to the first who listens, before any commit', async ()
   await log.commits((event) => events.push(event));
   expect(events).toMatchObject([{ kind: 'beacon', head: { incarnation: log.incarnation, revision: 0 } }]);
 });
+
+it('bounds what waits by bytes too, and gives back what a deadline left waiting', async () => {
+  const clock = new FakeClock();
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem, clock, queueBytesMax: 100_000 });
+  const append = (key: string, timeoutMs: number) =>
+    log.append(putRequest(key, new Uint8Array(40_000)), { deadlineMs: clock.nowMs() + timeoutMs }).catch((error: unknown) => error);
+  const { reached, release } = heldSync(fileSystem);
+  const first = append('first', 60_000);
+  await reached;
+  const waiting = [append('b', 1_000), append('c', 1_000)];
+  expect(await append('d', 1_000)).toMatchObject({ code: 'OVERLOADED', definite: true });
+  clock.advance(1_100);
+  for (const late of waiting) expect(await late).toMatchObject({ code: 'DEADLINE_EXCEEDED', definite: true });
+  const next = append('e', 60_000);
+  release();
+  expect(await first).toMatchObject({ position: { revision: 1 } });
+  expect(await next).toMatchObject({ position: { revision: 2 } });
+  expect(log.status).toMatchObject({ keys: 2, queued: 0 });
+});

@@ -1,13 +1,14 @@
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Channel, DiptychError } from '@diptych/kernel';
+import { Channel, DeadlineWheel, DiptychError, deadlines, systemClock } from '@diptych/kernel';
 import type { AppendBatch, PendingAppend } from './append-batch.js';
 import { reasonOf } from './directory.js';
 import type { FileLogSettings } from './file-log-options.js';
 import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import type { SegmentStore } from './segment-store.js';
 import { isNoSpace } from './segment-store.js';
-import { encodeSeal, finishRecord, stampRecord } from './record.js';
+import { encodeSeal, finishRecord, recordBytesBound, stampRecord } from './record.js';
+import { WaitingAppend } from './waiting-append.js';
 
 /**
  * The one loop that writes. It takes all appends that wait, writes them with one write, syncs once, and has them applied and answered: group
@@ -24,7 +25,9 @@ export class LogWriter {
   readonly #batch: AppendBatch;
   readonly #head: () => number;
   readonly #apply: () => void;
-  readonly #queue: Channel<PendingAppend>;
+  readonly #queue: Channel<WaitingAppend>;
+  readonly #wheel: DeadlineWheel;
+  #queuedBytes = 0;
   #running: Promise<void> | undefined;
   /** An append that no longer fitted into the last batch. */
   #heldOver: PendingAppend | undefined;
@@ -49,7 +52,9 @@ export class LogWriter {
     this.#head = options.head;
     this.#apply = options.apply;
     this.#unsealed = options.unsealed;
-    this.#queue = new Channel({ capacity: options.settings.channelCapacity, sendersMax: options.settings.sendersMax });
+    const { channelCapacity, sendersMax, clock } = options.settings;
+    this.#wheel = clock === systemClock ? deadlines : new DeadlineWheel({ clock });
+    this.#queue = new Channel({ capacity: channelCapacity, sendersMax, wheel: this.#wheel });
   }
 
   /** Why appends are refused; undefined while they are taken. */
@@ -73,10 +78,21 @@ export class LogWriter {
     this.#running = this.#run();
   }
 
-  /** Answers through the pending append, whatever happens. */
+  /** Answers through the pending append, whatever happens. One whose context ends while it waits is answered then, and let go of. */
   append(pending: PendingAppend): void {
-    if (this.#refusal !== undefined) pending.reject(this.#refusalError());
-    else if (!this.#queue.trySend(pending)) this.#queue.send(pending, pending.context).catch((error: unknown) => pending.reject(error));
+    if (this.#refusal !== undefined) return pending.reject(this.#refusalError());
+    const bytes = recordBytesBound(pending.request);
+    const { queueBytesMax } = this.#settings;
+    // An empty queue takes anything: a large append is not refused for ever.
+    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > queueBytesMax)
+      return pending.reject(
+        new DiptychError('OVERLOADED', `${this.#queuedBytes} bytes wait to be written already, and ${queueBytesMax} may`, {
+          definite: true,
+        }),
+      );
+    const waiting = new WaitingAppend(pending, this.#wheel, () => (this.#queuedBytes -= bytes));
+    this.#queuedBytes += bytes;
+    if (!this.#queue.trySend(waiting)) this.#queue.send(waiting, pending.context).catch((error: unknown) => waiting.take()?.reject(error));
   }
 
   /** Takes no more, finishes what waits in the channel, and seals. Safe to repeat. */
@@ -91,9 +107,14 @@ export class LogWriter {
 
   async #run(): Promise<void> {
     for (;;) {
-      const first = this.#heldOver ?? (await this.#queue.receive()).value;
-      if (!first) return;
+      let first = this.#heldOver;
       this.#heldOver = undefined;
+      if (!first) {
+        const { done, value } = await this.#queue.receive();
+        if (done) return;
+        first = value.take();
+        if (!first) continue;
+      }
       // Callers whose requests arrived in this turn of the event loop get to add theirs: one sync for all of them.
       await nextTurn();
       this.#batch.begin();
@@ -105,11 +126,13 @@ export class LogWriter {
 
   #gather(): void {
     for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) {
-      if (!this.#batch.hasRoomFor(next.value)) {
-        this.#heldOver = next.value;
+      const pending = next.value.take();
+      if (!pending) continue;
+      if (!this.#batch.hasRoomFor(pending)) {
+        this.#heldOver = pending;
         return;
       }
-      this.#batch.add(next.value);
+      this.#batch.add(pending);
     }
   }
 
@@ -183,7 +206,7 @@ export class LogWriter {
   #refuseQueued(): void {
     this.#heldOver?.reject(this.#refusalError());
     this.#heldOver = undefined;
-    for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) next.value.reject(this.#refusalError());
+    for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) next.value.take()?.reject(this.#refusalError());
   }
 
   #refusalError(): DiptychError {
