@@ -95,8 +95,10 @@ export function visibilityCases(subject: () => Subject): void {
           token = answer.headers['diptych-revision']!;
           return answer;
         };
+        const seen = token;
         const other = await read(`${base}b`);
         expectEntry(other, 'b');
+        expect(token, 'carried on').toBe(seen);
         expect((await read(`${base}b`, { 'if-none-match': other.headers['etag']! })).status).toBe(304);
         expect((await read(`${base}b`, { 'if-match': '"other"' })).status).toBe(412);
         expectProblem(await read(`${base}missing`), 404, 'NOT_FOUND');
