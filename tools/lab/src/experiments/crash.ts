@@ -19,7 +19,7 @@ export interface CrashSizes {
   readonly recoverySeconds: number;
 }
 
-export const CRASH_SIZES: CrashSizes = { ratePerSecond: 400, baselineSeconds: 5, awaySeconds: 3, recoverySeconds: 9 };
+export const CRASH_SIZES: CrashSizes = { ratePerSecond: 400, baselineSeconds: 4, awaySeconds: 3, recoverySeconds: 8 };
 
 /** What is killed in which arm. */
 export const CRASHES: ReadonlyArray<{ readonly arm: ArmName; readonly part: PartName }> = [

@@ -63,6 +63,9 @@ interface Owner {
 }
 
 const READ_BYTES = 65_536;
+/** More than a key and its first chunk's size have. */
+const START_CHARS_MAX = 4_096;
+const CHUNKED_END = '\r\n0\r\n\r\n';
 
 /** A connection, and the answer that is being read from it. */
 class Connection {
@@ -75,7 +78,8 @@ class Connection {
   /** The head, as far as it has come; empty once it is complete. */
   #head = '';
   #status = 0;
-  #rightBody = false;
+  /** How the body begins. */
+  #start = '';
   /** Of the body, still to come; -1: chunked; undefined: the head is not complete. */
   #bodyLeft: number | undefined;
   /** The end of what came of a chunked body. */
@@ -109,7 +113,7 @@ class Connection {
     this.#status = 0;
     this.#bodyLeft = undefined;
     this.#tail = '';
-    this.#rightBody = operation.bodyPrefix === undefined;
+    this.#start = '';
     const { method, path, body } = operation;
     const head = `${method} ${path} HTTP/1.1\r\n${this.#hostHeader}`;
     this.#socket.write(
@@ -150,22 +154,29 @@ class Connection {
     else if (/\r\ntransfer-encoding: *chunked\r\n/i.test(head)) this.#bodyLeft = -1;
     else return this.destroy();
     if (this.#bodyLeft === 0) this.#complete();
-    else if (rest !== '') this.#readBody(rest, true);
+    else if (rest !== '') this.#readBody(rest);
   }
 
-  #readBody(text: string, first = this.#tail === ''): void {
-    const prefix = this.#operation!.bodyPrefix;
-    // The first piece holds the prefix: values are far smaller than a read. In a chunked one it stands behind the first size.
-    if (first && prefix !== undefined) this.#rightBody = text.startsWith(prefix, this.#bodyLeft === -1 ? text.indexOf('\r\n') + 2 : 0);
-    this.#tail = (this.#tail + text).slice(-7);
+  #readBody(text: string): void {
+    if (this.#start.length < START_CHARS_MAX) this.#start += text;
     if (this.#bodyLeft !== -1) {
       this.#bodyLeft! -= text.length;
       if (this.#bodyLeft! <= 0) this.#complete();
-    } else if (this.#tail.endsWith('\r\n0\r\n\r\n')) this.#complete();
+      return;
+    }
+    this.#tail = (this.#tail + text).slice(-CHUNKED_END.length);
+    if (this.#tail === CHUNKED_END) this.#complete();
+  }
+
+  /** A chunked body begins behind the size of its first chunk. */
+  #beginsRight(prefix: string): boolean {
+    return this.#start.startsWith(prefix, this.#bodyLeft === -1 ? this.#start.indexOf('\r\n') + 2 : 0);
   }
 
   #complete(): void {
-    const outcome = !this.#operation!.statuses.includes(this.#status) ? 'wrong-status' : this.#rightBody ? 'good' : 'wrong-answer';
+    const { statuses, bodyPrefix } = this.#operation!;
+    const right = bodyPrefix === undefined || this.#beginsRight(bodyPrefix);
+    const outcome = !statuses.includes(this.#status) ? 'wrong-status' : right ? 'good' : 'wrong-answer';
     // Free before its caller hears of it, who may want to send at once.
     this.#operation = undefined;
     this.#owner.onFree();

@@ -15,7 +15,7 @@ import { arms } from '../start-arm.js';
 import { besideWrk, fullRate, golden, type Check } from './instruments.js';
 import { stubArms } from './stub-arms.js';
 
-const SIZES: PanelSizes = { blocks: 6, ratePerSecond: 1_000, warmUpSeconds: 1, seconds: 4 };
+const SIZES: PanelSizes = { blocks: 6, ratePerSecond: 1_000, warmUpSeconds: 1, seconds: 3.2 };
 const CRASH: CrashSizes = { ratePerSecond: 300, baselineSeconds: 3, awaySeconds: 2, recoverySeconds: 7 };
 
 /**

@@ -16,7 +16,7 @@ export interface LadderSizes {
   readonly millisecondsEach: number;
 }
 
-export const LADDER_SIZES: LadderSizes = { rounds: 6, millisecondsEach: 350 };
+export const LADDER_SIZES: LadderSizes = { rounds: 6, millisecondsEach: 250 };
 
 const RUNGS = ['in-process', 'loopback', 'NATS'] as const;
 type Rung = (typeof RUNGS)[number];

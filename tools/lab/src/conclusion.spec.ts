@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { conclude } from './conclusion.js';
+import { page } from './report/page.js';
+import type { Contrast, Experiment, LabReport, Run } from './results.js';
+
+const contrast: Contrast = {
+  metric: 'p50Ms',
+  unit: 'ms',
+  a: 'services',
+  b: 'monolith',
+  scale: 'ratio',
+  better: 'smaller',
+  estimate: 1.5,
+  low: 1.4,
+  high: 1.6,
+  blocks: 6,
+  margin: 1.1,
+  verdict: 'better',
+  winner: 'monolith',
+  sentence: 'monolith better',
+};
+const run: Run = {
+  block: 0,
+  order: 0,
+  arm: 'services',
+  label: 'services, log killed',
+  valid: true,
+  metrics: { acknowledgedWrites: 100, acknowledgedWritesLost: 0, phantomValues: 0 },
+  series: [{ second: 0, offered: { hit: 10 }, good: { hit: 9 }, p99Ms: 3 }],
+  fault: { kind: 'kill', part: 'log', fromSecond: 0.2, toSecond: 0.8, proof: 'SIGKILL' },
+  steady: true,
+};
+const experiment: Experiment = {
+  id: 'crash',
+  title: 'Crash <of> a part',
+  claim: '',
+  expectation: '',
+  replay: '',
+  caveat: '',
+  runs: [run],
+  contrasts: [],
+  findings: ['a finding'],
+  survival: [{ arm: 'services', killed: 'log', capability: 'hit', expected: 'survives', seen: 'survives', availability: 1 }],
+};
+const report = (...experiments: Experiment[]): LabReport => ({
+  format: 'lab-report/1',
+  meta: {
+    command: 'compare',
+    replay: 'npm run compare -- --seed 1',
+    startedAt: '2026-01-01T00:00:00.000Z',
+    seconds: 1,
+    seed: 1,
+    commit: 'abc',
+    dirty: false,
+    machine: { cpu: 'a', cores: 2, memoryBytes: 1, kernel: 'k', platform: 'linux' },
+    versions: { node: '24', nats: '2' },
+    profile: 'p',
+  },
+  gates: { voidBlocks: [] },
+  experiments,
+});
+
+describe('conclude', () => {
+  const hopTax: Experiment = { ...experiment, id: 'hop-tax', title: 'Hop tax', runs: [], contrasts: [contrast], survival: [] };
+
+  it('passes when what was expected holds, and names who held up better where', () => {
+    const { outcome, sentences } = conclude(report(hopTax, experiment));
+    expect(outcome).toBe('pass');
+    expect(sentences[0]).toContain('with its log killed it went on with hit');
+    expect(sentences[1]).toContain('p50Ms ratio 1.50 (1.40 to 1.60)');
+    expect(sentences[2]).toBe('Every comparison of this run found a winner.');
+  });
+
+  it('fails on one acknowledged write lost, on one invented value, and on a table that is wrong in either direction', () => {
+    for (const figure of ['acknowledgedWritesLost', 'phantomValues']) {
+      expect(conclude(report({ ...experiment, runs: [{ ...run, metrics: { ...run.metrics, [figure]: 1 } }] })).outcome).toBe('fail');
+    }
+    const [cell] = experiment.survival!;
+    expect(conclude(report({ ...experiment, survival: [{ ...cell!, seen: 'fails' }] })).outcome).toBe('fail');
+    expect(conclude(report({ ...experiment, survival: [{ ...cell!, expected: 'fails' }] })).outcome).toBe('fail');
+  });
+
+  it('cannot say after an interruption, without enough blocks, or when a fault was not injected', () => {
+    expect(conclude({ ...report(hopTax), interrupted: 'stopped' }).outcome).toBe('cannot say');
+    expect(conclude(report({ ...hopTax, contrasts: [{ ...contrast, verdict: 'no verdict', winner: undefined }] })).outcome).toBe(
+      'cannot say',
+    );
+    expect(conclude(report({ ...experiment, runs: [{ ...run, valid: false }], survival: [] })).outcome).toBe('cannot say');
+  });
+});
+
+it('makes one page that loads nothing, runs nothing and escapes what it is given', () => {
+  const whole = report(experiment);
+  const html = page(whole, conclude(whole));
+  expect(html).toContain('<h2>Crash &#60;of&#62; a part</h2>');
+  expect(html).toContain('<svg');
+  expect(html).not.toMatch(/<script|(?:src|href)="(?!#)/);
+});
