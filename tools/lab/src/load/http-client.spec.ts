@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { HttpClient } from './http-client.js';
-import type { Operation } from './operations.js';
+import { operationFor, type Operation } from './operations.js';
 
 const GET: Operation = { method: 'GET', path: '/x', body: undefined, bodyPrefix: 'key|', statuses: [200] };
 const PUT: Operation = { method: 'PUT', path: '/x', body: 'key|1|é', bodyPrefix: undefined, statuses: [201, 204] };
@@ -73,6 +73,12 @@ describe('HttpClient', () => {
     expect(await send(PUT)).toEqual(['good', 201]);
     expect(asked[0]).toContain('PUT /x HTTP/1.1\r\n');
     expect(asked[0]).toContain('Content-Length: 8\r\n\r\nkey|1|é');
+  });
+
+  it('compares bytes: a key beyond ASCII is found at the start of its value', async () => {
+    const { bodyPrefix } = operationFor('hit', 'São Paulo', '1', 20);
+    await answering([[`HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength('São Paulo|1')}\r\n\r\nSão Paulo|1`]]);
+    expect(await send({ ...GET, bodyPrefix })).toEqual(['good', 200]);
   });
 
   it('tells wrong answers and wrong statuses from good ones', async () => {

@@ -5,7 +5,7 @@ export interface Operation {
   readonly method: 'GET' | 'PUT' | 'DELETE';
   readonly path: string;
   readonly body: string | undefined;
-  /** What a right answer's body begins with; undefined: the status alone decides. */
+  /** What a right answer's body begins with, a character a byte; undefined: the status alone decides. */
   readonly bodyPrefix: string | undefined;
   readonly statuses: readonly number[];
 }
@@ -16,7 +16,7 @@ export function operationFor(capability: Capability, key: string, operationId: s
   switch (capability) {
     case 'hit':
     case 'miss':
-      return { method: 'GET', path, body: undefined, bodyPrefix: `${key}|`, statuses: [200] };
+      return { method: 'GET', path, body: undefined, bodyPrefix: latin1(`${key}|`), statuses: [200] };
     case 'put':
       return { method: 'PUT', path, body: valueOf(key, operationId, valueBytes), bodyPrefix: undefined, statuses: [201, 204] };
     case 'delete':
@@ -34,6 +34,11 @@ export function operationFor(capability: Capability, key: string, operationId: s
     case 'health':
       return { method: 'GET', path: '/health/live', body: undefined, bodyPrefix: undefined, statuses: [200] };
   }
+}
+
+/** The bytes of a text as the client sees them. */
+function latin1(text: string): string {
+  return Buffer.from(text).toString('latin1');
 }
 
 /** `<key>|<operation>|` and padding: a value says whose it is and which write wrote it. */

@@ -102,11 +102,12 @@ function timeline(run: Run): string {
   );
   const band = run.fault ? capabilities.map((capability) => ({ capability, from: run.fault!.fromSecond, to: run.fault!.toSecond })) : [];
   const drawn = svg({
-    height: 50 + capabilities.length * 52,
-    marginLeft: 70,
+    height: 50 + capabilities.length * 56,
+    marginLeft: 60,
+    marginRight: 60,
     x: { label: 'seconds', grid: false },
     y: { label: null, domain: [0, 1], ticks: [0, 1], tickFormat: (share: number) => `${share * 100} %` },
-    fy: { label: null, domain: capabilities },
+    fy: { label: null, domain: capabilities, padding: 0.35 },
     marks: [
       Plot.rect(band, { x1: 'from', x2: 'to', y1: 0, y2: 1, fy: 'capability', fill: 'var(--fault)', fillOpacity: 0.25 }),
       Plot.areaY(data, { x: 'second', y: 'share', fy: 'capability', fill: `var(--${run.arm})`, fillOpacity: 0.2 }),
