@@ -17,6 +17,7 @@ export interface Fault {
 /** The real disk, with faults where a test asks for them. It counts what is done. */
 export class FaultyFileSystem implements FileSystem {
   readonly counts = new Map<DiskOperation, number>();
+  openFiles = 0;
   /** Every operation in its order, with the name of its file: `sync 0000000000000001.segment`. */
   readonly journal: string[] = [];
   /** False: syncs only pretend. For tests that open a log a thousand times and pull no plug. */
@@ -30,7 +31,9 @@ export class FaultyFileSystem implements FileSystem {
 
   async open(path: string, how: 'read' | 'write' | 'create'): Promise<File> {
     await this.#run('open', path);
-    return this.#wrap(path, await nodeFileSystem.open(path, how));
+    const file = await nodeFileSystem.open(path, how);
+    this.openFiles++;
+    return this.#wrap(path, file);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -70,7 +73,7 @@ export class FaultyFileSystem implements FileSystem {
         await fault?.wait;
         const bytes = Math.min(length, fault?.bytes ?? (fault?.code ? 0 : length));
         const written = bytes > 0 ? await file.write(source, sourceOffset, bytes, position) : 0;
-        if (fault?.code) throw diskError(fault.code, 'write');
+        if (fault?.code) throw diskError(fault.code, 'write', path);
         return written;
       },
       sync: async () => {
@@ -82,14 +85,14 @@ export class FaultyFileSystem implements FileSystem {
         return file.truncate(length);
       },
       size: () => file.size(),
-      close: () => file.close(),
+      close: () => (this.openFiles--, file.close()),
     };
   }
 
   async #run(operation: DiskOperation, path: string): Promise<void> {
     const fault = this.#take(operation, path);
     await fault?.wait;
-    if (fault?.code) throw diskError(fault.code, operation);
+    if (fault?.code) throw diskError(fault.code, operation, path);
   }
 
   #take(operation: DiskOperation, path: string): Fault | undefined {
@@ -99,6 +102,7 @@ export class FaultyFileSystem implements FileSystem {
   }
 }
 
-function diskError(code: string, operation: string): Error {
-  return Object.assign(new Error(`${code}: a fault of the test, ${operation}`), { code });
+/** With the path in its message, as Node's. */
+function diskError(code: string, operation: string, path: string): Error {
+  return Object.assign(new Error(`${code}: a fault of the test, ${operation} '${path}'`), { code });
 }

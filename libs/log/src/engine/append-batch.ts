@@ -48,6 +48,7 @@ export class AppendBatch {
   #buffer = Buffer.allocUnsafeSlow(256 * 1024);
   #length = 0;
   #wallMs = 0;
+  #atMs = 0;
   #staged: StagedAppend[] = [];
   #refusals: Array<{ pending: PendingAppend; error: DiptychError }> = [];
   /** Revision that the staged appends leave a key with; 0 for absent. */
@@ -72,13 +73,15 @@ export class AppendBatch {
     return this.#length;
   }
 
-  get wallMs(): number {
-    return this.#wallMs;
+  /** When it began, on the clock's `nowMs`. */
+  get atMs(): number {
+    return this.#atMs;
   }
 
   /** Empties the batch for the next one. */
   begin(): void {
     this.#wallMs = this.#state.clock.wallMs();
+    this.#atMs = this.#state.clock.nowMs();
     this.#length = 0;
     this.#staged = [];
     this.#refusals = [];
@@ -177,7 +180,7 @@ export class AppendBatch {
       else this.#refusals.push({ pending, error: otherPayload(requestId) });
       return true;
     }
-    const remembered = this.#state.dedupe.get(requestId, this.#wallMs);
+    const remembered = this.#state.dedupe.get(requestId, this.#atMs);
     if (!remembered) return false;
     if (remembered.hash === hash) pending.resolve(this.#reply(remembered.revision, remembered.existed));
     else pending.reject(otherPayload(requestId));

@@ -6,12 +6,16 @@ export interface Remembered {
   readonly existed: boolean;
   /** Of the payload, see record.ts. */
   readonly hash: string;
-  readonly wallMs: number;
+  /** When it was added, on the clock's `nowMs`. For one that was replayed: as long before the open as the wall clock says, if that can be. */
+  readonly atMs: number;
 }
 
 /**
  * The newest appends by request id, bounded by count and by age. Rebuilt from the records at start, since each record holds all
  * of it; so it survives a restart.
+ *
+ * Age is counted on the monotonic clock, so that a step of the wall clock between a write and its repeat forgets nothing. What was replayed
+ * has only the wall time in its record: its age at the open is taken from that, and never below 0.
  */
 export class DedupeWindow {
   readonly #countMax: number;
@@ -30,17 +34,17 @@ export class DedupeWindow {
     return this.#byId.size;
   }
 
-  /** @param nowWallMs what is older than the window by this time is not found */
-  get(requestId: string, nowWallMs: number): Remembered | undefined {
+  /** @param nowMs what is older than the window by this time is not found */
+  get(requestId: string, nowMs: number): Remembered | undefined {
     const remembered = this.#byId.get(requestId);
-    return remembered && nowWallMs - remembered.wallMs <= this.#ageMsMax ? remembered : undefined;
+    return remembered && nowMs - remembered.atMs <= this.#ageMsMax ? remembered : undefined;
   }
 
   add(remembered: Remembered): void {
     if (this.#countMax === 0) return;
     while (this.#order.length - this.#first >= this.#countMax) this.#dropFirst();
     // Two for each one added, so that an old window drains without a pause.
-    for (let dropped = 0; dropped < 2 && this.#firstIsAged(remembered.wallMs); dropped++) this.#dropFirst();
+    for (let dropped = 0; dropped < 2 && this.#firstIsAged(remembered.atMs); dropped++) this.#dropFirst();
     this.#byId.set(remembered.requestId, remembered);
     this.#order.push(remembered);
     if (this.#first < 1_024 || this.#first * 2 < this.#order.length) return;
@@ -48,9 +52,9 @@ export class DedupeWindow {
     this.#first = 0;
   }
 
-  #firstIsAged(nowWallMs: number): boolean {
+  #firstIsAged(nowMs: number): boolean {
     const first = this.#order[this.#first];
-    return first !== undefined && nowWallMs - first.wallMs > this.#ageMsMax;
+    return first !== undefined && nowMs - first.atMs > this.#ageMsMax;
   }
 
   #dropFirst(): void {

@@ -73,7 +73,7 @@ export async function saveTornBytes(
 }
 
 /** The chain of segments has no hole. @throws INTERNAL that names the file that is missing */
-export function assertFirstSegment(directory: string, firstRevision: number, expected: number): void {
+export function assertNextSegment(directory: string, firstRevision: number, expected: number): void {
   if (firstRevision === expected) return;
   throw damageError(
     join(directory, segmentName(expected)),

@@ -263,3 +263,32 @@ it('short writes and short reads are carried on', async () => {
   await log.close();
   expect(await valueOf(await logs.open(), 'a')).toBe('a value of more than seven bytes');
 });
+
+it('an open that fails at its last step leaves no file open', async () => {
+  const log = await logs.open();
+  await put(log, 'a', '1');
+  const [path] = segmentsIn(await logs.directory());
+  const image = readFileSync(path!);
+  await log.close();
+  writeFileSync(path!, image);
+  const fileSystem = new FaultyFileSystem();
+  let syncs = 0;
+  fileSystem.fault = (operation) => (operation === 'sync' && ++syncs === 2 ? { code: 'EIO' } : undefined);
+  await expect(logs.open({ fileSystem })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  expect(fileSystem.openFiles).toBe(0);
+});
+
+it('tells callers no path of this machine', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem });
+  fileSystem.fault = (operation) => (operation === 'write' ? { code: 'ENOSPC' } : undefined);
+  const messages = [await put(log, 'a', '1').catch((error: Error) => error.message)];
+  fileSystem.fault = (operation, path) =>
+    operation === 'write' || (operation === 'open' && path.includes('.segment')) ? { code: 'EIO' } : undefined;
+  messages.push(await put(log, 'a', '1').catch((error: Error) => error.message));
+  await waitFor(() => !log.status.writable);
+  messages.push(await put(log, 'a', '1').catch((error: Error) => error.message));
+  messages.push(log.status.reason!);
+  expect(messages.join('\n')).not.toContain('/');
+  expect(messages[2]).toContain('0000000000000001.segment');
+});

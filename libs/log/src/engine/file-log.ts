@@ -19,7 +19,7 @@ import { COMMITTED_LIMIT_MAX, LIST_LIMIT_MAX } from '../log.port.js';
 import { AppendBatch } from './append-batch.js';
 import { CommitRing, ENTRY_CHARS, PAGE_CHARS_MAX } from './commit-ring.js';
 import { CommitTopic } from './commit-topic.js';
-import { damageError } from './damage.js';
+import { unreadableError } from './damage.js';
 import { DedupeWindow } from './dedupe-window.js';
 import { lockDirectory } from './directory-lock.js';
 import { prepareDirectory, reasonOf } from './directory.js';
@@ -33,6 +33,7 @@ import { KIND_DELETE, RecordView } from './record.js';
 import type { Replayed } from './replay.js';
 import { replay } from './replay.js';
 import { placesUnder, runReport } from './report.js';
+import type { SegmentStore } from './segment-store.js';
 import { assertAppendRequest, assertKey, assertPosition, assertText, assertWhole } from './validate.js';
 
 /**
@@ -40,7 +41,7 @@ import { assertAppendRequest, assertKey, assertPosition, assertText, assertWhole
  * what is not (anything else).
  *
  * @throws UNAVAILABLE when the directory is in use, cannot be used, or holds something else; INTERNAL on damage, with file and offset. Each
- *   message is one sentence for a person. Nothing has been changed then.
+ *   message is for a person. On damage no segment has been changed.
  */
 export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
   const settings = {
@@ -54,7 +55,10 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
   const { fileSystem, directory, clock } = settings;
   await prepareDirectory(fileSystem, directory);
   const lock = lockDirectory(directory);
+  let store: SegmentStore | undefined;
   try {
+    const openedAtMs = clock.nowMs();
+    const openedWallMs = clock.wallMs();
     const index = new KeyIndex();
     const dedupe = new DedupeWindow({ countMax: settings.dedupeCountMax, ageMsMax: settings.dedupeMs });
     const ring = new CommitRing(settings.recentCommitsMax, 0);
@@ -70,13 +74,21 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
         if (deleted) index.delete(key);
         else index.set(key, segment, offset, record.length, record.valueBytes, revision);
         ring.push({ key, revision, previous, deleted });
-        dedupe.add({ requestId: record.requestId, revision, existed: record.existed, hash: record.hash, wallMs: record.wallMs });
+        dedupe.add({
+          requestId: record.requestId,
+          revision,
+          existed: record.existed,
+          hash: record.hash,
+          atMs: openedAtMs - Math.max(0, openedWallMs - record.wallMs),
+        });
       },
     });
+    ({ store } = replayed);
     const log = new FileLog(settings, { replayed, index, dedupe, ring, lock });
     await log.start();
     return log;
   } catch (error) {
+    await store?.close();
     lock[Symbol.dispose]();
     if (isDiptychError(error)) throw error;
     throw new DiptychError('UNAVAILABLE', `the log in ${directory} cannot be opened: ${reasonOf(error)}`, { cause: error });
@@ -245,7 +257,7 @@ export class FileLog implements LogPort, AsyncDisposable {
       const key = batch.keyOf(append);
       if (deleted) index.delete(key);
       else index.set(key, segment, start + append.offset, append.length, valueBytesOf(pending.request), revision);
-      dedupe.add({ requestId: batch.requestIdOf(append), revision, existed, hash, wallMs: batch.wallMs });
+      dedupe.add({ requestId: batch.requestIdOf(append), revision, existed, hash, atMs: batch.atMs });
       const commit = { key, revision, previous: revision - 1, deleted };
       ring.push(commit);
       if (this.#topic.listening) this.#topic.emit({ kind: 'commit', incarnation, partition, commit });
@@ -260,7 +272,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     const filled = await readFully(reader, bytes, 0, bytes.length, location.offset);
     const record = new RecordView();
     if (record.at(bytes, 0, filled, seed) !== 'whole' || record.revision !== location.revision || record.key !== key)
-      throw damageError(path, location.offset, 'a record cannot be read back');
+      throw unreadableError(path, location.offset);
     return { contentType: record.contentType, value: record.value };
   }
 

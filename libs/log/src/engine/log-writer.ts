@@ -161,7 +161,7 @@ export class LogWriter {
   async #onFailedWrite(error: unknown): Promise<void> {
     if (isNoSpace(error) && (await this.#cutBack())) {
       this.#batch.fail(
-        new DiptychError('STORAGE_FULL', `no space is left for ${this.#settings.directory}; nothing of this was kept`, { cause: error }),
+        new DiptychError('STORAGE_FULL', 'no space is left on the disk of the log; nothing of this was kept', { cause: error }),
       );
       return;
     }
@@ -194,7 +194,7 @@ export class LogWriter {
         this.#refusal = undefined;
         return;
       } catch (error) {
-        this.#refusal = `the log cannot be written to: ${reasonOf(error)} (${basename(this.#store.current.path)}); trying again`;
+        this.#refusal = `the log cannot be written to: ${callersReasonOf(error)} (${basename(this.#store.current.path)}); trying again`;
         this.#settings.onWarning(this.#refusal);
         this.#refuseQueued();
         if (last) return;
@@ -241,3 +241,8 @@ export class LogWriter {
 
 const RECOVERY_PAUSE_MS_MIN = 100;
 const RECOVERY_PAUSE_MS_MAX = 5_000;
+
+/** Without a path of this machine: Node's messages name the file, and callers are told this. */
+function callersReasonOf(error: unknown): string {
+  return reasonOf(error).replaceAll(/(\/[^\s'"/]+)+\//g, '');
+}

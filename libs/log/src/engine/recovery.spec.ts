@@ -82,6 +82,23 @@ describe('a restart', () => {
     expect((await log.append(request, context())).position.revision).toBe(6);
   });
 
+  it('keeps what it remembers when the wall clock steps forward, and after a restart goes by the record', async () => {
+    const clock = new SteppingClock();
+    const log = await logs.open({ clock, dedupeMs: 1_000 });
+    const request = putRequest('a', '1');
+    const context = () => ({ deadlineMs: clock.nowMs() + 60_000 });
+    const first = await log.append(request, context());
+    clock.stepMs = 700_000;
+    expect(await log.append(request, context())).toEqual(first);
+    await log.close();
+    clock.stepMs = -700_000;
+    const again = await logs.open({ clock, dedupeMs: 1_000 });
+    clock.advance(1_000);
+    expect(await again.append(request, context())).toEqual(first);
+    clock.advance(1);
+    expect((await again.append(request, context())).position.revision).toBe(2);
+  });
+
   it('answers RESYNC below the commits it keeps', async () => {
     const log = await logs.open({ recentCommitsMax: 3 });
     for (let i = 0; i < 5; i++) await put(log, `k${i}`, 'v');
@@ -245,7 +262,7 @@ describe('damage', () => {
     for (const read of [log.read({ key: 'bad' }, soon()), log.report({ prefix: '' }, soon())])
       await expect(read).rejects.toMatchObject({
         code: 'INTERNAL',
-        message: expect.stringContaining(`${path} is damaged at offset ${start}`),
+        message: `${basename(path!)} is damaged at offset ${start}: a record cannot be read back`,
       });
     expect(await valueOf(log, 'good')).toBe('good');
     await put(log, 'bad', 'mended');
@@ -352,6 +369,15 @@ describe('a directory', () => {
     await expect(logs.open()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 });
+
+/** Its wall clock is set by hand. */
+class SteppingClock extends FakeClock {
+  stepMs = 0;
+
+  override wallMs(): number {
+    return super.wallMs() + this.stepMs;
+  }
+}
 
 /** Offsets where the records of a segment end, by the lengths written in them. */
 function recordEnds(path: string): number[] {

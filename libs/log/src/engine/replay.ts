@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { damageError } from './damage.js';
-import { assertFirstSegment, listSegments, saveTornBytes } from './directory.js';
+import { assertNextSegment, listSegments, saveTornBytes } from './directory.js';
 import type { File, FileSystem } from './file-system.js';
 import { readFully, writeFully } from './file-system.js';
 import type { RecordView } from './record.js';
@@ -46,13 +46,13 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const listed = await listSegments(fileSystem, directory);
   if (listed.length === 0) return createLog(options);
   const state: ChainState = { head: listed[0]!.firstRevision - 1, sealed: true };
-  assertFirstSegment(directory, listed[0]!.firstRevision, 1);
+  assertNextSegment(directory, listed[0]!.firstRevision, 1);
   const segments: Segment[] = [];
   let incarnation: string | undefined;
   let last: ScanResult | undefined;
   try {
     for (const [index, { path, firstRevision }] of listed.entries()) {
-      assertFirstSegment(directory, firstRevision, state.head + 1);
+      assertNextSegment(directory, firstRevision, state.head + 1);
       const reader = await fileSystem.open(path, 'read');
       const { seed, ...header } = await readHeader(reader, path);
       const segment: Segment = { path, firstRevision, seed, reader, length: await reader.size() };

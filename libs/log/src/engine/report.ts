@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { CallContext, Clock } from '@diptych/kernel';
 import { DiptychError, assertAlive, deadlines } from '@diptych/kernel';
-import { damageError } from './damage.js';
+import { unreadableError } from './damage.js';
 import type { KeyIndex } from './key-index.js';
 import type { RecordPlaces, ReportBody } from './report-run.js';
 import { UnreadableRecord, reportInOneGo, reportInTurns } from './report-run.js';
@@ -14,7 +14,10 @@ import type { Segment } from './segment-store.js';
  */
 export type ReportMode = 'loop' | 'yielding' | 'worker';
 
-/** The entries under a prefix as they are now. Records never change or move, so the places stay good while others write. */
+/**
+ * The entries under a prefix as they are now. Records never change or move, so the places stay good while others write. In one go, in
+ * every mode, so that they are of one moment: this holds up the event loop, about 27 ms for 138,000 entries.
+ */
 export function placesUnder(index: KeyIndex, prefix: string): RecordPlaces {
   const segment: number[] = [];
   const offset: number[] = [];
@@ -45,7 +48,7 @@ export async function runReport(
     throw new UnreadableRecord(result.unreadable.segment, result.unreadable.offset);
   } catch (error) {
     if (!(error instanceof UnreadableRecord)) throw error;
-    throw damageError(segments[error.segment]!.path, error.offset, 'a record cannot be read back');
+    throw unreadableError(segments[error.segment]!.path, error.offset);
   }
 }
 
