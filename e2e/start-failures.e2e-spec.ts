@@ -84,6 +84,19 @@ describe('a start that cannot succeed', () => {
     expect(await readdir(dir.path), 'nothing was touched').toEqual([]);
   });
 
+  it.each(['monolith', 'gateway', 'cache', 'log'])('%s: an argument', async (app) => {
+    const end = await refuses(app, {}, 1, (command, args) => ({ command, args: [...args, '--port', '80'] }));
+    expect(end.sentence).toContain('"--port"');
+    expect(await readdir(dir.path), 'nothing was touched').toEqual([]);
+  });
+
+  it.each(['monolith', 'gateway', 'cache', 'log'])('%s: a Node that is too old', async (app) => {
+    const pretence = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.4.0' } })`;
+    const launcher: Launcher = (command, args) => ({ command, args: ['--import', `data:text/javascript,${pretence}`, ...args] });
+    const end = await runToItsEnd({ name: app, main: main(app), variables: variables({}), launcher });
+    expect(end).toMatchObject({ exit: { code: 2 }, stdout: '', stderr: expect.stringMatching(/^diptych: .*Node 24 .*22\.4\.0.*\n$/) });
+  });
+
   it('monolith: several bad settings, a sentence each', async () => {
     const end = await refuses('monolith', { DIPTYCH_HTTP_PORT: 'x', DIPTYCH_TELEMETRY_LEVEL: 'loud' }, 2);
     expect(end.stderr).toContain('DIPTYCH_HTTP_PORT');

@@ -1,4 +1,7 @@
-import { runApp } from '@diptych/host';
-import { AppModule } from './app.module.js';
+import '@diptych/host/node-version';
+
+// Only now, when this Node is known to read them.
+const { runApp } = await import('@diptych/host');
+const { AppModule } = await import('./app.module.js');
 
 await runApp(AppModule, { name: 'cache', httpPort: 8091 });

@@ -8,13 +8,21 @@ import { startApp, type AppOptions } from './start-app.js';
  * SIGINT. A second signal ends it at once. The line means that it listens; whether its peers are there as well is what `/health/ready` says.
  *
  * Exit codes: 0 after a clean stop; 1 when it failed while running or did not stop in time; 2 when it could not start. The
- * reason is a sentence on stderr, with a stack only if DIPTYCH_DEBUG=1.
+ * reason is a sentence on stderr, with a stack only if DIPTYCH_DEBUG=1. There are no command-line arguments; one is a reason not to start.
  */
 export async function runApp(root: Class | DynamicModule, options: AppOptions): Promise<never> {
   const { name } = options;
   // A defect has left the state unknown. Going on would risk more than a restart does.
   process.on('uncaughtException', (error) => exitWith(1, name, error));
   process.on('unhandledRejection', (reason) => exitWith(1, name, reason));
+
+  const [argument] = process.argv.slice(2);
+  if (argument !== undefined)
+    exitWith(
+      2,
+      name,
+      `the argument ${JSON.stringify(argument)} is not known: settings are environment variables, such as DIPTYCH_HTTP_PORT`,
+    );
 
   const stop = new AbortController();
   const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
