@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { allowed, HOST_SETTINGS, hostedSettings, httpSettings, TELEMETRY_SETTINGS, type Settings } from '@diptych/host';
 import { format, resolveConfig } from 'prettier';
@@ -10,7 +10,8 @@ import { APPS, moduleOf } from './every-app.js';
  * import. `npx vitest run apps/monolith -t config.md --update` writes it anew.
  */
 
-const PAGE = fileURLToPath(new URL('../../../docs/reference/config.md', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const PAGE = `${ROOT}docs/reference/config.md`;
 
 it('config.md has every setting of every app, and nothing else', async () => {
   const readers = new Map<Settings, string[]>();
@@ -28,11 +29,15 @@ it('config.md has every setting of every app, and nothing else', async () => {
   await expect(page).toMatchFileSnapshot(PAGE);
 });
 
-it('config.md names no variable that nothing reads', () => {
-  const sources = ['libs/host/src/run-app.ts', 'libs/testing/src/nats-server.ts', 'vitest.config.ts'].map((path) =>
-    readFileSync(fileURLToPath(new URL(`../../../${path}`, import.meta.url)), 'utf8'),
-  );
-  for (const [variable] of OTHERS.matchAll(/DIPTYCH_\w+/g)) expect(sources.join('')).toContain(variable);
+it('config.md has every other variable that some file reads, and nothing else', () => {
+  const read = new Set<string>();
+  for (const path of globSync(['*.{ts,mjs}', '{apps,libs,tools,e2e}/**/*.{ts,mjs}'], {
+    cwd: ROOT,
+    exclude: ['**/node_modules', '**/dist'],
+  }))
+    for (const [, variable] of readFileSync(`${ROOT}${path}`, 'utf8').matchAll(/process\.env(?:\.|\[')(DIPTYCH_\w+)/g)) read.add(variable!);
+  const named = [...OTHERS.matchAll(/^\| `(DIPTYCH_\w+)`/gm)].map(([, variable]) => variable);
+  expect(named.toSorted()).toEqual([...read].sort());
 });
 
 const INTRODUCTION = `# Settings
@@ -48,10 +53,13 @@ const OTHERS = `## Others
 
 | variable | meaning |
 |---|---|
-| \`DIPTYCH_DEBUG\` | \`1\`: a process that ends by an error adds its stack to the sentence on stderr |
-| \`DIPTYCH_NATS_SERVER\` | tests and \`nx serve nats\`: the nats-server program to run, instead of the one on the PATH |
+| \`DIPTYCH_DEBUG\` | \`1\`: a process that ends by an error, the lab and the poller too, adds its stack to the sentence on stderr |
+| \`DIPTYCH_NATS_SERVER\` | set-up, \`npm run services\`, tests and lab: the nats-server program to run, instead of the one on the PATH |
+| \`DIPTYCH_NATS_PORT\` | \`npm run services\` and \`nx serve nats\`: the port of the broker, instead of 4222 |
 | \`DIPTYCH_SEED\` | tests: the seed of every random choice; each run prints its own |
-| \`DIPTYCH_CONTAINERS\` | tests: \`1\` runs the container tests too |
+| \`DIPTYCH_LONG\` | tests: \`1\` runs them in full sizes, as \`npm run test:long\` does |
+| \`DIPTYCH_CONTAINERS\` | tests: \`1\` runs the container tests too, as \`npm run test:containers\` does |
+| \`DIPTYCH_BENCH_ROUNDS\` | \`npm run bench:http\`: how many rounds are measured, 7 or more, instead of 9 |
 `;
 
 function section(settings: Settings, readBy: string, defaults: Record<string, string> = {}): string {
