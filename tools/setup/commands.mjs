@@ -63,5 +63,5 @@ export const commands = {
     about: 'poll URLs and print their changes of state',
   },
   services: { run: [['node', 'tools/serve/services.ts']], needs: ['nats-server'], about: 'serve nats, log, cache and gateway together' },
-  monolith: { run: [['nx', 'serve', 'monolith']], about: 'serve the monolith' },
+  monolith: { run: [['node', 'tools/serve/monolith.ts']], about: 'serve the monolith' },
 };
