@@ -282,12 +282,13 @@ it('tells callers no path of this machine', async () => {
   const fileSystem = new FaultyFileSystem();
   const log = await logs.open({ fileSystem });
   fileSystem.fault = (operation) => (operation === 'write' ? { code: 'ENOSPC' } : undefined);
-  const messages = [await put(log, 'a', '1').catch((error: Error) => error.message)];
+  const messageOf = async () => String(await put(log, 'a', '1').catch((error: Error) => error.message));
+  const messages = [await messageOf()];
   fileSystem.fault = (operation, path) =>
     operation === 'write' || (operation === 'open' && path.includes('.segment')) ? { code: 'EIO' } : undefined;
-  messages.push(await put(log, 'a', '1').catch((error: Error) => error.message));
+  messages.push(await messageOf());
   await waitFor(() => !log.status.writable);
-  messages.push(await put(log, 'a', '1').catch((error: Error) => error.message));
+  messages.push(await messageOf());
   messages.push(log.status.reason!);
   expect(messages.join('\n')).not.toContain('/');
   expect(messages[2]).toContain('0000000000000001.segment');

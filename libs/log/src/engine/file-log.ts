@@ -19,17 +19,16 @@ import { COMMITTED_LIMIT_MAX, LIST_LIMIT_MAX } from '../log.port.js';
 import { AppendBatch } from './append-batch.js';
 import { CommitRing, ENTRY_CHARS, PAGE_CHARS_MAX } from './commit-ring.js';
 import { CommitTopic } from './commit-topic.js';
-import { unreadableError } from './damage.js';
 import { DedupeWindow } from './dedupe-window.js';
 import { lockDirectory } from './directory-lock.js';
 import { prepareDirectory, reasonOf } from './directory.js';
 import type { FileLogOptions, FileLogSettings, FileLogStatus } from './file-log-options.js';
 import { FILE_LOG_DEFAULTS } from './file-log-options.js';
-import { nodeFileSystem, readFully } from './file-system.js';
-import type { Location } from './key-index.js';
+import { nodeFileSystem } from './file-system.js';
 import { KeyIndex } from './key-index.js';
 import { LogWriter } from './log-writer.js';
-import { KIND_DELETE, RecordView } from './record.js';
+import { readRecord } from './read-record.js';
+import { KIND_DELETE } from './record.js';
 import type { Replayed } from './replay.js';
 import { replay } from './replay.js';
 import { placesUnder, runReport } from './report.js';
@@ -170,7 +169,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     const asOf = this.#head();
     const location = this.#parts.index.get(key);
     if (!location) return { asOf };
-    const { contentType, value } = await this.#whileOpen(this.#readRecord(key, location));
+    const { contentType, value } = await this.#whileOpen(readRecord(this.#parts.replayed.store.segments, key, location));
     return { entry: { key, value, contentType, revision: location.revision }, asOf };
   }
 
@@ -263,17 +262,6 @@ export class FileLog implements LogPort, AsyncDisposable {
       if (this.#topic.listening) this.#topic.emit({ kind: 'commit', incarnation, partition, commit });
     }
     batch.succeed();
-  }
-
-  async #readRecord(key: string, location: Location): Promise<{ contentType: string; value: Uint8Array }> {
-    const { path, reader, seed } = this.#parts.replayed.store.segments[location.segment]!;
-    // Of its own, not from Node's pool: the value that goes out is a view of it.
-    const bytes = Buffer.allocUnsafeSlow(location.recordBytes);
-    const filled = await readFully(reader, bytes, 0, bytes.length, location.offset);
-    const record = new RecordView();
-    if (record.at(bytes, 0, filled, seed) !== 'whole' || record.revision !== location.revision || record.key !== key)
-      throw unreadableError(path, location.offset);
-    return { contentType: record.contentType, value: record.value };
   }
 
   /** The files stay open until the work ends. */
