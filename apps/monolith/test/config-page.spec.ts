@@ -85,5 +85,5 @@ function cell(text: string): string {
 }
 
 function portOf(app: string): string {
-  return /httpPort: (\d+)/.exec(readFileSync(fileURLToPath(new URL(`../../${app}/src/main.ts`, import.meta.url)), 'utf8'))![1]!;
+  return /httpPort: (\d+)/.exec(readFileSync(fileURLToPath(new URL(`../../${app}/src/start.ts`, import.meta.url)), 'utf8'))![1]!;
 }
