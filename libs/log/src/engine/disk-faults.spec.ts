@@ -282,7 +282,11 @@ it('tells callers no path of this machine', async () => {
   const fileSystem = new FaultyFileSystem();
   const log = await logs.open({ fileSystem });
   fileSystem.fault = (operation) => (operation === 'write' ? { code: 'ENOSPC' } : undefined);
-  const messageOf = async () => String(await put(log, 'a', '1').catch((error: Error) => error.message));
+  const messageOf = () =>
+    put(log, 'a', '1').then(
+      () => 'no error',
+      (error: Error) => error.message,
+    );
   const messages = [await messageOf()];
   fileSystem.fault = (operation, path) =>
     operation === 'write' || (operation === 'open' && path.includes('.segment')) ? { code: 'EIO' } : undefined;

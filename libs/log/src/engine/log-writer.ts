@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Channel, DeadlineWheel, DiptychError, deadlines, systemClock } from '@diptych/kernel';
+import { Channel, DiptychError } from '@diptych/kernel';
 import type { AppendBatch, PendingAppend } from './append-batch.js';
 import { reasonOf } from './directory.js';
 import type { FileLogSettings } from './file-log-options.js';
@@ -8,7 +8,8 @@ import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import type { SegmentStore } from './segment-store.js';
 import { isNoSpace } from './segment-store.js';
 import { encodeSeal, finishRecord, recordBytesBound, stampRecord } from './record.js';
-import { WaitingAppend } from './waiting-append.js';
+import type { WaitingAppend } from './waiting-appends.js';
+import { WaitingAppends } from './waiting-appends.js';
 
 /**
  * The one loop that writes. It takes all appends that wait, writes them with one write, syncs once, and has them applied and answered: group
@@ -26,8 +27,7 @@ export class LogWriter {
   readonly #head: () => number;
   readonly #apply: () => void;
   readonly #queue: Channel<WaitingAppend>;
-  readonly #wheel: DeadlineWheel;
-  #queuedBytes = 0;
+  readonly #waiting: WaitingAppends;
   #running: Promise<void> | undefined;
   /** An append that no longer fitted into the last batch. */
   #heldOver: PendingAppend | undefined;
@@ -53,8 +53,8 @@ export class LogWriter {
     this.#apply = options.apply;
     this.#unsealed = options.unsealed;
     const { channelCapacity, sendersMax, clock } = options.settings;
-    this.#wheel = clock === systemClock ? deadlines : new DeadlineWheel({ clock });
-    this.#queue = new Channel({ capacity: channelCapacity, sendersMax, wheel: this.#wheel });
+    this.#waiting = new WaitingAppends(clock);
+    this.#queue = new Channel({ capacity: channelCapacity, sendersMax });
   }
 
   /** Why appends are refused; undefined while they are taken. */
@@ -84,15 +84,15 @@ export class LogWriter {
     const bytes = recordBytesBound(pending.request);
     const { queueBytesMax } = this.#settings;
     // An empty queue takes anything: a large append is not refused for ever.
-    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > queueBytesMax)
+    if (this.#waiting.bytes > 0 && this.#waiting.bytes + bytes > queueBytesMax)
       return pending.reject(
-        new DiptychError('OVERLOADED', `${this.#queuedBytes} bytes wait to be written already, and ${queueBytesMax} may`, {
+        new DiptychError('OVERLOADED', `${this.#waiting.bytes} bytes wait to be written already, and ${queueBytesMax} may`, {
           definite: true,
         }),
       );
-    const waiting = new WaitingAppend(pending, this.#wheel, () => (this.#queuedBytes -= bytes));
-    this.#queuedBytes += bytes;
-    if (!this.#queue.trySend(waiting)) this.#queue.send(waiting, pending.context).catch((error: unknown) => waiting.take()?.reject(error));
+    const waiting = this.#waiting.add(pending, bytes);
+    if (!this.#queue.trySend(waiting))
+      this.#queue.send(waiting, pending.context).catch((error: unknown) => this.#waiting.take(waiting)?.reject(error));
   }
 
   /** Takes no more, finishes what waits in the channel, and seals. Safe to repeat. */
@@ -101,6 +101,7 @@ export class LogWriter {
     this.#queue.close();
     this.#endPause?.();
     await this.#running;
+    this.#waiting.close();
     // A log that is not sealed opens all the same.
     if (this.#refusal === undefined) await this.#seal().catch(() => this.#cutBack());
   }
@@ -112,7 +113,7 @@ export class LogWriter {
       if (!first) {
         const { done, value } = await this.#queue.receive();
         if (done) return;
-        first = value.take();
+        first = this.#waiting.take(value);
         if (!first) continue;
       }
       // Callers whose requests arrived in this turn of the event loop get to add theirs: one sync for all of them.
@@ -126,7 +127,7 @@ export class LogWriter {
 
   #gather(): void {
     for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) {
-      const pending = next.value.take();
+      const pending = this.#waiting.take(next.value);
       if (!pending) continue;
       if (!this.#batch.hasRoomFor(pending)) {
         this.#heldOver = pending;
@@ -206,7 +207,8 @@ export class LogWriter {
   #refuseQueued(): void {
     this.#heldOver?.reject(this.#refusalError());
     this.#heldOver = undefined;
-    for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) next.value.take()?.reject(this.#refusalError());
+    for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive())
+      this.#waiting.take(next.value)?.reject(this.#refusalError());
   }
 
   #refusalError(): DiptychError {
