@@ -12,7 +12,7 @@ type Needs = Readonly<Record<Capability, readonly PartName[]>>;
 
 const everything = ['monolith'] as const;
 
-export const NEEDS: Readonly<Record<ArmName, Needs>> = {
+const NEEDS: Readonly<Record<ArmName, Needs>> = {
   monolith: {
     hit: everything,
     miss: everything,

@@ -61,7 +61,7 @@ export function signedRankP(differences: readonly number[]): number {
   return Math.min(1, 2 * p);
 }
 
-export function walshAverages(values: readonly number[]): number[] {
+function walshAverages(values: readonly number[]): number[] {
   const averages: number[] = [];
   for (let i = 0; i < values.length; i++) for (let j = i; j < values.length; j++) averages.push((values[i]! + values[j]!) / 2);
   return averages.sort((a, b) => a - b);
