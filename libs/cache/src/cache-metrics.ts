@@ -1,5 +1,5 @@
+import { readMetrics } from '@diptych/telemetry';
 import type { Registry } from 'prom-client';
-import { Counter, Gauge } from 'prom-client';
 import type { CacheStats } from './cache.port.js';
 
 /** What the cache counts, read when somebody asks for the metrics: counting costs the reads nothing more. */
@@ -7,26 +7,7 @@ export function cacheMetrics(
   registry: Registry,
   cache: { counts(): CacheStats; readonly flights: number; readonly behindMs: number },
 ): void {
-  const registers = [registry];
-  const counter = (name: string, help: string, read: () => number) =>
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(read());
-      },
-    });
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
+  const { counter, gauge } = readMetrics(registry);
   const counts = () => cache.counts();
   counter('diptych_cache_hits_total', 'Reads answered from memory.', () => counts().hits);
   counter('diptych_cache_misses_total', 'Reads that memory could not answer.', () => counts().misses);

@@ -4,3 +4,4 @@ export * from './logger.js';
 export * from './process-metrics.js';
 export * from './measured.js';
 export * from './traceparent.js';
+export * from './read-metrics.js';

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { monitorEventLoopDelay, performance, PerformanceObserver } from 'node:perf_hooks';
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Gauge, Histogram, type Registry } from 'prom-client';
+import { readMetrics } from './read-metrics.js';
 
 /**
  * The state of this process, under the names prom-client's own defaults have, so that ready-made dashboards fit. Not
@@ -10,7 +11,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
  */
 export function processMetrics(registry: Registry): Disposable {
   const registers = [registry];
-  cpuAndMemory(registers);
+  cpuAndMemory(registry);
   const loop = eventLoop(registers);
   const collections = garbageCollections(registers);
   return {
@@ -21,26 +22,8 @@ export function processMetrics(registry: Registry): Disposable {
   };
 }
 
-function cpuAndMemory(registers: Registry[]): void {
-  const counter = (name: string, help: string, read: () => number) =>
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(read());
-      },
-    });
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
+function cpuAndMemory(registry: Registry): void {
+  const { counter, gauge } = readMetrics(registry);
   counter('process_cpu_user_seconds_total', 'User CPU time.', () => process.cpuUsage().user / 1e6);
   counter('process_cpu_system_seconds_total', 'System CPU time.', () => process.cpuUsage().system / 1e6);
   gauge('process_start_time_seconds', 'Start of the process, in Unix time.', () => Math.round(Date.now() / 1000 - process.uptime()));

@@ -3,8 +3,7 @@ import { createInterface } from 'node:readline';
 import { Pool } from 'undici';
 import type { Capability } from './dependency-table.js';
 import { FILL_OPERATION } from './load/fill.js';
-import type { Outcome } from './load/generator.js';
-import { operationOf } from './load/operations.js';
+import { operationOf, type Outcome } from './load/operations.js';
 
 /** One line of a history. Times are milliseconds on one clock. */
 export interface HistoryLine {

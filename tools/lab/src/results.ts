@@ -98,21 +98,25 @@ export interface Fault {
 
 export type Verdict = 'better' | 'slightly better' | 'equal for practical purposes' | 'inconclusive' | 'no verdict';
 
-export interface Contrast {
+/** What is compared and how, declared before the run. */
+export interface ContrastPlan {
   readonly metric: string;
   readonly unit: string;
   readonly a: ArmName;
   readonly b: ArmName;
+  /** `ratio` for positive figures (paired log-ratios); `difference` for those that can be 0 or 1. */
   readonly scale: 'ratio' | 'difference';
-  /** What is smaller is better, or the other way round. */
   readonly better: 'smaller' | 'larger';
+  /** The smallest effect worth acting on, declared before the run: 1.1 for 10 %, 0.01 for one point. */
+  readonly margin: number;
+}
+
+export interface Contrast extends ContrastPlan {
   /** Of a against b: 1 (ratio) or 0 (difference) is no difference. */
   readonly estimate: number;
   readonly low: number;
   readonly high: number;
   readonly blocks: number;
-  /** Declared before the run: a ratio of 1.1, a difference of 0.01. */
-  readonly margin: number;
   readonly verdict: Verdict;
   /** Which arm the verdict favours, if any. */
   readonly winner?: ArmName | undefined;

@@ -1,5 +1,5 @@
-import type { Experiment, Run } from '../results.js';
-import { contrast, type ContrastPlan } from '../statistics/verdict.js';
+import type { ContrastPlan, Experiment, Run } from '../results.js';
+import { contrast } from '../statistics/verdict.js';
 import { median } from '../statistics/wilcoxon.js';
 import { pairsOf } from './hop-tax.js';
 

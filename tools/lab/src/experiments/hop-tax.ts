@@ -1,5 +1,5 @@
-import type { Experiment, Run } from '../results.js';
-import { contrast, type ContrastPlan } from '../statistics/verdict.js';
+import type { ContrastPlan, Experiment, Run } from '../results.js';
+import { contrast } from '../statistics/verdict.js';
 import type { ArmName } from '../dependency-table.js';
 
 /** Declared before any run: 10 % is the smallest ratio worth acting on. The first is the primary. */

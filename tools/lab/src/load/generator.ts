@@ -2,12 +2,8 @@ import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
 import { systemClock } from '@diptych/kernel';
 import { HttpClient } from './http-client.js';
-import { operationFor } from './operations.js';
+import { operationFor, OUTCOMES, type Outcome } from './operations.js';
 import { poissonSchedule, type LoadPlan, type Schedule } from './schedule.js';
-
-/** How an operation ended. Only `good` is good; `unsent` means that the bound of requests in flight was reached. */
-export const OUTCOMES = ['pending', 'good', 'wrong-status', 'wrong-answer', 'timeout', 'reset', 'unsent'] as const;
-export type Outcome = (typeof OUTCOMES)[number];
 
 /** What became of every operation of the schedule, by index. Times are milliseconds since the start of the run. */
 export interface Recording {

@@ -1,6 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import type { Outcome } from './generator.js';
-import type { Operation } from './operations.js';
+import type { Operation, Outcome } from './operations.js';
 
 /**
  * The HTTP/1.1 client of the generator: one request at a time on each of a bounded number of kept connections, and next to no garbage.

@@ -10,6 +10,10 @@ export interface Operation {
   readonly statuses: readonly number[];
 }
 
+/** How an operation ended. Only `good` is good; `unsent` means that the bound of requests in flight was reached. */
+export const OUTCOMES = ['pending', 'good', 'wrong-status', 'wrong-answer', 'timeout', 'reset', 'unsent'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
 /** @param operationId unique over all runs: it makes every written value different from every other */
 export function operationFor(capability: Capability, key: string, operationId: string, valueBytes: number): Operation {
   const path = `/v1/keys/${encodeURIComponent(key)}`;

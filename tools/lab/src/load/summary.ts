@@ -1,7 +1,8 @@
 import { build, type Histogram } from 'hdr-histogram-js';
 import type { Capability } from '../dependency-table.js';
 import type { SeriesPoint } from '../results.js';
-import { OUTCOMES, type Outcome, type Recording } from './generator.js';
+import type { Recording } from './generator.js';
+import { OUTCOMES, type Outcome } from './operations.js';
 import type { LoadPlan } from './schedule.js';
 
 export interface LoadResult {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { contrast, type ContrastPlan } from './verdict.js';
+import type { ContrastPlan } from '../results.js';
+import { contrast } from './verdict.js';
 
 const plan: ContrastPlan = { metric: 'p50', unit: 'ms', a: 'services', b: 'monolith', scale: 'ratio', better: 'smaller', margin: 1.1 };
 const pairs = (...ratios: number[]) => ratios.map((ratio) => ({ a: 2 * ratio, b: 2 }));

@@ -1,18 +1,6 @@
 import type { ArmName } from '../dependency-table.js';
-import type { Contrast, Verdict } from '../results.js';
+import type { Contrast, ContrastPlan, Verdict } from '../results.js';
 import { pairedEstimate } from './wilcoxon.js';
-
-export interface ContrastPlan {
-  readonly metric: string;
-  readonly unit: string;
-  readonly a: ArmName;
-  readonly b: ArmName;
-  /** `ratio` for positive figures (paired log-ratios); `difference` for those that can be 0 or 1. */
-  readonly scale: 'ratio' | 'difference';
-  readonly better: 'smaller' | 'larger';
-  /** The smallest effect worth acting on, declared before the run: 1.1 for 10 %, 0.01 for one point. */
-  readonly margin: number;
-}
 
 /**
  * Compares two arms over paired blocks.
