@@ -15,7 +15,7 @@ import { HttpClient } from './support/http-client.js';
 
 /*
  * One contract of HTTP, and the same cases in every arm: a client cannot tell how the system is deployed, except where the
- * promise itself differs (`linearizable`).
+ * promise itself differs (`seesAcknowledged`).
  */
 describe.each(ARMS)('HTTP: $name', (spec) => {
   let arm: Arm;
@@ -23,7 +23,7 @@ describe.each(ARMS)('HTTP: $name', (spec) => {
   const subject = (): Subject => ({
     origin: arm.url,
     http,
-    linearizable: spec.name === 'monolith',
+    seesAcknowledged: spec.name === 'monolith',
     cacheCount: (name) => metricOf(arm.process(arm.holding('cache')).url, `diptych_cache_${name}_total`),
     prefix: freshPrefix,
   });

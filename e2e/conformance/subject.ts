@@ -5,7 +5,7 @@ export interface Subject {
   readonly origin: string;
   readonly http: HttpClient;
   /** Reads see acknowledged writes at once, without a token. */
-  readonly linearizable: boolean;
+  readonly seesAcknowledged: boolean;
   /** A counter of the process that holds the cache. */
   cacheCount(name: 'hits' | 'misses' | 'read_throughs'): Promise<number>;
   /** A key prefix nobody else uses, so that cases do not meet. */

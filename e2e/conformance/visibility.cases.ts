@@ -45,12 +45,12 @@ export function visibilityCases(subject: () => Subject): void {
     });
 
     it('without a token: at once where the arm promises it, else in bounded time', async () => {
-      const { http, prefix, linearizable } = subject();
+      const { http, prefix, seesAcknowledged } = subject();
       const key = prefix();
       for (let i = 0; i < 100; i++) {
         await http.get(key);
         await http.put(key, `version ${i}`);
-        if (linearizable) expectEntry(await http.get(key), `version ${i}`);
+        if (seesAcknowledged) expectEntry(await http.get(key), `version ${i}`);
       }
       await waitFor(async () => (await http.get(key)).text === 'version 99', {
         timeoutMs: 5_000,

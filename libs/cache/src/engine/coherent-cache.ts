@@ -19,7 +19,7 @@ import { LruCache } from './lru-cache.js';
  *   3. a read joins another's flight only while nothing has happened to the key since that one began (`Flights`).
  *
  * It answers from memory only while the follower is known to have been level with the log within `maxStaleMs`; where commits
- * are delivered synchronously (log and cache in one process) it must be level now, and the cache is linearizable per key.
+ * are delivered synchronously (log and cache in one process) it must be level now, and a read that starts after an acknowledged write sees it.
  * Absences are kept as entries are: they are as true, and as expensive to find out.
  */
 export class CoherentCache implements CachePort {
