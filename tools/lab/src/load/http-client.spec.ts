@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { HttpClient } from './http-client.js';
 import { operationFor, type Operation } from './operations.js';
@@ -111,7 +112,8 @@ describe('HttpClient', () => {
     const first = client.send(GET, (outcome) => ends.push(outcome));
     expect(client.send(GET, () => ends.push('second'))).toBeUndefined();
     first!.expire();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    // By then the broken connection has said all that it will.
+    await waitFor(() => sockets.size === 0, { what: 'the server sees the connection go' });
     expect(ends).toEqual(['timeout']);
   });
 });
