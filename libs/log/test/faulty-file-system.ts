@@ -61,6 +61,10 @@ export class FaultyFileSystem implements FileSystem {
     if (this.syncs) await nodeFileSystem.syncDirectory(path);
   }
 
+  lock(directory: string): Disposable {
+    return nodeFileSystem.lock(directory);
+  }
+
   #wrap(path: string, file: File): File {
     return {
       read: async (target, targetOffset, length, position) => {

@@ -20,7 +20,6 @@ import { AppendBatch } from './append-batch.js';
 import { CommitRing, ENTRY_CHARS, PAGE_CHARS_MAX } from './commit-ring.js';
 import { CommitTopic } from './commit-topic.js';
 import { DedupeWindow } from './dedupe-window.js';
-import { lockDirectory } from './directory-lock.js';
 import { prepareDirectory, reasonOf } from './directory.js';
 import type { FileLogOptions, FileLogSettings, FileLogStatus } from './file-log-options.js';
 import { FILE_LOG_DEFAULTS } from './file-log-options.js';
@@ -53,7 +52,7 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
   };
   const { fileSystem, directory, clock } = settings;
   await prepareDirectory(fileSystem, directory);
-  const lock = lockDirectory(directory);
+  const lock = fileSystem.lock(directory);
   let store: SegmentStore | undefined;
   try {
     const openedAtMs = clock.nowMs();

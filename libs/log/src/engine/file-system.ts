@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { lockDirectory } from './directory-lock.js';
 
 /**
  * All the engine asks of a disk. Every access goes through here, so that tests can stand in for a disk that fails.
@@ -18,6 +19,8 @@ export interface FileSystem {
   makeDirectory(path: string): Promise<void>;
   /** Makes the creations, renames and removals in a directory durable. */
   syncDirectory(path: string): Promise<void>;
+  /** Keeps a directory to one process until it is disposed of or the process ends. @throws UNAVAILABLE when it is in use */
+  lock(directory: string): Disposable;
 }
 
 export interface File {
@@ -45,6 +48,7 @@ export const nodeFileSystem: FileSystem = {
   },
   makeDirectory: (path) => makeDirectory(absolute(path)),
   syncDirectory,
+  lock: lockDirectory,
 };
 
 async function syncDirectory(path: string): Promise<void> {
