@@ -16,7 +16,8 @@ import { Lateness } from './lateness.js';
 import type { Target } from './requester.js';
 import { Requester } from './requester.js';
 import type { Responder } from './responder.js';
-import { CANCEL_METHOD, PortResponder } from './responder.js';
+import { PortResponder } from './responder.js';
+import { anyoneOf } from './routing/routes.js';
 import { FRAME_OVERHEAD_BYTES, parseEventFrame } from './wire.js';
 
 /**
@@ -122,6 +123,7 @@ class Link implements NatsLink {
 
   client<Port>(descriptor: PortDescriptor<Port>): Port {
     const port: Record<string, unknown> = {};
+    const routes = anyoneOf(descriptor);
     for (const name of Object.keys(descriptor.methods)) {
       const what = `${descriptor.name}.${name}`;
       const subject = subjectOf(descriptor, name);
@@ -132,8 +134,9 @@ class Link implements NatsLink {
       }
       const target: Target = {
         what,
-        subject,
-        cancelSubject: subjectOf(descriptor, CANCEL_METHOD),
+        method: name,
+        routes,
+        routingKeyOf: undefined,
         replyFits: checkOf(method.reply),
         inFlight: this.#requester.inFlightOf(subject),
       };

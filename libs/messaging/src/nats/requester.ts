@@ -10,14 +10,17 @@ import type { Bounds } from '../port.js';
 import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
 import { jsonErrorOf } from './json.js';
+import type { Destination, Routes } from './routing/routes.js';
 import { looksLikeJson, parseReplyFrame, requestFrame } from './wire.js';
 
 /** Where a method is reached, and what its replies look like. */
 export interface Target {
   /** For errors: `cache.get`. */
   readonly what: string;
-  readonly subject: string;
-  readonly cancelSubject: string;
+  readonly method: string;
+  readonly routes: Routes;
+  /** Of the request, when the method declares one and the port is owned by key. */
+  readonly routingKeyOf: ((request: unknown) => string) | undefined;
   readonly replyFits: Check;
   /** Of this method, in all clients of the process: a method that is stuck must not make the others OVERLOADED. */
   readonly inFlight: InFlight;
@@ -66,6 +69,7 @@ export class Requester {
 
   call(target: Target, request: unknown, context: CallContext, bytesMax: number): Promise<unknown> {
     let frame: Uint8Array;
+    let destination: Destination;
     const { inFlight } = target;
     const id = this.#nextId();
     const reply = `${this.#inbox}.${id}`;
@@ -79,13 +83,15 @@ export class Requester {
       // One message may always be under way, whatever its size.
       if (inFlight.bytes > 0 && inFlight.bytes + frame.byteLength > this.#bounds.inFlightBytesMax)
         throw tooManyBytesInFlight(target.what, inFlight.bytes);
-      this.#connection.publish(target.subject, frame, { reply });
+      destination = target.routes.choose(target.routingKeyOf?.(request));
+      this.#connection.publish(destination.subjectOf(target.method), frame, { reply });
     } catch (error) {
       return Promise.reject(toDiptychError(error));
     }
     return new Promise((resolve, reject) => {
-      const call = new PendingCall(target, context, id, frame.byteLength, this, resolve, reject);
+      const call = new PendingCall(target, destination, context, id, frame.byteLength, this, resolve, reject);
       this.#pending.set(id, call);
+      destination.outstanding++;
       inFlight.calls++;
       inFlight.bytes += call.bytes;
       callWatch.add(call);
@@ -96,6 +102,7 @@ export class Requester {
   forget(call: PendingCall): void {
     if (!this.#pending.delete(call.id)) return;
     const { inFlight } = call.target;
+    call.destination.outstanding--;
     inFlight.calls--;
     inFlight.bytes -= call.bytes;
   }
@@ -103,7 +110,7 @@ export class Requester {
   /** @internal Tells whoever works on the call to stop, as far as that is possible. */
   withdraw(call: PendingCall): void {
     try {
-      this.#connection.publish(call.target.cancelSubject, EMPTY, { reply: `${this.#inbox}.${call.id}` });
+      this.#connection.publish(call.destination.cancelSubject, EMPTY, { reply: `${this.#inbox}.${call.id}` });
     } catch {
       // Not connected: then the call's deadline ends the work.
     }
@@ -153,6 +160,7 @@ export class Requester {
 class PendingCall extends WatchedCall {
   constructor(
     readonly target: Target,
+    readonly destination: Destination,
     context: CallContext,
     readonly id: number,
     readonly bytes: number,

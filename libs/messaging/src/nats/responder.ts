@@ -15,6 +15,7 @@ import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
 import { acceptJson, JSON_TIMEOUT_MS, jsonExchange, TIMEOUT_HEADER } from './json.js';
 import type { Lateness } from './lateness.js';
+import { CANCEL_METHOD } from './routing/routes.js';
 import type { Exchange } from './served-call.js';
 import { ServedCall } from './served-call.js';
 import { answerFrame, errorFrame, eventFrame, looksLikeJson, parseRequestFrame } from './wire.js';
@@ -40,8 +41,6 @@ export interface ResponderHost {
   messageBytesMax(): number;
   readonly onDrained: (responder: Responder) => void;
 }
-
-export const CANCEL_METHOD = '_cancel';
 
 export class PortResponder<Port> implements Responder {
   readonly #host: ResponderHost;
