@@ -17,6 +17,8 @@ export interface ProcessOptions {
   readonly outputCharsMax?: number;
   /** Names the process in errors. Default: the command. */
   readonly name?: string;
+  /** Opens a channel between it and this process, for Node's structured messages. Default: none. */
+  readonly channel?: boolean;
 }
 
 export interface ProcessExit {
@@ -34,6 +36,12 @@ export interface RunningProcess extends AsyncDisposable {
   readonly exit: ProcessExit | undefined;
   /** Resolves when it is gone and its output is read. Never rejects. */
   readonly exited: Promise<ProcessExit>;
+  /**
+   * Sends a message over its channel, and resolves with the next one that comes from it.
+   *
+   * @throws Error with the end of its output when it has no channel, or ends before it answers
+   */
+  ask(message: object): Promise<unknown>;
   /** Sends a signal, by process id. With SIGKILL (the default) it waits until the process is gone. No effect once it is. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** SIGTERM, then SIGKILL after `graceMs` (default 5,000). Safe to repeat. */
@@ -71,7 +79,8 @@ class Child implements RunningProcess {
     this.#child = spawn(options.command, options.args ?? [], {
       cwd: options.cwd,
       env: options.env ?? process.env,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: options.channel ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'pipe', 'pipe'],
+      serialization: 'advanced',
     });
     const reaping = this.#child.pid === undefined ? undefined : reapProcess(this.#child.pid);
     this.#child.on('error', (error) => (this.#failure = error));
@@ -105,6 +114,18 @@ class Child implements RunningProcess {
       if (systemClock.nowMs() >= endMs) throw this.#error(`was not ready within ${readyTimeoutMs} ms`);
       await this.#outputOrTick();
     }
+  }
+
+  async ask(message: object): Promise<unknown> {
+    if (!this.#child.connected) throw this.#error('has no channel');
+    let answered!: (answer: unknown) => void;
+    const answer = new Promise<unknown>((resolve) => this.#child.once('message', (answered = resolve)));
+    this.#child.send(message);
+    const ended = Symbol('ended');
+    const first = await Promise.race([answer, this.exited.then(() => ended)]);
+    this.#child.off('message', answered);
+    if (first === ended) throw this.#error(`exited (code ${this.exit?.code}, signal ${this.exit?.signal}) before it answered`);
+    return first;
   }
 
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

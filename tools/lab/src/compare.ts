@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
+import { profile } from '@diptych/testing';
 import type { LabContext } from './experiments/context.js';
 import { crash, CRASH_SIZES, CRASHES, secondsPerCrash } from './experiments/crash.js';
 import { footprint } from './experiments/footprint.js';
@@ -8,7 +9,6 @@ import { hopTax } from './experiments/hop-tax.js';
 import { costLadder, LADDER_SIZES, ladderSeconds } from './experiments/ladder/cost-ladder.js';
 import { PANEL_SIZES, panelRuns, secondsPerRun } from './experiments/panel-runs.js';
 import { conclude, EXIT_CODES } from './conclusion.js';
-import { profile } from './machine.js';
 import { describeRun } from './manifest.js';
 import { Progress } from './progress.js';
 import type { Experiment, LabReport, VoidBlock } from './results.js';

@@ -1,7 +1,7 @@
 import { systemClock } from '@diptych/kernel';
+import { stealTicks } from '@diptych/testing';
 import type { LoadResult } from './load/summary.js';
 import { median } from './statistics/wilcoxon.js';
-import { stealTicks } from './usage.js';
 
 /**
  * Reasons not to believe a block. They are all about the instruments and the machine, never about the system under test: a slow *system* voids

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { describeMachine, type Profile } from './machine.js';
+import type { Profile } from '@diptych/testing';
+import { describeMachine } from './machine.js';
 import type { Meta } from './results.js';
 
 /** What somebody needs to repeat a run, and to judge whether their machine is comparable. */

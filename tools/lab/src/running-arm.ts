@@ -1,5 +1,5 @@
+import type { Usage } from '@diptych/testing';
 import type { ArmName, PartName } from './dependency-table.js';
-import type { Usage } from './usage.js';
 
 /** One arm with fresh processes, as the experiments see it: an address, what it costs, and a way to break it. */
 export interface RunningArm {

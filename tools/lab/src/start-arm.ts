@@ -1,9 +1,7 @@
 import { systemClock } from '@diptych/kernel';
-import { Arm, ARMS, isAlive, type Part } from '@diptych/testing';
-import { pinned, type Profile } from './machine.js';
+import { Arm, ARMS, isAlive, type Part, pinned, type Profile, usageOf } from '@diptych/testing';
 import type { RunningArm, StartArm } from './running-arm.js';
 import type { ArmName, PartName } from './dependency-table.js';
-import { usageOf } from './usage.js';
 
 /** The real arms: built code, plain processes on the system's cores, the broker among them. */
 export function arms(profile: Profile): StartArm {

@@ -1,5 +1,5 @@
+import type { Profile } from '@diptych/testing';
 import type { Progress } from '../progress.js';
-import type { Profile } from '../machine.js';
 import type { VoidBlock } from '../results.js';
 import type { StartArm } from '../running-arm.js';
 

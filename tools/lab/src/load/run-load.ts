@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { DiptychError } from '@diptych/kernel';
+import { pinned, type Cores } from '@diptych/testing';
 import { childModule } from '../child-module.js';
-import { pinned, type Cores } from '../machine.js';
 import type { LoadPlan } from './schedule.js';
 import type { LoadResult } from './summary.js';
 

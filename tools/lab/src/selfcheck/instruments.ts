@@ -1,11 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { startProcess } from '@diptych/testing';
+import { startProcess, pinned, type Profile } from '@diptych/testing';
 import { childModule } from '../child-module.js';
 import { generatorGate } from '../gates.js';
 import { runLoad } from '../load/run-load.js';
 import type { LoadPlan } from '../load/schedule.js';
 import type { LoadResult } from '../load/summary.js';
-import { pinned, type Profile } from '../machine.js';
 
 /** One claim about the lab itself, with its figure. `cannot say`: the machine was too noisy, or a tool is missing. */
 export interface Check {

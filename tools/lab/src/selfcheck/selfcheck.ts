@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { profile, type Profile } from '@diptych/testing';
 import { conclude } from '../conclusion.js';
 import type { LabContext } from '../experiments/context.js';
 import { crash, type CrashSizes } from '../experiments/crash.js';
 import { hopTax } from '../experiments/hop-tax.js';
 import { panelRuns, type PanelSizes } from '../experiments/panel-runs.js';
-import { profile, type Profile } from '../machine.js';
 import { describeRun } from '../manifest.js';
 import { Progress } from '../progress.js';
 import type { Contrast, Experiment, LabReport } from '../results.js';

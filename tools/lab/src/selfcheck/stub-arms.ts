@@ -1,9 +1,7 @@
-import { startProcess, type RunningProcess } from '@diptych/testing';
+import { startProcess, type RunningProcess, pinned, type Profile, usageOf } from '@diptych/testing';
 import { childModule } from '../child-module.js';
 import type { ArmName } from '../dependency-table.js';
-import { pinned, type Profile } from '../machine.js';
 import type { RunningArm, StartArm } from '../running-arm.js';
-import { usageOf } from '../usage.js';
 
 /** What is planted: how long each arm takes for a request, and whether a kill kills. */
 export interface Planted {

@@ -1,12 +1,10 @@
 import { systemClock, within } from '@diptych/kernel';
 import { connectNats, inProcess, loopback } from '@diptych/messaging';
-import { startNatsServer, startProcess } from '@diptych/testing';
+import { startNatsServer, startProcess, pinned, usageOf } from '@diptych/testing';
 import { childModule } from '../../child-module.js';
-import { pinned } from '../../machine.js';
 import { seededRandom, shuffled } from '../../load/random.js';
 import type { Experiment } from '../../results.js';
 import { median } from '../../statistics/wilcoxon.js';
-import { usageOf } from '../../usage.js';
 import type { LabContext } from '../context.js';
 import { echo, echoPort, type EchoPort } from './echo.port.js';
 
