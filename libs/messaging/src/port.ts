@@ -1,5 +1,6 @@
 import type { CallContext } from '@diptych/kernel';
 import type { TSchema } from 'typebox';
+import type { PortWire } from './nats/port-wire.js';
 
 /**
  * A *port* is the typed interface of one part. Its TypeScript interface says what it does; its descriptor, written with
@@ -57,6 +58,8 @@ export interface PortDescriptor<Port> {
   /** Raised when a change breaks callers. Part of every subject. */
   readonly version: number;
   readonly methods: PortMethods<Port>;
+  /** Only for adapters to other conventions, such as Nest's patterns. */
+  readonly wire?: PortWire;
 }
 
 /** `definePort<CachePort>({ ... })`: the compiler checks that every method of the interface is described, and by its kind. */
@@ -64,9 +67,12 @@ export function definePort<Port>(descriptor: PortDescriptor<Port>): PortDescript
   return descriptor;
 }
 
+/** What the subjects of a port follow from. */
+export type PortIdentity = Pick<PortDescriptor<unknown>, 'name' | 'version' | 'wire'>;
+
 /** `diptych.cache.v1.get` */
-export function subjectOf(port: { name: string; version: number }, method: string): string {
-  return `diptych.${port.name}.v${port.version}.${method}`;
+export function subjectOf(port: PortIdentity, method: string): string {
+  return port.wire?.subjectOf(method) ?? `diptych.${port.name}.v${port.version}.${method}`;
 }
 
 /** Bounds that hold in every binding alike. They cannot be switched off. */

@@ -35,13 +35,15 @@ export function acceptJson(what: string, message: Uint8Array, schema: TSchema, f
 /** Answers a message in JSON, whatever it was. */
 export function jsonExchange(connection: Connection, what: string, reply: string, bytesMax: number): Exchange {
   // Published, not `message.respond`: that would go to the connection the message came by, which may have been replaced since.
+  const answer = (value: unknown) => {
+    const json = toJson(value);
+    if (json.byteLength > bytesMax) throw oversizeJsonReply(what, json.byteLength, bytesMax);
+    connection.publish(reply, json);
+  };
   return {
     key: reply,
-    answer: (value) => {
-      const json = toJson(value);
-      if (json.byteLength > bytesMax) throw oversizeJsonReply(what, json.byteLength, bytesMax);
-      connection.publish(reply, json);
-    },
+    answer,
+    next: answer,
     fail: (error) => {
       const fields = headers();
       fields.set(ERROR_HEADER, error.code);

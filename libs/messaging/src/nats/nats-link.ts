@@ -1,4 +1,5 @@
 import { createInbox } from '@nats-io/transport-node';
+import type { CallContext } from '@diptych/kernel';
 import { DiptychError, systemClock } from '@diptych/kernel';
 import { garbledReply } from '../binding-errors.js';
 import { listenerFault } from '../bindings/local.js';
@@ -140,8 +141,8 @@ class Link implements NatsLink {
         replyFits: checkOf(method.reply),
         inFlight: this.#requester.inFlightOf(subject),
       };
-      port[name] = (request: unknown, context: Parameters<Requester['call']>[2]) =>
-        this.#requester.call(target, request, context, this.#messageBytesMax());
+      port[name] = (request: unknown, context: CallContext, onValue?: (value: unknown) => void) =>
+        this.#requester.call(target, request, context, this.#messageBytesMax(), onValue);
     }
     return port as Port;
   }

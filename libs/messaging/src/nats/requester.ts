@@ -11,7 +11,7 @@ import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
 import { jsonErrorOf } from './json.js';
 import type { Destination, Routes } from './routing/routes.js';
-import { looksLikeJson, parseReplyFrame, requestFrame } from './wire.js';
+import { looksLikeJson, parseReplyFrame, ReplyKind, requestFrame } from './wire.js';
 
 /** Where a method is reached, and what its replies look like. */
 export interface Target {
@@ -67,7 +67,8 @@ export class Requester {
     return inFlight;
   }
 
-  call(target: Target, request: unknown, context: CallContext, bytesMax: number): Promise<unknown> {
+  /** @param onValue gets the values of a stream before the answer; without it they are dropped. Must not throw */
+  call(target: Target, request: unknown, context: CallContext, bytesMax: number, onValue?: (value: unknown) => void): Promise<unknown> {
     let frame: Uint8Array;
     let destination: Destination;
     const { inFlight } = target;
@@ -89,7 +90,7 @@ export class Requester {
       return Promise.reject(toDiptychError(error));
     }
     return new Promise((resolve, reject) => {
-      const call = new PendingCall(target, destination, context, id, frame.byteLength, this, resolve, reject);
+      const call = new PendingCall(target, destination, context, id, frame.byteLength, this, resolve, reject, onValue);
       this.#pending.set(id, call);
       destination.outstanding++;
       inFlight.calls++;
@@ -148,7 +149,7 @@ export class Requester {
       return call?.fail(garbledReply(call.target.what, 'what cannot be read', error));
     }
     // A reply nobody waits for any more is dropped: its deadline has passed.
-    for (const { id, failed, body } of replies) this.#pending.get(id)?.take(failed, body);
+    for (const { id, kind, body } of replies) this.#pending.get(id)?.take(kind, body);
   }
 
   #loseAll(why: string): void {
@@ -167,18 +168,30 @@ class PendingCall extends WatchedCall {
     readonly requester: Requester,
     readonly resolve: (reply: unknown) => void,
     readonly reject: (error: DiptychError) => void,
+    readonly onValue: ((value: unknown) => void) | undefined,
   ) {
     super(target.what, context);
   }
 
-  take(failed: boolean, body: Uint8Array): void {
+  take(kind: ReplyKind, body: Uint8Array): void {
+    if (kind === ReplyKind.VALUE) return this.#takeValue(body);
     callWatch.release(this);
     this.requester.forget(this);
     try {
-      if (failed) this.reject(errorFromRecord(decode(body), this.what));
+      if (kind === ReplyKind.ERROR) this.reject(errorFromRecord(decode(body), this.what));
       else this.resolve(acceptReply(this.what, body, this.target.replyFits));
     } catch (error) {
       this.reject(error instanceof DiptychError ? error : garbledReply(this.what, 'what cannot be decoded', error));
+    }
+  }
+
+  #takeValue(body: Uint8Array): void {
+    if (!this.onValue) return;
+    try {
+      this.onValue(acceptReply(this.what, body, this.target.replyFits));
+    } catch (error) {
+      this.fail(error instanceof DiptychError ? error : garbledReply(this.what, 'what cannot be decoded', error));
+      this.requester.withdraw(this);
     }
   }
 

@@ -15,10 +15,11 @@ import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
 import { acceptJson, JSON_TIMEOUT_MS, jsonExchange, TIMEOUT_HEADER } from './json.js';
 import type { Lateness } from './lateness.js';
+import type { PortWire } from './port-wire.js';
 import { CANCEL_METHOD } from './routing/routes.js';
 import type { Exchange } from './served-call.js';
-import { ServedCall } from './served-call.js';
-import { answerFrame, errorFrame, eventFrame, looksLikeJson, parseRequestFrame } from './wire.js';
+import { noExchange, ServedCall } from './served-call.js';
+import { answerFrame, errorFrame, eventFrame, frameKindOf, looksLikeJson, parseEventFrame, parseRequestFrame, ReplyKind } from './wire.js';
 
 /** Serves one port of this process to all others. */
 export interface Responder {
@@ -52,6 +53,7 @@ export class PortResponder<Port> implements Responder {
   readonly #calls = new Map<string, ServedCall>();
   #cancellations: KeptSubscription | undefined;
   #inFlight = 0;
+  #lastEvent = 0;
   #draining: Promise<void> | undefined;
   #onIdle: () => void = () => undefined;
 
@@ -135,10 +137,30 @@ export class PortResponder<Port> implements Responder {
   #serveMethod(name: string, method: UnaryDescriptor<never>): void {
     const what = `${this.#descriptor.name}.${name}`;
     const served: ServedMethod = { name, what, schema: method.request, requestFits: checkOf(method.request), inFlight: 0 };
-    const queue = this.#descriptor.name;
+    const { wire } = this.#descriptor;
+    const queue = wire ? wire.queueOf(name) : this.#descriptor.name;
     this.#subscriptions.push(
-      this.#host.connection.subscribe(subjectOf(this.#descriptor, name), (message) => this.#take(served, message), { queue }),
+      this.#host.connection.subscribe(
+        subjectOf(this.#descriptor, name),
+        (message) => (wire ? this.#takeByWire(wire, served, message) : this.#take(served, message)),
+        queue === undefined ? {} : { queue },
+      ),
     );
+  }
+
+  /** What a port with conventions of its own takes besides calls: events, and messages that are no frames. */
+  #takeByWire(wire: PortWire, method: ServedMethod, message: Msg): void {
+    const { data } = message;
+    const kind = frameKindOf(data);
+    if (!kind) {
+      const plain = wire.plainCall(message, this.#host.connection, method.what, this.#host.messageBytesMax());
+      const call = new ServedCall(plain.exchange, message, systemClock.nowMs() + plain.timeoutMs, plain.traceparent);
+      return this.#begin(method, call, () => plain.accept());
+    }
+    if (kind === 'request') return this.#take(method, message);
+    const exchange = noExchange(`${method.name}#${++this.#lastEvent}`);
+    const call = new ServedCall(exchange, message, systemClock.nowMs() + wire.eventTimeoutMs, undefined);
+    this.#begin(method, call, () => acceptRequest(method.what, parseEventFrame(data), method.requestFits));
   }
 
   #take(method: ServedMethod, message: Msg): void {
@@ -160,9 +182,10 @@ export class PortResponder<Port> implements Responder {
       const exchange: Exchange = {
         key: `${inbox}.${id}`,
         answer: (value) => connection.publish(reply, answerFrame(method.what, id, value, this.#host.messageBytesMax())),
+        next: (value) => connection.publish(reply, answerFrame(method.what, id, value, this.#host.messageBytesMax(), ReplyKind.VALUE)),
         fail: (error) => connection.publish(reply, errorFrame(id, error)),
       };
-      const call = new ServedCall(exchange, nowMs + timeLeftMs - lateMs, traceparent);
+      const call = new ServedCall(exchange, message, nowMs + timeLeftMs - lateMs, traceparent);
       this.#begin(method, call, () => acceptRequest(method.what, body, method.requestFits));
     }
   }
@@ -172,7 +195,7 @@ export class PortResponder<Port> implements Responder {
     const deadlineMs = systemClock.nowMs() + (Number.isFinite(timeoutMs) ? timeoutMs : JSON_TIMEOUT_MS);
     const traceparent = message.headers?.get('traceparent') || undefined;
     const exchange = jsonExchange(this.#host.connection, method.what, reply, this.#host.messageBytesMax());
-    this.#begin(method, new ServedCall(exchange, deadlineMs, traceparent), () =>
+    this.#begin(method, new ServedCall(exchange, message, deadlineMs, traceparent), () =>
       acceptJson(method.what, message.data, method.schema, method.requestFits),
     );
   }
@@ -185,7 +208,7 @@ export class PortResponder<Port> implements Responder {
       if (!(systemClock.nowMs() < call.context.deadlineMs)) throw deadOnArrival();
       if (method.inFlight >= this.#host.bounds.inFlightMax) throw tooManyInFlight(method.what, this.#host.bounds.inFlightMax);
       const request = accept();
-      work = Promise.resolve((this.#implementation[method.name] as Unary)(request, call.context));
+      work = Promise.resolve((this.#implementation[method.name] as Unary)(request, call.context, call));
     } catch (error) {
       return this.#fail(exchange, this.#told(method.what, error));
     }
@@ -265,4 +288,5 @@ interface ServedMethod {
   inFlight: number;
 }
 
-type Unary = (request: unknown, context: CallContext) => Promise<unknown>;
+/** The call itself is for adapters; a port's own methods take two. */
+type Unary = (request: unknown, context: CallContext, call: ServedCall) => Promise<unknown>;

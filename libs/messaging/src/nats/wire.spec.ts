@@ -10,6 +10,7 @@ import {
   looksLikeJson,
   parseEventFrame,
   parseReplyFrame,
+  ReplyKind,
   parseRequestFrame,
   requestFrame,
 } from './wire.js';
@@ -37,13 +38,14 @@ describe('frames', () => {
           expect(decode(call!.body)).toEqual(request);
           expect(frame.byteLength - call!.body.byteLength).toBeLessThanOrEqual(FRAME_OVERHEAD_BYTES);
 
-          for (const [answer, failed] of [
-            [answerFrame('p.m', id, request, MAX), false],
-            [errorFrame(id, new Error('x')), true],
+          for (const [answer, kind] of [
+            [answerFrame('p.m', id, request, MAX), ReplyKind.ANSWER],
+            [answerFrame('p.m', id, request, MAX, ReplyKind.VALUE), ReplyKind.VALUE],
+            [errorFrame(id, new Error('x')), ReplyKind.ERROR],
           ] as const) {
             const { replies } = parseReplyFrame(answer);
-            expect(replies.map((reply) => [reply.id, reply.failed])).toEqual([[id, failed]]);
-            expect(decode(replies[0]!.body)).toMatchObject(failed ? { code: 'INTERNAL' } : request);
+            expect(replies.map((reply) => [reply.id, reply.kind])).toEqual([[id, kind]]);
+            expect(decode(replies[0]!.body)).toMatchObject(kind === ReplyKind.ERROR ? { code: 'INTERNAL' } : request);
           }
           expect(decode(parseEventFrame(eventFrame('p.t', request, MAX)))).toEqual(request);
         },

@@ -9,7 +9,8 @@ import { encode, errorToRecord } from '../codec.js';
  *   request  D1, u16 count, f64 sentMs, then per call:
  *            u32 id, f64 timeLeftMs, u8 length and ASCII of the traceparent, u32 length and MessagePack of the request
  *   reply    D2, u16 count, then per reply:
- *            u32 id, u8 0 = answer or 1 = error, u32 length and MessagePack of the answer or the error record
+ *            u32 id, u8 0 = answer, 1 = error or 2 = a value of a stream, after which more follows for this id,
+ *            u32 length and MessagePack of the answer, the error record or the value
  *   event    D4, MessagePack of the event
  *
  * A request's reply subject is `<inbox of the process>.<id of its first call>`: the inbox names the caller, and a broker's
@@ -44,8 +45,12 @@ export interface RequestFrame {
   readonly calls: ReadonlyArray<CallHeader & { readonly body: Uint8Array }>;
 }
 
+/** `VALUE` is one of several values; the call goes on. The others end it. */
+export const ReplyKind = { ANSWER: 0, ERROR: 1, VALUE: 2 } as const;
+export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
+
 export interface ReplyFrame {
-  readonly replies: ReadonlyArray<{ readonly id: number; readonly failed: boolean; readonly body: Uint8Array }>;
+  readonly replies: ReadonlyArray<{ readonly id: number; readonly kind: ReplyKind; readonly body: Uint8Array }>;
 }
 
 /**
@@ -90,13 +95,13 @@ export function parseRequestFrame(frame: Uint8Array): RequestFrame {
 }
 
 /** A frame with one answer. @throws INTERNAL when it is too large or cannot be encoded */
-export function answerFrame(what: string, id: number, reply: unknown, bytesMax: number): Uint8Array {
-  return replyHeader(encodeReply(what, reply, bytesMax, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, 0);
+export function answerFrame(what: string, id: number, reply: unknown, bytesMax: number, kind: ReplyKind = ReplyKind.ANSWER): Uint8Array {
+  return replyHeader(encodeReply(what, reply, bytesMax, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, kind);
 }
 
 /** A frame with one error. Never throws. */
 export function errorFrame(id: number, error: unknown): Uint8Array {
-  return replyHeader(encode(errorToRecord(error), REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, 1);
+  return replyHeader(encode(errorToRecord(error), REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, ReplyKind.ERROR);
 }
 
 function replyHeader(frame: Uint8Array, id: number, status: number): Uint8Array {
@@ -114,11 +119,12 @@ export function parseReplyFrame(frame: Uint8Array): ReplyFrame {
   const reader = new Reader(frame);
   if (reader.uint8() !== REPLY) throw new RangeError('it is no reply frame');
   const count = reader.uint16();
-  const replies: Array<{ id: number; failed: boolean; body: Uint8Array }> = [];
+  const replies: Array<{ id: number; kind: ReplyKind; body: Uint8Array }> = [];
   for (let i = 0; i < count; i++) {
     const id = reader.uint32();
-    const failed = reader.uint8() !== 0;
-    replies.push({ id, failed, body: reader.bytes(reader.uint32()) });
+    const kind = reader.uint8();
+    if (kind > ReplyKind.VALUE) throw new RangeError(`it holds a reply of the unknown kind ${kind}`);
+    replies.push({ id, kind: kind as ReplyKind, body: reader.bytes(reader.uint32()) });
   }
   reader.end();
   if (count === 0) throw new RangeError('it holds no reply');
@@ -136,6 +142,12 @@ export function eventFrame(what: string, event: unknown, bytesMax: number): Uint
 export function parseEventFrame(frame: Uint8Array): Uint8Array {
   if (frame[0] !== EVENT) throw new RangeError('it is no event frame');
   return frame.subarray(1);
+}
+
+/** What a message to a server is; neither of them when it is undefined. */
+export function frameKindOf(message: Uint8Array): 'request' | 'event' | undefined {
+  if (message[0] === REQUEST) return 'request';
+  return message[0] === EVENT ? 'event' : undefined;
 }
 
 /** Whether a message is meant as JSON: its first character that is no white space is a brace. */

@@ -1,3 +1,4 @@
+import type { PortIdentity } from '../../port.js';
 import { subjectOf } from '../../port.js';
 
 /** Where one port is served: one instance, or whoever the broker picks of the queue group. */
@@ -27,13 +28,13 @@ export interface Routes {
 export const CANCEL_METHOD = '_cancel';
 
 /** Routes of a port whose instances nobody tells apart: the broker picks. */
-export function anyoneOf(port: { name: string; version: number }): Routes {
+export function anyoneOf(port: PortIdentity): Routes {
   const anyone = queueGroupOf(port);
   return { choose: () => anyone, anyone, close: () => undefined };
 }
 
 /** The queue group as a destination. */
-export function queueGroupOf(port: { name: string; version: number }): Destination {
+export function queueGroupOf(port: PortIdentity): Destination {
   const subjects = new Map<string, string>();
   return {
     subjectOf(method) {
