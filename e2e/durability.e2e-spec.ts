@@ -1,11 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Arm, PANELS, seedFromEnv, WORKSPACE } from '@diptych/testing';
+import { Arm, PANELS, seededRandom, seedFromEnv, WORKSPACE } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AcknowledgedWrites, listKeys, readBack } from './support/acknowledged-writes.js';
 import { cities, CITY_COUNT } from './support/cities.js';
 import { HttpClient } from './support/http-client.js';
-import { seededRandom } from './support/random.js';
 
 /*
  * Claim: an acknowledged write survives SIGKILL of the process that holds the log, in each panel.

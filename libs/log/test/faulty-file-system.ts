@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { File, FileSystem } from '../src/engine/file-system.js';
 import { nodeFileSystem } from '../src/engine/file-system.js';
+import { diskError } from './memory-disk.js';
 
 export type DiskOperation =
   'open' | 'read' | 'write' | 'sync' | 'truncate' | 'rename' | 'remove' | 'list' | 'makeDirectory' | 'syncDirectory';
@@ -8,13 +9,20 @@ export type DiskOperation =
 export interface Fault {
   /** The error's code: `EIO`, `ENOSPC`. Without it the operation is done. */
   readonly code?: string;
-  /** Of a write: how many bytes reach the file, before the error or as a short write. */
+  /** Of a write or read: how many bytes are done, before the error or as a short write or read. */
   readonly bytes?: number;
-  /** The operation begins after this. */
+  /** The operation begins after this: a slow disk. */
   readonly wait?: Promise<unknown>;
+  /** Of a write or read: this bit arrives inverted, counted from the first byte. */
+  readonly flipBit?: number;
+  /** The operation only pretends to be done: a disk that lies, or an engine that forgot it. */
+  readonly pretend?: boolean;
 }
 
-/** The real disk, with faults where a test asks for them. It counts what is done. */
+/**
+ * A disk (the real one, or one in memory) with faults where a test asks for them. It counts what is done. What a power failure does to
+ * what was not synced is in crash-state.ts.
+ */
 export class FaultyFileSystem implements FileSystem {
   readonly counts = new Map<DiskOperation, number>();
   openFiles = 0;
@@ -24,79 +32,92 @@ export class FaultyFileSystem implements FileSystem {
   syncs = true;
   /** Asked before each operation. */
   fault: (operation: DiskOperation, path: string) => Fault | undefined = () => undefined;
+  readonly #disk: FileSystem;
+
+  constructor(disk: FileSystem = nodeFileSystem) {
+    this.#disk = disk;
+  }
 
   count(operation: DiskOperation): number {
     return this.counts.get(operation) ?? 0;
   }
 
   async open(path: string, how: 'read' | 'write' | 'create'): Promise<File> {
-    await this.#run('open', path);
-    const file = await nodeFileSystem.open(path, how);
+    await this.#before('open', path);
+    const file = await this.#disk.open(path, how);
     this.openFiles++;
     return this.#wrap(path, file);
   }
 
   async rename(from: string, to: string): Promise<void> {
-    await this.#run('rename', to);
-    return nodeFileSystem.rename(from, to);
+    if (await this.#before('rename', to)) await this.#disk.rename(from, to);
   }
 
   async remove(path: string): Promise<void> {
-    await this.#run('remove', path);
-    return nodeFileSystem.remove(path);
+    if (await this.#before('remove', path)) await this.#disk.remove(path);
   }
 
   async list(path: string): ReturnType<FileSystem['list']> {
-    await this.#run('list', path);
-    return nodeFileSystem.list(path);
+    await this.#before('list', path);
+    return this.#disk.list(path);
   }
 
   async makeDirectory(path: string): Promise<void> {
-    await this.#run('makeDirectory', path);
-    return nodeFileSystem.makeDirectory(path);
+    if (await this.#before('makeDirectory', path)) await this.#disk.makeDirectory(path);
   }
 
   async syncDirectory(path: string): Promise<void> {
-    await this.#run('syncDirectory', path);
-    if (this.syncs) await nodeFileSystem.syncDirectory(path);
+    if ((await this.#before('syncDirectory', path)) && this.syncs) await this.#disk.syncDirectory(path);
   }
 
   lock(directory: string): Disposable {
-    return nodeFileSystem.lock(directory);
+    return this.#disk.lock(directory);
   }
 
   #wrap(path: string, file: File): File {
     return {
       read: async (target, targetOffset, length, position) => {
-        await this.#run('read', path);
-        return file.read(target, targetOffset, length, position);
+        const fault = this.#take('read', path);
+        await fault?.wait;
+        if (fault?.code) throw diskError(fault.code, 'read', path);
+        const count = await file.read(target, targetOffset, Math.min(length, fault?.bytes ?? length), position);
+        flip(target.subarray(targetOffset, targetOffset + count), fault?.flipBit);
+        return count;
       },
-      readSync: (target, targetOffset, length, position) => file.readSync(target, targetOffset, length, position),
+      readSync: (target, targetOffset, length, position) => {
+        const fault = this.#take('read', path);
+        if (fault?.code) throw diskError(fault.code, 'read', path);
+        const count = file.readSync(target, targetOffset, Math.min(length, fault?.bytes ?? length), position);
+        flip(target.subarray(targetOffset, targetOffset + count), fault?.flipBit);
+        return count;
+      },
       write: async (source, sourceOffset, length, position) => {
         const fault = this.#take('write', path);
         await fault?.wait;
+        if (fault?.pretend) return length;
         const bytes = Math.min(length, fault?.bytes ?? (fault?.code ? 0 : length));
-        const written = bytes > 0 ? await file.write(source, sourceOffset, bytes, position) : 0;
+        const sent = flip(fault?.flipBit === undefined ? source : Buffer.from(source), fault?.flipBit, sourceOffset);
+        const written = bytes > 0 ? await file.write(sent, sourceOffset, bytes, position) : 0;
         if (fault?.code) throw diskError(fault.code, 'write', path);
         return written;
       },
       sync: async () => {
-        await this.#run('sync', path);
-        if (this.syncs) await file.sync();
+        if ((await this.#before('sync', path)) && this.syncs) await file.sync();
       },
       truncate: async (length) => {
-        await this.#run('truncate', path);
-        return file.truncate(length);
+        if (await this.#before('truncate', path)) await file.truncate(length);
       },
       size: () => file.size(),
       close: () => (this.openFiles--, file.close()),
     };
   }
 
-  async #run(operation: DiskOperation, path: string): Promise<void> {
+  /** Whether to do it. @throws the fault's error */
+  async #before(operation: DiskOperation, path: string): Promise<boolean> {
     const fault = this.#take(operation, path);
     await fault?.wait;
     if (fault?.code) throw diskError(fault.code, operation, path);
+    return !fault?.pretend;
   }
 
   #take(operation: DiskOperation, path: string): Fault | undefined {
@@ -106,7 +127,7 @@ export class FaultyFileSystem implements FileSystem {
   }
 }
 
-/** With the path in its message, as Node's. */
-function diskError(code: string, operation: string, path: string): Error {
-  return Object.assign(new Error(`${code}: a fault of the test, ${operation} '${path}'`), { code });
+function flip(bytes: Buffer, bit: number | undefined, offset = 0): Buffer {
+  if (bit !== undefined && offset + (bit >> 3) < bytes.length) bytes[offset + (bit >> 3)]! ^= 1 << (bit & 7);
+  return bytes;
 }

@@ -20,4 +20,15 @@ export function seedFromEnv(): number {
   return seed;
 }
 
+/** Numbers from 0 to below 1, the same for the same seed. Mulberry32 by Tommy Ettinger: plenty for choosing moments and keys. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
 const SEED_MAX = 2 ** 31;

@@ -56,7 +56,7 @@ export async function listSegments(fileSystem: FileSystem, directory: string): P
   return segments.sort((a, b) => a.firstRevision - b.firstRevision);
 }
 
-/** Saves bytes that are about to be cut off, durably, and says where. */
+/** Saves bytes that are about to be cut off, durably, and says where: in a file of this name, or of the next that is free. */
 export async function saveTornBytes(
   fileSystem: FileSystem,
   directory: string,
@@ -66,7 +66,11 @@ export async function saveTornBytes(
   const torn = join(directory, TORN_DIRECTORY);
   await fileSystem.makeDirectory(torn);
   await fileSystem.syncDirectory(directory);
-  const path = join(torn, name);
+  // The wall clock may stand where it stood at an open that did not get further than this.
+  const taken = new Set((await fileSystem.list(torn)).map((entry) => entry.name));
+  let free = `${name}.bytes`;
+  for (let count = 2; taken.has(free); count++) free = `${name}-${count}.bytes`;
+  const path = join(torn, free);
   await write(path);
   await fileSystem.syncDirectory(torn);
   return path;

@@ -133,7 +133,7 @@ async function cutTornTail(options: ReplayOptions, segment: Segment, scan: ScanR
   const later = await findLaterBatch(reader, wholeEnd, length, seed, batchEnd ? batch + 1 : batch);
   if (later !== undefined)
     throw damageError(path, wholeEnd, `${what}, and a later write, at offset ${later}, proves that it was durable once`);
-  const name = `${basename(path, '.segment')}-${wholeEnd}-${options.wallMs()}.bytes`;
+  const name = `${basename(path, '.segment')}-${wholeEnd}-${options.wallMs()}`;
   const saved = await saveTornBytes(options.fileSystem, options.directory, name, (target) =>
     copyBytes(options.fileSystem, segment, wholeEnd, target),
   );

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { seedFromEnv, waitFor } from '@diptych/testing';
+import { seededRandom, seedFromEnv, waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import { soon, useLogs } from '../../test/log-fixture.js';
 
@@ -18,7 +18,7 @@ interface Write {
 
 it(`keeps every acknowledged write through ${ROUNDS} SIGKILLs under load, and invents none`, async () => {
   const directory = await logs.directory();
-  const random = randomNumbers(seedFromEnv());
+  const random = seededRandom(seedFromEnv());
   const sent = new Set<string>();
   const acknowledged: Write[] = [];
   for (let round = 0; round < ROUNDS; round++) {
@@ -68,15 +68,4 @@ async function writeUntilKilled(
     if (what === 'sent') sent.add(`${key} ${value}`);
     if (what === 'acknowledged') acknowledged.push({ key: key!, value: value!, revision: Number(revision), requestId: requestId! });
   }
-}
-
-/** Mulberry32: enough for choosing moments, and the same for the same seed. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

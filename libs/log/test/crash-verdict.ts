@@ -1,0 +1,142 @@
+import type { FakeClock } from '@diptych/kernel/testing';
+import type { FileLog } from '../src/engine/file-log.js';
+import { openFileLog } from '../src/engine/file-log.js';
+import type { Commit } from '../src/log.port.js';
+import type { Random } from './crash-state.js';
+import { pick } from './crash-state.js';
+import type { Event, History } from './crash-workload.js';
+import { logOptions, soonBy } from './crash-workload.js';
+import { putRequest } from './log-fixture.js';
+import type { MemoryDisk } from './memory-disk.js';
+
+/** What is asked of a log that was recovered from an image, besides that it opens. */
+export interface Expectation {
+  readonly history: History;
+  /** Of the history's events, how many somebody knew of before the crash: these at least must be there. */
+  readonly known: number;
+  /** How many had been sent: more cannot be there. */
+  readonly sent: number;
+}
+
+export interface Recovered {
+  /** In words; empty when all is well. */
+  readonly violations: string[];
+  /** What the log held after it was opened, and one append more: the history of a crash after this one. */
+  readonly history: History;
+  /** Of the disk's records, how many there were when the log was open. */
+  readonly openAt: number;
+  readonly warnings: string[];
+}
+
+/** Opens the log on the disk and holds it against what is known of it; then it is used, and closed. */
+export async function recoverAndCheck(disk: MemoryDisk, expected: Expectation, clock: FakeClock, random: Random): Promise<Recovered> {
+  const warnings: string[] = [];
+  let log: FileLog;
+  try {
+    log = await openFileLog({ ...logOptions(disk, clock), onWarning: (message) => warnings.push(message) });
+  } catch (error) {
+    return { violations: [`it does not open: ${(error as Error).message}`], history: { events: [] }, openAt: 0, warnings };
+  }
+  const openAt = disk.records.length;
+  try {
+    const check = new Check(log, expected, clock, random);
+    await check.everything();
+    const event = await check.goesOn(disk);
+    return { violations: check.violations, history: { events: event ? [...check.there, event] : check.there }, openAt, warnings };
+  } catch (error) {
+    return { violations: [`a call failed: ${(error as Error).message}`], history: { events: [] }, openAt, warnings };
+  } finally {
+    await log.close();
+  }
+}
+
+class Check {
+  readonly violations: string[] = [];
+  /** The events that survived. */
+  readonly there: readonly Event[];
+  readonly #log: FileLog;
+  readonly #expected: Expectation;
+  readonly #clock: FakeClock;
+  readonly #random: Random;
+
+  constructor(log: FileLog, expected: Expectation, clock: FakeClock, random: Random) {
+    this.#log = log;
+    this.#expected = expected;
+    this.#clock = clock;
+    this.#random = random;
+    const head = log.status.headRevision;
+    this.there = expected.history.events.filter(({ reply }) => reply.position.revision <= head);
+  }
+
+  async everything(): Promise<void> {
+    const { known, sent, history } = this.#expected;
+    const head = this.#log.status.headRevision;
+    if (this.there.length < known) this.violations.push(`lost: the head is ${head}, and ${known} mutations were known of`);
+    if (this.there.length > sent) this.violations.push(`invented: the head is ${head}, and ${sent} mutations were sent`);
+    const newest = this.there.at(-1)?.reply.position;
+    if ((newest?.revision ?? 0) !== head) this.violations.push(`invented: nothing had the revision of the head, ${head}`);
+    if (newest && newest.incarnation !== this.#log.incarnation) this.violations.push('another incarnation, and the same mutations');
+    if (this.violations.length > 0 || history.events.length === 0) return;
+    await this.#commits();
+    await this.#entries();
+    await this.#repeats();
+  }
+
+  /** In the same order, none left out, unless they were compacted away. */
+  async #commits(): Promise<void> {
+    const after = { incarnation: this.#log.incarnation, partition: 0, revision: 0 };
+    const page = await this.#log.committed({ after, limit: 10_000 }, soonBy(this.#clock));
+    if (page.kind === 'resync') return;
+    const expected = this.there.map(({ request: { mutation }, reply }, index): Commit => {
+      const previous = this.there[index - 1]?.reply.position.revision ?? 0;
+      return { key: mutation.key, revision: reply.position.revision, previous, deleted: mutation.kind === 'delete' };
+    });
+    if (JSON.stringify(page.commits) !== JSON.stringify(expected))
+      this.violations.push(`out of order: commits ${JSON.stringify(page.commits)} instead of ${JSON.stringify(expected)}`);
+  }
+
+  async #entries(): Promise<void> {
+    const expected = new Map<string, { revision: number; value: Uint8Array }>();
+    for (const { request, reply } of this.there) {
+      if (request.mutation.kind === 'delete') expected.delete(request.mutation.key);
+      else expected.set(request.mutation.key, { revision: reply.position.revision, value: request.mutation.value });
+    }
+    const keys = await allKeysBy(this.#log, this.#clock);
+    if (keys.join() !== [...expected.keys()].sort().join())
+      this.violations.push(`keys ${keys.join()} instead of ${[...expected.keys()].join()}`);
+    for (const [key, { revision, value }] of expected) {
+      const { entry } = await this.#log.read({ key }, soonBy(this.#clock));
+      if (entry?.revision !== revision || Buffer.compare(entry.value, value) !== 0)
+        this.violations.push(`${key} has revision ${entry?.revision} instead of ${revision}, or another value`);
+    }
+  }
+
+  /** Answered, or only written: whoever asks again gets the answer of the first time. */
+  async #repeats(): Promise<void> {
+    const events =
+      this.there.length <= 12 ? this.there : [...this.there.slice(-6), ...Array.from({ length: 4 }, () => pick(this.#random, this.there))];
+    const again = await Promise.all(
+      events.map(({ request }) => this.#log.append(request, soonBy(this.#clock)).catch((error: Error) => error.message)),
+    );
+    for (const [index, { reply, request }] of events.entries())
+      if (JSON.stringify(again[index]) !== JSON.stringify(reply))
+        this.violations.push(`the repeat of ${request.requestId} got ${JSON.stringify(again[index])} instead of ${JSON.stringify(reply)}`);
+  }
+
+  /** A recovered log takes appends, after all it ever gave out. */
+  async goesOn(disk: MemoryDisk): Promise<Event | undefined> {
+    if (this.violations.length > 0) return undefined;
+    const head = this.#log.status.headRevision;
+    const sentAt = disk.records.length;
+    const request = putRequest('after the crash', `at ${head}`, undefined, `after ${head} ${Math.floor(this.#random() * 1e9)}`);
+    const reply = await this.#log.append(request, soonBy(this.#clock));
+    const answeredAt = disk.records.length;
+    if (reply.position.revision <= head) this.violations.push(`revision ${reply.position.revision} was given twice`);
+    return { request, reply, sentAt, knownAt: answeredAt, answeredAt };
+  }
+}
+
+async function allKeysBy(log: FileLog, clock: FakeClock): Promise<string[]> {
+  const { keys } = await log.list({ prefix: '', limit: 1_000 }, soonBy(clock));
+  return keys.map(({ key }) => key);
+}

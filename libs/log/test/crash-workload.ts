@@ -1,0 +1,124 @@
+import type { CallContext } from '@diptych/kernel';
+import { FakeClock } from '@diptych/kernel/testing';
+import type { FileLogOptions } from '../src/engine/file-log-options.js';
+import type { FileLog } from '../src/engine/file-log.js';
+import { openFileLog } from '../src/engine/file-log.js';
+import type { FileSystem } from '../src/engine/file-system.js';
+import type { AppendReply, AppendRequest, Condition } from '../src/log.port.js';
+import type { Random } from './crash-state.js';
+import { pick } from './crash-state.js';
+import { bytesOf } from './log-fixture.js';
+import type { MemoryDisk } from './memory-disk.js';
+
+export const DIRECTORY = '/log';
+
+/** One mutation that came to be, and when, counted in the disk's records. */
+export interface Event {
+  readonly request: AppendRequest;
+  readonly reply: AppendReply;
+  readonly sentAt: number;
+  /** When somebody first could know of it: by its answer, by a commit that was announced. */
+  knownAt: number;
+  answeredAt: number;
+}
+
+/** All mutations of a run without faults, by revision. Every crash must leave the first so many of them, and no others. */
+export interface History {
+  readonly events: readonly Event[];
+}
+
+/**
+ * A seeded run over a log with small segments: appends in bursts, so that some share a write, conditions, deletions, repeats, and clean restarts.
+ * Keys are few, so that most of what is written is soon superseded.
+ */
+export class Workload {
+  readonly clock = new FakeClock();
+  readonly #disk: MemoryDisk;
+  readonly #options: FileLogOptions;
+  readonly #random: Random;
+  readonly #events = new Map<number, Event>();
+  readonly #announced = new Map<number, number>();
+  readonly #sent: AppendRequest[] = [];
+  #log: FileLog | undefined;
+
+  /** @param fileSystem over the disk, with what is to go wrong there */
+  constructor(disk: MemoryDisk, random: Random, fileSystem: FileSystem = disk, options: Partial<FileLogOptions> = {}) {
+    this.#disk = disk;
+    this.#random = random;
+    this.#options = { ...logOptions(fileSystem, this.clock), ...options };
+  }
+
+  async run(bursts: number): Promise<History> {
+    await this.#open();
+    for (let burst = 0; burst < bursts; burst++) {
+      this.clock.advance(1 + Math.floor(this.#random() * 50));
+      await this.#burst();
+      if (this.#random() < 0.06) {
+        await this.#log!.close();
+        await this.#open();
+      }
+    }
+    // Half of the runs end as a process does that is told to.
+    if (this.#random() < 0.5) await this.#log!.close();
+    const events = [...this.#events.values()].sort((a, b) => a.reply.position.revision - b.reply.position.revision);
+    return { events };
+  }
+
+  async end(): Promise<void> {
+    await this.#log?.close();
+  }
+
+  async #open(): Promise<void> {
+    this.#log = await openFileLog(this.#options);
+    await this.#log.commits((event) => {
+      if (event.kind === 'commit') this.#announced.set(event.commit.revision, this.#disk.records.length);
+    });
+  }
+
+  async #burst(): Promise<void> {
+    const size = pick(this.#random, [1, 1, 2, 3, 6]);
+    await Promise.all(Array.from({ length: size }, () => this.#append(this.#request())));
+  }
+
+  #request(): AppendRequest {
+    if (this.#sent.length > 0 && this.#random() < 0.1) return pick(this.#random, this.#sent.slice(-20));
+    const key = `key ${Math.floor(this.#random() * 12)}`;
+    const requestId = `request ${this.#sent.length}`;
+    const condition = this.#random() < 0.3 ? this.#condition() : undefined;
+    // Some batches span many sectors.
+    const bytes = Math.floor(this.#random() ** 3 * pick(this.#random, [100, 300, 3_000]));
+    const mutation =
+      this.#random() < 0.2
+        ? ({ kind: 'delete', key } as const)
+        : ({ kind: 'put', key, value: bytesOf(`${requestId} ${'x'.repeat(bytes)}`), contentType: 'text/plain' } as const);
+    const request = { mutation, condition, requestId };
+    this.#sent.push(request);
+    return request;
+  }
+
+  #condition(): Condition {
+    const known = [...this.#events.values()].slice(-4).map(({ reply }) => reply.position);
+    const kind = pick(this.#random, ['ifAbsent', 'ifPresent', 'ifRevision'] as const);
+    return kind === 'ifRevision' ? { kind, anyOf: known } : { kind };
+  }
+
+  async #append(request: AppendRequest): Promise<void> {
+    const sentAt = this.#disk.records.length;
+    const reply = await this.#log!.append(request, soonBy(this.clock)).catch((error: { code?: string }) => {
+      if (error.code === 'CONFLICT') return undefined;
+      throw error;
+    });
+    if (!reply || this.#events.has(reply.position.revision)) return;
+    const answeredAt = this.#disk.records.length;
+    const announcedAt = this.#announced.get(reply.position.revision) ?? answeredAt;
+    this.#events.set(reply.position.revision, { request, reply, sentAt, answeredAt, knownAt: Math.min(announcedAt, answeredAt) });
+  }
+}
+
+export function logOptions(fileSystem: FileSystem, clock: FakeClock): FileLogOptions {
+  return { directory: DIRECTORY, fileSystem, clock, segmentBytes: 3_000 };
+}
+
+export function soonBy(clock: FakeClock): CallContext {
+  return { deadlineMs: clock.nowMs() + 60_000 };
+}
