@@ -1,6 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Arm, PANELS, seededRandom, seedFromEnv, WORKSPACE } from '@diptych/testing';
+import { Arm, keepRecord, PANELS, seededRandom, seedFromEnv } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AcknowledgedWrites, listKeys, readBack } from './support/acknowledged-writes.js';
 import { cities, CITY_COUNT } from './support/cities.js';
@@ -66,7 +65,7 @@ describe.each(PANELS)('durability: $name', (spec) => {
         seconds: Math.round((performance.now() - beganMs) / 100) / 10,
       };
       console.info(`durability ${JSON.stringify(record)}`);
-      if (long) keep(record);
+      if (long) keepRecord('durability', record, `-${spec.name}`);
 
       expect(load.kills).toBe(size.kills);
       expect(findings.read).toBe(size.entries);
@@ -142,10 +141,4 @@ class Load {
     // Whoever awaits it sees the failure; until then it must not count as unhandled.
     this.#killer.catch(() => undefined);
   }
-}
-
-function keep(record: { arm: string; at: string }): void {
-  const folder = `${WORKSPACE}/results/durability`;
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(`${folder}/${record.at.replaceAll(':', '-')}-${record.arm}.json`, `${JSON.stringify(record, undefined, 2)}\n`);
 }

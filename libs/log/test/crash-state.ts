@@ -1,4 +1,5 @@
-import type { DiskContent, DiskRecord, MemoryDisk, Node } from './memory-disk.js';
+import type { DiskContent, DiskRecord, Node } from './memory-disk.js';
+import { MemoryDisk } from './memory-disk.js';
 
 /**
  * What a power failure may leave of what was not synced, after the idea of ALICE (Pillai et al., "All File Systems Are Not Created Equal",
@@ -31,9 +32,10 @@ export function randomPolicy(random: Random): CrashPolicy {
   };
 }
 
-/** Only the machine's memory is lost, as by SIGKILL nothing is. */
-export const NOTHING_LOST: CrashPolicy = { names: 'all', writes: 'all', sectorBytes: 512, fill: 'zeros' };
-export const ALL_LOST: CrashPolicy = { names: 'none', writes: 'none', sectorBytes: 512, fill: 'zeros' };
+const ALL_LOST: CrashPolicy = { names: 'none', writes: 'none', sectorBytes: 512, fill: 'zeros' };
+
+/** `killed`: the process died, and the machine runs on; nothing is lost, and nothing more is synced. */
+export type Crash = 'killed' | 'all lost' | CrashPolicy;
 
 type Change = Extract<DiskRecord, { kind: 'write' | 'truncate' }>;
 type Renaming = Extract<DiskRecord, { kind: 'names' }>;
@@ -80,10 +82,21 @@ export class CrashState {
     }
   }
 
-  image({ names: whichNames, ...policy }: CrashPolicy, random: Random): DiskContent {
+  /** The disk as whoever comes after the crash finds it. */
+  crash(crash: Crash, random: Random): MemoryDisk {
+    if (crash !== 'killed') return new MemoryDisk(this.#image(crash === 'all lost' ? ALL_LOST : crash, random));
+    const disk = new MemoryDisk(this.#image(ALL_LOST, random, [...this.#files.keys()]));
+    const pending: Array<Pending<DiskRecord>> = [...this.#renamings];
+    for (const file of this.#files.values()) pending.push(...file.pending);
+    disk.replay(pending.sort((a, b) => a.index - b.index).map(({ record }) => record));
+    return disk;
+  }
+
+  #image({ names: whichNames, ...policy }: CrashPolicy, random: Random, inodes: readonly number[] = []): DiskContent {
     const names = new Map(this.#names);
     for (const { record } of chosen(this.#renamings, whichNames, random)) rename(names, record);
     const files = new Map<number, Buffer>();
+    for (const inode of inodes) files.set(inode, this.#bytes(inode, policy, random));
     for (const node of names.values()) if (node !== 'directory') files.set(node, this.#bytes(node, policy, random));
     // A name may have outlived its directory, which was never made.
     for (const path of names.keys()) if (names.get(parentOf(path)) !== 'directory' && path !== '/') names.delete(path);
@@ -137,11 +150,11 @@ export class CrashState {
   }
 }
 
-/** What is on the disk after its first `count` records and a crash. */
-export function crashAt(disk: MemoryDisk, count: number, policy: CrashPolicy, random: Random): DiskContent {
+/** What a crash leaves of a disk after its first `count` records. */
+export function crashAt(disk: MemoryDisk, count: number, crash: Crash, random: Random): MemoryDisk {
   const state = new CrashState(disk.initial);
   for (const record of disk.records.slice(0, count)) state.apply(record);
-  return state.image(policy, random);
+  return state.crash(crash, random);
 }
 
 interface Pending<R> {

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { FileSystem } from '../src/engine/file-system.js';
-import type { CrashPolicy, Random } from './crash-state.js';
-import { ALL_LOST, CrashState, NOTHING_LOST, randomPolicy } from './crash-state.js';
+import type { Crash, Random } from './crash-state.js';
+import { CrashState, crashAt, pick, randomPolicy } from './crash-state.js';
 import type { Expectation } from './crash-verdict.js';
-import { recoverAndCheck } from './crash-verdict.js';
+import { missingCuts, recoverAndCheck } from './crash-verdict.js';
 import type { History } from './crash-workload.js';
 import { Workload } from './crash-workload.js';
-import type { DiskContent } from './memory-disk.js';
 import { MemoryDisk } from './memory-disk.js';
 
 export interface CrashReport {
@@ -29,7 +28,7 @@ export interface CrashReport {
  * Crashes a log at every operation on its disk, in several ways each, and recovers every image.
  *
  * @param options.images stops after so many, at the end of a workload
- * @param options.wrap what is to be wrong with the disk, or with how the engine uses it, while the workload runs
+ * @param options.wrap what is to be wrong with the disk, or with how the engine uses it
  */
 export async function crashEverywhere(options: {
   seed: number;
@@ -75,53 +74,50 @@ class CrashSuite {
     for (let step = 0; step <= records.length && this.#report.violations.length < violationsMax; step++) {
       if (step > 0) state.apply(records[step - 1]!);
       const expected = expectationAt(history, step);
-      const policies = state.settled
-        ? [NOTHING_LOST]
-        : [NOTHING_LOST, ALL_LOST, ...Array.from({ length: imagesPerStep }, () => randomPolicy(random))];
-      for (const policy of policies) await this.#crash(state.image(policy, random), expected, { workload, random, policy, step });
+      const others = Array.from({ length: imagesPerStep }, () => randomPolicy(random));
+      const crashes: Crash[] = state.settled ? ['killed'] : ['killed', 'all lost', ...others];
+      for (const crash of crashes) await this.#crash(state.crash(crash, random), expected, { workload, random, crash, step });
     }
     await workload.end();
   }
 
-  async #crash(image: DiskContent, expected: Expectation, at: Moment): Promise<void> {
+  async #crash(disk: MemoryDisk, expected: Expectation, at: Moment): Promise<void> {
+    if (this.#isKnown(disk, expected)) return;
     const report = this.#report;
-    if (this.#isKnown(image, expected)) return;
     report.images++;
-    const disk = new MemoryDisk(image);
-    const { violations, history, openAt, warnings } = await recoverAndCheck(disk, expected, at.workload.clock, at.random);
-    if (warnings.length > 0) report.torn++;
-    if (this.#note(violations, at) || at.random() < 0.6) return;
+    const { wrap } = this.#options;
+    const { random } = at;
+    const { clock } = at.workload;
+    const began = disk.records.length;
+    const { violations, history, openAt, cuts } = await recoverAndCheck(disk, wrap(disk), expected, clock, random);
+    if (cuts.length > 0) report.torn++;
+    if (this.#note(violations, at) || random() < 0.5) return;
     // The recovery crashes too, or what came right after it.
-    const step = Math.floor(at.random() * (disk.records.length + 1));
-    const state = new CrashState(disk.initial);
-    for (const record of disk.records.slice(0, step)) state.apply(record);
-    const policy = randomPolicy(at.random);
-    const second = state.image(policy, at.random);
+    const secondStep = began + Math.floor(random() * (disk.records.length + 1 - began));
+    const crash = pick<Crash>(random, ['killed', 'all lost', randomPolicy(random), randomPolicy(random)]);
+    const second = crashAt(disk, secondStep, crash, random);
     // Whatever could be read after the first recovery must be there after the second.
-    const afterwards =
-      step < openAt ? { ...expected, sent: Math.min(expected.sent, expected.history.events.length) } : expectationAfter(history, step);
+    const afterwards = secondStep < openAt ? expected : expectationAt(history, secondStep);
     if (this.#isKnown(second, afterwards)) return;
     report.images++;
     report.secondCrashes++;
-    const recovered = await recoverAndCheck(new MemoryDisk(second), afterwards, at.workload.clock, at.random);
-    this.#note(recovered.violations, { ...at, policy, step: at.step, secondStep: step });
+    this.#note(missingCuts(second, cuts), { ...at, crash, secondStep });
+    const recovered = await recoverAndCheck(second, wrap(second), afterwards, clock, random);
+    this.#note(recovered.violations, { ...at, crash, secondStep });
   }
 
-  #isKnown(image: DiskContent, { known, sent }: Expectation): boolean {
-    const sum = createHash('sha1').update(`${this.#report.workloads} ${known} ${sent}`);
-    for (const [path, node] of [...image.names].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      sum.update(`\n${path}\n`);
-      if (node !== 'directory') sum.update(image.files.get(node)!);
-    }
+  #isKnown(disk: MemoryDisk, { known, sent }: Expectation): boolean {
+    const sum = createHash('sha1').update(`${this.#report.workloads} ${known} ${sent} ${disk.records.length}`);
+    for (const path of disk.paths) sum.update(`\n${path}\n`).update(disk.bytesOf(path));
     const digest = sum.digest('base64');
     if (this.#seen.has(digest)) return true;
     this.#seen.add(digest);
     return false;
   }
 
-  #note(violations: readonly string[], { policy, step, secondStep }: Moment): boolean {
+  #note(violations: readonly string[], { crash, step, secondStep }: Moment): boolean {
     const { seed, workloads } = this.#report;
-    const where = `seed ${seed} + ${workloads}, after ${step} operations${secondStep === undefined ? '' : ` and ${secondStep} more`}, ${JSON.stringify(policy)}`;
+    const where = `seed ${seed} + ${workloads}, after ${step} operations${secondStep === undefined ? '' : ` and ${secondStep} more`}, ${JSON.stringify(crash)}`;
     for (const violation of violations) this.#report.violations.push(`${violation} (${where})`);
     return violations.length > 0;
   }
@@ -130,7 +126,7 @@ class CrashSuite {
 interface Moment {
   readonly workload: Workload;
   readonly random: Random;
-  readonly policy: CrashPolicy;
+  readonly crash: Crash;
   readonly step: number;
   readonly secondStep?: number;
 }
@@ -142,12 +138,4 @@ function expectationAt(history: History, step: number): Expectation {
     known: events.findLastIndex(({ knownAt }) => knownAt <= step) + 1,
     sent: events.findLastIndex(({ sentAt }) => sentAt <= step) + 1,
   };
-}
-
-/** All that was there at the open is known; the last event is the append after it. */
-function expectationAfter(history: History, step: number): Expectation {
-  const last = history.events.at(-1)!;
-  const before = history.events.length - 1;
-  const known = before + (last.knownAt <= step ? 1 : 0);
-  return { history, known, sent: before + (last.sentAt <= step ? 1 : 0) };
 }

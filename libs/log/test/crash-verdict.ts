@@ -1,6 +1,7 @@
 import type { FakeClock } from '@diptych/kernel/testing';
 import type { FileLog } from '../src/engine/file-log.js';
 import { openFileLog } from '../src/engine/file-log.js';
+import type { FileSystem } from '../src/engine/file-system.js';
 import type { Commit } from '../src/log.port.js';
 import type { Random } from './crash-state.js';
 import { pick } from './crash-state.js';
@@ -21,34 +22,66 @@ export interface Expectation {
 export interface Recovered {
   /** In words; empty when all is well. */
   readonly violations: string[];
-  /** What the log held after it was opened, and one append more: the history of a crash after this one. */
+  /** What the log held after it was opened, and a few appends more: the history of a crash after this one. */
   readonly history: History;
   /** Of the disk's records, how many there were when the log was open. */
   readonly openAt: number;
-  readonly warnings: string[];
+  readonly cuts: readonly Cut[];
+}
+
+/** Bytes that were cut off a segment, and where they are to be found from then on. */
+interface Cut {
+  readonly segment: string;
+  readonly offset: number;
+  readonly bytes: Buffer;
+  readonly saved: string;
 }
 
 /** Opens the log on the disk and holds it against what is known of it; then it is used, and closed. */
-export async function recoverAndCheck(disk: MemoryDisk, expected: Expectation, clock: FakeClock, random: Random): Promise<Recovered> {
-  const warnings: string[] = [];
+export async function recoverAndCheck(
+  disk: MemoryDisk,
+  fileSystem: FileSystem,
+  expected: Expectation,
+  clock: FakeClock,
+  random: Random,
+): Promise<Recovered> {
+  const before = new Map(disk.paths.map((path) => [path, disk.bytesOf(path)]));
+  const cuts: Cut[] = [];
+  const onWarning = (message: string) => {
+    const [, segment, , offset, saved] = CUT.exec(message) ?? [];
+    if (segment) cuts.push({ segment, offset: Number(offset), bytes: before.get(segment)!.subarray(Number(offset)), saved: saved! });
+  };
   let log: FileLog;
   try {
-    log = await openFileLog({ ...logOptions(disk, clock), onWarning: (message) => warnings.push(message) });
+    log = await openFileLog({ ...logOptions(fileSystem, clock), onWarning });
   } catch (error) {
-    return { violations: [`it does not open: ${(error as Error).message}`], history: { events: [] }, openAt: 0, warnings };
+    return { violations: [`it does not open: ${(error as Error).message}`], history: { events: [] }, openAt: 0, cuts };
   }
   const openAt = disk.records.length;
   try {
     const check = new Check(log, expected, clock, random);
+    check.violations.push(...missingCuts(disk, cuts));
     await check.everything();
-    const event = await check.goesOn(disk);
-    return { violations: check.violations, history: { events: event ? [...check.there, event] : check.there }, openAt, warnings };
+    const there = check.there.map((event) => ({ ...event, sentAt: openAt, knownAt: openAt }));
+    const events = [...there, ...(await check.goesOn(disk))];
+    return { violations: check.violations, history: { events }, openAt, cuts };
   } catch (error) {
-    return { violations: [`a call failed: ${(error as Error).message}`], history: { events: [] }, openAt, warnings };
+    return { violations: [`a call failed: ${(error as Error).message}`], history: { events: [] }, openAt, cuts };
   } finally {
     await log.close();
   }
 }
+
+/** Of what was cut off, what is neither where it was nor where it was said to be saved. */
+export function missingCuts(disk: MemoryDisk, cuts: readonly Cut[]): string[] {
+  const isIn = (path: string, offset: number, bytes: Buffer) =>
+    disk.paths.includes(path) && disk.bytesOf(path).subarray(offset).equals(bytes);
+  return cuts
+    .filter(({ segment, offset, bytes, saved }) => !isIn(saved, 0, bytes) && !isIn(segment, offset, bytes))
+    .map(({ segment, offset, saved }) => `lost: what was cut off ${segment} at ${offset} is not in ${saved}`);
+}
+
+const CUT = /^(\S+) ended in an unfinished write: (\d+) bytes from offset (\d+) were cut off and saved as (\S+)$/;
 
 class Check {
   readonly violations: string[] = [];
@@ -123,16 +156,18 @@ class Check {
         this.violations.push(`the repeat of ${request.requestId} got ${JSON.stringify(again[index])} instead of ${JSON.stringify(reply)}`);
   }
 
-  /** A recovered log takes appends, after all it ever gave out. */
-  async goesOn(disk: MemoryDisk): Promise<Event | undefined> {
-    if (this.violations.length > 0) return undefined;
+  /** A recovered log takes appends, after all it ever gave out. Several share a write that spans sectors. */
+  async goesOn(disk: MemoryDisk): Promise<Event[]> {
+    if (this.violations.length > 0) return [];
     const head = this.#log.status.headRevision;
     const sentAt = disk.records.length;
-    const request = putRequest('after the crash', `at ${head}`, undefined, `after ${head} ${Math.floor(this.#random() * 1e9)}`);
-    const reply = await this.#log.append(request, soonBy(this.#clock));
-    const answeredAt = disk.records.length;
-    if (reply.position.revision <= head) this.violations.push(`revision ${reply.position.revision} was given twice`);
-    return { request, reply, sentAt, knownAt: answeredAt, answeredAt };
+    const append = async (key: string): Promise<Event> => {
+      const request = putRequest(key, 'x'.repeat(Math.floor(this.#random() * 700)));
+      const reply = await this.#log.append(request, soonBy(this.#clock));
+      if (reply.position.revision <= head) this.violations.push(`revision ${reply.position.revision} was given twice`);
+      return { request, reply, sentAt, knownAt: disk.records.length };
+    };
+    return Promise.all(['after the crash', 'key 1', 'key 2'].map(append));
   }
 }
 

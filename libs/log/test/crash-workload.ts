@@ -17,9 +17,8 @@ export interface Event {
   readonly request: AppendRequest;
   readonly reply: AppendReply;
   readonly sentAt: number;
-  /** When somebody first could know of it: by its answer, by a commit that was announced. */
-  knownAt: number;
-  answeredAt: number;
+  /** When somebody first could know of it: by its answer, or by a commit that was announced. */
+  readonly knownAt: number;
 }
 
 /** All mutations of a run without faults, by revision. Every crash must leave the first so many of them, and no others. */
@@ -111,7 +110,7 @@ export class Workload {
     if (!reply || this.#events.has(reply.position.revision)) return;
     const answeredAt = this.#disk.records.length;
     const announcedAt = this.#announced.get(reply.position.revision) ?? answeredAt;
-    this.#events.set(reply.position.revision, { request, reply, sentAt, answeredAt, knownAt: Math.min(announcedAt, answeredAt) });
+    this.#events.set(reply.position.revision, { request, reply, sentAt, knownAt: Math.min(announcedAt, answeredAt) });
   }
 }
 

@@ -54,10 +54,9 @@ export class MemoryDisk implements FileSystem {
       return this.#file(this.#inodes.get(node)!, path, how);
     }
     if (node !== undefined) throw diskError('EEXIST', 'open', path);
-    const inode = new Inode(this.#nextInode++, EMPTY);
-    this.#inodes.set(inode.number, inode);
-    this.#name(path, [[path, inode.number]]);
-    return this.#file(inode, path, how);
+    const inode = this.#nextInode;
+    this.#name(path, [[path, inode]]);
+    return this.#file(this.#inode(inode), path, how);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -103,6 +102,16 @@ export class MemoryDisk implements FileSystem {
     return { [Symbol.dispose]: () => void this.#locked.delete(directory) };
   }
 
+  /** Does once more what another disk recorded, from the same initial state on. */
+  replay(records: readonly DiskRecord[]): void {
+    for (const record of records) {
+      if (record.kind === 'names') this.#set(record.sets);
+      else if (record.kind === 'write') this.#inode(record.inode).write(record.bytes, record.offset);
+      else if (record.kind === 'truncate') this.#inode(record.inode).truncate(record.length);
+      this.records.push(record);
+    }
+  }
+
   /** Paths of all files, sorted. */
   get paths(): string[] {
     return [...this.#names].flatMap(([path, node]) => (node === 'directory' ? [] : [path])).sort();
@@ -131,11 +140,23 @@ export class MemoryDisk implements FileSystem {
   #name(path: string, sets: ReadonlyArray<readonly [string, Node | undefined]>): void {
     const directory = posix.dirname(path);
     if (this.#names.get(directory) !== 'directory') throw diskError('ENOENT', 'open', path);
+    this.#set(sets);
+    this.records.push({ kind: 'names', directory, sets });
+  }
+
+  #set(sets: ReadonlyArray<readonly [string, Node | undefined]>): void {
     for (const [name, node] of sets) {
       if (node === undefined) this.#names.delete(name);
       else this.#names.set(name, node);
+      if (typeof node === 'number') this.#inode(node);
     }
-    this.records.push({ kind: 'names', directory, sets });
+  }
+
+  #inode(number: number): Inode {
+    let inode = this.#inodes.get(number);
+    if (!inode) this.#inodes.set(number, (inode = new Inode(number, EMPTY)));
+    this.#nextInode = Math.max(this.#nextInode, number + 1);
+    return inode;
   }
 
   #file(inode: Inode, path: string, how: 'read' | 'write' | 'create'): File {

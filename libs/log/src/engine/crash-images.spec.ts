@@ -1,4 +1,4 @@
-import { seededRandom, seedFromEnv } from '@diptych/testing';
+import { keepRecord, seededRandom, seedFromEnv } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import { crashEverywhere } from '../../test/crash-suite.js';
 
@@ -17,7 +17,9 @@ it(
   async () => {
     const beganMs = performance.now();
     const report = await crashEverywhere({ seed: seedFromEnv(), images: IMAGES, random: seededRandom, bursts: long ? 40 : 15 });
-    console.info(`crash images ${JSON.stringify({ ...report, seconds: Math.round(performance.now() - beganMs) / 1_000 })}`);
+    const record = { at: new Date().toISOString(), ...report, seconds: Math.round(performance.now() - beganMs) / 1_000 };
+    console.info(`crash images ${JSON.stringify(record)}`);
+    if (long) keepRecord('crash-images', record);
     expect(report.violations).toEqual([]);
     expect(report.images).toBeGreaterThanOrEqual(IMAGES);
   },
