@@ -26,6 +26,9 @@ export interface Beat {
 /** `draining`: takes no new calls, answers those it has. `left`: has answered them, and is no longer there. */
 export type BeatState = 'serving' | 'draining' | 'left';
 
+/** How long an instance goes on with its beats after somebody asked. */
+export const LEASE_MS = 15_000;
+
 const BEAT = 0xd5;
 const ASK = 0xd6;
 const STATES: readonly BeatState[] = ['serving', 'draining', 'left'];

@@ -1,0 +1,189 @@
+import { systemClock, type Clock } from '@diptych/kernel';
+import type { Msg } from '@nats-io/transport-node';
+import { createInbox } from '@nats-io/transport-node';
+import type { Connection } from '../connection.js';
+import { encodeAsk, LEASE_MS, membersSubject, parseBeat } from './beat.wire.js';
+import type { Member } from './members.js';
+import { Members, ROUND_MS } from './members.js';
+import type { Destination, Routes } from './routes.js';
+import { queueGroupOf } from './routes.js';
+
+/** What routing needs of a connection. */
+export type Line = Pick<Connection, 'status' | 'onStatus' | 'publish' | 'flush'> & {
+  subscribe(subject: string, onMessage: (message: Msg) => void): Disposable;
+};
+
+export interface LiveRoutesOptions {
+  /** Nobody is at the address of the destination any more: what is outstanding there will not be answered. */
+  readonly onLost: (destination: Destination) => void;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+/** As a link shows it, over all its ports. */
+export interface RoutingCounts {
+  /** Instances known to serve, those ejected included. */
+  readonly members: number;
+  /** Instances that get no calls now because they have fallen silent. */
+  readonly ejected: number;
+  /** How often an instance was ejected, since the link was made. */
+  readonly ejections: number;
+}
+
+/**
+ * Routes of a port by the live instances of it: listens to their beats, asks who is there when it begins and when the connection is made anew, and
+ * makes rounds (see `Members`) while one of them is in doubt. With nobody known to take calls they go to the queue group.
+ *
+ * While nobody is in doubt it sends one short message in some seconds, and its one timer fires about three times a second.
+ */
+export class LiveRoutes implements Routes {
+  readonly anyone: Destination;
+  readonly #line: Line;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #members: Members;
+  readonly #subject: string;
+  readonly #inbox = createInbox();
+  readonly #owned: Disposable[];
+  #timer: Disposable | undefined;
+  #timerMs = Number.POSITIVE_INFINITY;
+  #closed = false;
+  /** Of the connection. An echo counts only on the one it was asked on. */
+  #epoch = 0;
+  #roundMs = Number.NEGATIVE_INFINITY;
+  #roundIsOut = false;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  /** How long before the end of a lease this one asks. Drawn anew each time, so that of many callers one asks, and the others see it in the next beat. */
+  #renewMs = 0;
+
+  constructor(port: { name: string; version: number }, line: Line, options: LiveRoutesOptions) {
+    const { onLost, clock = systemClock, random = Math.random } = options;
+    this.anyone = queueGroupOf(port);
+    this.#line = line;
+    this.#clock = clock;
+    this.#random = random;
+    this.#members = new Members(port, { clock, random, onLost });
+    this.#subject = membersSubject(port);
+    this.#owned = [
+      line.subscribe(this.#subject, ({ data }) => this.#take(data)),
+      line.subscribe(`${this.#inbox}.*`, (message) => this.#takeAnswer(message)),
+      line.onStatus((status) => (status === 'connected' ? this.#begin() : this.#end())),
+    ];
+    if (line.status === 'connected') this.#begin();
+  }
+
+  get counts(): RoutingCounts {
+    const { size, ejected, ejections } = this.#members;
+    return { members: size, ejected, ejections };
+  }
+
+  choose(routingKey: string | undefined): Destination {
+    return this.#members.choose(routingKey) ?? this.anyone;
+  }
+
+  /** Safe to repeat. */
+  close(): void {
+    this.#closed = true;
+    this.#end();
+    for (const owned of this.#owned.splice(0)) owned[Symbol.dispose]();
+  }
+
+  /** Connected, for the first time or anew. */
+  #begin(): void {
+    this.#ask(`${this.#inbox}.${ASK}`);
+    this.#lookAt(this.#clock.nowMs() + ROUND_MS);
+  }
+
+  #end(): void {
+    this.#epoch++;
+    this.#roundIsOut = false;
+    this.#members.forgetAll();
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+    this.#timerMs = Number.POSITIVE_INFINITY;
+  }
+
+  #take(data: Uint8Array): void {
+    let beat;
+    try {
+      beat = parseBeat(data);
+    } catch {
+      // Anybody can publish anything there; it is not worth a word that somebody did.
+      return;
+    }
+    this.#members.heard(beat);
+  }
+
+  #takeAnswer({ subject, data, headers }: Msg): void {
+    if (data.byteLength > 0) return this.#take(data);
+    const instance = subject.slice(this.#inbox.length + 1);
+    if (headers?.code === NO_RESPONDERS && instance !== ASK) this.#members.gone(instance);
+  }
+
+  /** Sets the timer, unless it fires before that anyway. */
+  #lookAt(atMs: number): void {
+    if (this.#closed || this.#timerMs <= atMs) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#timerMs = atMs;
+    this.#timer = this.#clock.after(Math.max(0, atMs - this.#clock.nowMs()), () => {
+      this.#timerMs = Number.POSITIVE_INFINITY;
+      this.#look();
+    });
+  }
+
+  #look(): void {
+    const nowMs = this.#clock.nowMs();
+    if (this.#line.status !== 'connected') return;
+    const doubted = this.#members.inDoubt(nowMs);
+    for (const member of doubted) this.#askWhether(member, nowMs);
+    if (doubted.length > 0) this.#startRound(nowMs);
+    if (nowMs - this.#askedMs >= ASK_PAUSE_MS && (this.#members.size === 0 || this.#members.leaseEndMs - nowMs < this.#renewMs))
+      this.#ask('');
+    const nextMs = doubted.length > 0 ? nowMs + ROUND_MS : this.#members.nextDoubtMs(nowMs);
+    this.#lookAt(Math.min(nowMs + LOOK_MAX_MS, Math.max(nextMs, nowMs + ROUND_MS)));
+  }
+
+  /** One at a time, and no sooner than `ROUND_MS` after the one before: what was missed is not made up for. */
+  #startRound(nowMs: number): void {
+    if (this.#roundIsOut || nowMs - this.#roundMs < ROUND_MS) return;
+    const epoch = this.#epoch;
+    this.#roundIsOut = true;
+    this.#roundMs = nowMs;
+    void this.#line.flush().then(() => {
+      if (epoch !== this.#epoch) return;
+      this.#roundIsOut = false;
+      this.#members.roundPassed(nowMs);
+    });
+  }
+
+  #askWhether(member: Member, nowMs: number): void {
+    const pauseMs = member.refusals > 0 ? ROUND_MS : ALIVE_PAUSE_MS;
+    if (nowMs - member.askedMs < pauseMs) return;
+    member.askedMs = nowMs;
+    member.refusals = 0;
+    this.#publish(`${this.#subject}.alive.${member.instance}`, EMPTY, `${this.#inbox}.${member.instance}`);
+  }
+
+  #ask(reply: string): void {
+    this.#askedMs = this.#clock.nowMs();
+    this.#renewMs = LEASE_MS * (1 / 6 + this.#random() / 3);
+    this.#publish(`${this.#subject}.ask`, encodeAsk(this.#members.size), reply);
+  }
+
+  #publish(subject: string, data: Uint8Array, reply: string): void {
+    try {
+      this.#line.publish(subject, data, reply ? { reply } : {});
+    } catch {
+      // Not connected: all of it is asked again when it is.
+    }
+  }
+}
+
+const ASK = 'ask';
+/** Between two asks of one caller. */
+const ASK_PAUSE_MS = 1_000;
+/** Between two questions to a silent member. */
+const ALIVE_PAUSE_MS = 1_000;
+const LOOK_MAX_MS = 1_000;
+const NO_RESPONDERS = 503;
+const EMPTY = new Uint8Array(0);
