@@ -39,10 +39,11 @@ export function jsonExchange(connection: Connection, what: string, reply: string
     const json = toJson(value);
     if (json.byteLength > bytesMax) throw oversizeJsonReply(what, json.byteLength, bytesMax);
     connection.publish(reply, json);
+    return json.byteLength;
   };
   return {
     key: reply,
-    answer,
+    answer: (value) => void answer(value),
     next: answer,
     fail: (error) => {
       const fields = headers();
@@ -52,7 +53,8 @@ export function jsonExchange(connection: Connection, what: string, reply: string
   };
 }
 
-function toJson(value: unknown): Uint8Array {
+/** JSON with base64 for bytes. */
+export function toJson(value: unknown): Uint8Array {
   return encoder.encode(
     JSON.stringify(value, (_, field: unknown) => (field instanceof Uint8Array ? Buffer.from(field).toString('base64') : field)) ?? 'null',
   );

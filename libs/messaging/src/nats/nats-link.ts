@@ -19,7 +19,7 @@ import { Requester } from './requester.js';
 import type { Responder } from './responder.js';
 import { PortResponder } from './responder.js';
 import { anyoneOf } from './routing/routes.js';
-import { FRAME_OVERHEAD_BYTES, parseEventFrame } from './wire.js';
+import { eventFrame, FRAME_OVERHEAD_BYTES, parseEventFrame } from './wire.js';
 
 /**
  * A process's link to NATS: any number of clients and responders over one connection that heals by itself.
@@ -94,7 +94,27 @@ function parseServers(servers: string | readonly string[]): ServerAddress[] {
   });
 }
 
-class Link implements NatsLink {
+/**
+ * What adapters need of a link besides ports.
+ *
+ * @throws INVALID_REQUEST when `connectNats` of this package did not make it
+ * @internal
+ */
+export function outletOf(link: NatsLink): LinkOutlet {
+  if (!(link instanceof Link)) throw new DiptychError('INVALID_REQUEST', 'the link was not made by connectNats of this package');
+  return link;
+}
+
+/** @internal */
+export interface LinkOutlet {
+  readonly bounds: Bounds;
+  /** @throws UNAVAILABLE when not connected, TOO_LARGE or INVALID_REQUEST: nothing was sent */
+  publishEvent(subject: string, what: string, event: unknown): void;
+  /** Resolves when the broker has taken all that was sent until now, or with the end of the connection. Never rejects. */
+  flush(): Promise<void>;
+}
+
+class Link implements NatsLink, LinkOutlet {
   readonly #connection: Connection;
   readonly #bounds: Bounds;
   readonly #onFault: FaultListener;
@@ -120,6 +140,19 @@ class Link implements NatsLink {
 
   onStatus(listener: (status: LinkStatus) => void): Disposable {
     return this.#connection.onStatus(listener);
+  }
+
+  get bounds(): Bounds {
+    return this.#bounds;
+  }
+
+  publishEvent(subject: string, what: string, event: unknown): void {
+    if (this.#connection.status !== 'connected') throw this.#connection.downError();
+    this.#connection.publish(subject, eventFrame(what, event, this.#messageBytesMax()));
+  }
+
+  flush(): Promise<void> {
+    return this.#connection.flush();
   }
 
   client<Port>(descriptor: PortDescriptor<Port>): Port {

@@ -6,6 +6,7 @@ import { deadOnArrival, malformedRequest, tooManyInFlight } from '../binding-err
 import { listenerFault } from '../bindings/local.js';
 import type { Check } from '../codec.js';
 import { checkOf } from '../codec.js';
+import { detailsOf } from '../detailed-error.js';
 import type { FaultListener } from '../faults.js';
 import { acceptRequest } from '../messages.js';
 import type { Bounds, PortDescriptor, Subscription, TopicDescriptor, UnaryDescriptor } from '../port.js';
@@ -182,7 +183,11 @@ export class PortResponder<Port> implements Responder {
       const exchange: Exchange = {
         key: `${inbox}.${id}`,
         answer: (value) => connection.publish(reply, answerFrame(method.what, id, value, this.#host.messageBytesMax())),
-        next: (value) => connection.publish(reply, answerFrame(method.what, id, value, this.#host.messageBytesMax(), ReplyKind.VALUE)),
+        next: (value) => {
+          const frame = answerFrame(method.what, id, value, this.#host.messageBytesMax(), ReplyKind.VALUE);
+          connection.publish(reply, frame);
+          return frame.byteLength;
+        },
         fail: (error) => connection.publish(reply, errorFrame(id, error)),
       };
       const call = new ServedCall(exchange, message, nowMs + timeLeftMs - lateMs, traceparent);
@@ -272,7 +277,8 @@ export class PortResponder<Port> implements Responder {
   /** What the caller is told of an error. The cause of an INTERNAL one stays here, so it is reported here. */
   #told(what: string, error: unknown): DiptychError {
     const told = toDiptychError(error);
-    if (told.code === 'INTERNAL')
+    // With details it is an answer that an adapter made on purpose, and has reported if it is a defect.
+    if (told.code === 'INTERNAL' && detailsOf(told) === undefined)
       this.#host.onFault(new DiptychError('INTERNAL', `${what} failed: ${told.message}`, { cause: told.cause ?? told }));
     return told;
   }

@@ -7,15 +7,15 @@ export interface Exchange {
   /** Unique over all callers, and what a cancellation names. */
   readonly key: string;
   answer(value: unknown): void;
-  /** One of several values; the call goes on. */
-  next(value: unknown): void;
+  /** One of several values; the call goes on. Gives back its size in bytes. */
+  next(value: unknown): number;
   fail(error: DiptychError): void;
 }
 
 /** Nobody is answered: of an event. */
 export function noExchange(key: string): Exchange {
   const ignore = () => undefined;
-  return { key, answer: ignore, next: ignore, fail: ignore };
+  return { key, answer: ignore, next: () => 0, fail: ignore };
 }
 
 /** A call this process has accepted: its context, and whether somebody waits for it. */
@@ -26,6 +26,8 @@ export class ServedCall {
   readonly context: CallContext;
   /** Nobody waits for its answer any more. */
   released = false;
+  /** Hears of `stop` without a signal being made. */
+  onStop: ((why: DiptychError) => void) | undefined;
   #controller: AbortController | undefined;
   #ended: DiptychError | undefined;
 
@@ -47,6 +49,7 @@ export class ServedCall {
   stop(why: DiptychError): void {
     this.#ended ??= why;
     this.#controller?.abort(why);
+    this.onStop?.(why);
   }
 
   #signal(): AbortSignal {
