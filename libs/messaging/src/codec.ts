@@ -3,6 +3,7 @@ import { Packr, RESERVE_START_SPACE } from 'msgpackr';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { garbledReply } from './binding-errors.js';
+import { DetailedError, detailsOf } from './detailed-error.js';
 
 /**
  * How values cross a process boundary: MessagePack (https://msgpack.org), plain maps and no private extensions of the
@@ -66,13 +67,23 @@ export interface ErrorRecord {
   readonly message: string;
   readonly definite?: boolean | undefined;
   readonly retryAfterMs?: number | undefined;
+  /** Plain data of an adapter's errors. */
+  readonly details?: unknown;
 }
 
 /** What may be told of an error to the other side. Whatever is not a `DiptychError` is INTERNAL there. */
 export function errorToRecord(error: unknown): ErrorRecord {
-  const { code, message, definite, retryAfterMs } = toDiptychError(error);
+  const told = toDiptychError(error);
+  const { code, message, definite, retryAfterMs } = told;
+  const details = detailsOf(told);
   const short = message.length > MESSAGE_CHARS_MAX ? `${message.slice(0, MESSAGE_CHARS_MAX - 1)}…` : message;
-  return retryAfterMs === undefined ? { code, message: short, definite } : { code, message: short, definite, retryAfterMs };
+  return {
+    code,
+    message: short,
+    definite,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(details !== undefined && { details }),
+  };
 }
 
 /**
@@ -83,12 +94,14 @@ export function errorToRecord(error: unknown): ErrorRecord {
  */
 export function errorFromRecord(record: unknown, from: string): DiptychError {
   if (typeof record !== 'object' || record === null) return garbledReply(from, 'no error record');
-  const { code, message, definite, retryAfterMs } = record as Partial<ErrorRecord>;
+  const { code, message, definite, retryAfterMs, details } = record as Partial<ErrorRecord>;
   if (!isErrorCode(code)) return garbledReply(from, `the unknown error code ${String(code).slice(0, 64)}`);
-  return new DiptychError(code, typeof message === 'string' ? message : ERROR_WITHOUT_MESSAGE, {
+  const text = typeof message === 'string' ? message : ERROR_WITHOUT_MESSAGE;
+  const options = {
     definite: definite === true,
     ...(typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? { retryAfterMs } : {}),
-  });
+  };
+  return details === undefined ? new DiptychError(code, text, options) : new DetailedError(code, text, details, options);
 }
 
 const MESSAGE_CHARS_MAX = 2_048;
