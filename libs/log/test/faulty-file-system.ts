@@ -109,6 +109,7 @@ export class FaultyFileSystem implements FileSystem {
       },
       size: () => file.size(),
       close: () => (this.openFiles--, file.close()),
+      ...(file.descriptor !== undefined && { descriptor: file.descriptor }),
     };
   }
 

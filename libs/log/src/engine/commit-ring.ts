@@ -20,11 +20,19 @@ export class CommitRing {
     return this.#head;
   }
 
-  /** `commit.previous` is the head. */
+  /** When its predecessor is not the head, what came between was removed by compaction: nobody catches up from before it. */
   push(commit: Commit): void {
+    this.skipTo(commit.revision - 1);
     this.#commits[commit.revision % this.#capacity] = commit;
     this.#head = commit.revision;
     this.#oldest = Math.max(this.#oldest, this.#head - this.#capacity);
+  }
+
+  /** Commits up to this revision, if they are not here, are forgotten for good. */
+  skipTo(revision: number): void {
+    if (revision <= this.#head) return;
+    this.#head = revision;
+    this.#oldest = revision;
   }
 
   /** The commits after a revision, oldest first, as many as both bounds allow but at least one; undefined when some are forgotten. */

@@ -27,7 +27,8 @@ import { nodeFileSystem } from './file-system.js';
 import { KeyIndex } from './key-index.js';
 import { LogWriter } from './log-writer.js';
 import { readRecord } from './read-record.js';
-import { KIND_DELETE } from './record.js';
+import { Readers } from './readers.js';
+import { KIND_DELETE, KIND_PUT } from './record.js';
 import type { Replayed } from './replay.js';
 import { replay } from './replay.js';
 import { placesUnder, runReport } from './report.js';
@@ -66,22 +67,17 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
       partition: settings.partition,
       wallMs: () => clock.wallMs(),
       onWarning: settings.onWarning,
-      onRecord(record, segment, offset) {
-        const { key, revision, previous } = record;
-        const deleted = record.kind === KIND_DELETE;
-        if (deleted) index.delete(key);
-        else index.set(key, segment, offset, record.length, record.valueBytes, revision);
-        ring.push({ key, revision, previous, deleted });
-        dedupe.add({
-          requestId: record.requestId,
-          revision,
-          existed: record.existed,
-          hash: record.hash,
-          atMs: openedAtMs - Math.max(0, openedWallMs - record.wallMs),
-        });
+      atMsOf: (wallMs) => openedAtMs - Math.max(0, openedWallMs - wallMs),
+      onRecord(record, segment, offset, atMs) {
+        const { key, kind, revision } = record;
+        if (kind === KIND_PUT) index.set(key, segment, offset, record.length, record.valueBytes, revision);
+        else if (kind === KIND_DELETE) index.delete(key);
+        ring.push({ key, revision, previous: revision - 1, deleted: kind === KIND_DELETE });
+        dedupe.add({ requestId: record.requestId, revision, existed: record.existed, hash: record.hash, atMs });
       },
     });
     ({ store } = replayed);
+    ring.skipTo(replayed.head);
     const log = new FileLog(settings, { replayed, index, dedupe, ring, lock });
     await log.start();
     return log;
@@ -112,7 +108,7 @@ export class FileLog implements LogPort, AsyncDisposable {
   readonly #topic: CommitTopic;
   readonly #abort = new AbortController();
   /** Reads and reports under way; files are closed after them. */
-  readonly #reading = new Set<Promise<unknown>>();
+  readonly #readers = new Readers();
   #reports = 0;
   #closed: Promise<void> | undefined;
 
@@ -168,7 +164,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     const asOf = this.#head();
     const location = this.#parts.index.get(key);
     if (!location) return { asOf };
-    const { contentType, value } = await this.#whileOpen(readRecord(this.#parts.replayed.store.segments, key, location));
+    const { contentType, value } = await this.#whileOpen(() => readRecord(this.#parts.replayed.store.byId, key, location));
     return { entry: { key, value, contentType, revision: location.revision }, asOf };
   }
 
@@ -200,8 +196,10 @@ export class FileLog implements LogPort, AsyncDisposable {
       const asOf = this.#head();
       const places = placesUnder(this.#parts.index, prefix);
       const signal = context.signal ? AbortSignal.any([context.signal, this.#abort.signal]) : this.#abort.signal;
-      const segments = [...this.#parts.replayed.store.segments];
-      const body = await this.#whileOpen(runReport(reportMode, places, segments, { ...context, signal }, clock));
+      const segments = [...this.#parts.replayed.store.byId];
+      const body = await this.#whileOpen(() =>
+        runReport(reportMode, places, segments, { deadlineMs: context.deadlineMs, traceparent: context.traceparent, signal }, clock),
+      );
       return { asOf, ...body };
     } finally {
       this.#reports--;
@@ -238,7 +236,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     this.#abort.abort(closedError());
     await this.#writer.close();
     this.#topic.close();
-    await Promise.allSettled(this.#reading);
+    await this.#readers.quiesce();
     await this.#parts.replayed.store.close();
     this.#parts.lock[Symbol.dispose]();
   }
@@ -248,13 +246,17 @@ export class FileLog implements LogPort, AsyncDisposable {
     const { index, dedupe, ring, replayed } = this.#parts;
     const { incarnation, partition } = this;
     const batch = this.#batch;
-    const segment = replayed.store.segments.length - 1;
-    const start = replayed.store.current.length - batch.length;
+    const { id: segment, length: end, tally } = replayed.store.current;
+    const start = end - batch.length;
+    tally.records += batch.staged.length;
+    tally.newestAtMs = batch.atMs;
     for (const append of batch.staged) {
       const { revision, deleted, existed, hash, pending } = append;
       const key = batch.keyOf(append);
-      if (deleted) index.delete(key);
-      else index.set(key, segment, start + append.offset, append.length, valueBytesOf(pending.request), revision);
+      if (deleted) {
+        index.delete(key);
+        tally.tombstoneBytes += append.length;
+      } else index.set(key, segment, start + append.offset, append.length, valueBytesOf(pending.request), revision);
       dedupe.add({ requestId: batch.requestIdOf(append), revision, existed, hash, atMs: batch.atMs });
       const commit = { key, revision, previous: revision - 1, deleted };
       ring.push(commit);
@@ -263,13 +265,13 @@ export class FileLog implements LogPort, AsyncDisposable {
     batch.succeed();
   }
 
-  /** The files stay open until the work ends. */
-  async #whileOpen<T>(work: Promise<T>): Promise<T> {
-    this.#reading.add(work);
+  /** The files that it reads stay open until the work ends. */
+  async #whileOpen<T>(work: () => Promise<T>): Promise<T> {
+    const epoch = this.#readers.enter();
     try {
-      return await work;
+      return await work();
     } finally {
-      this.#reading.delete(work);
+      this.#readers.leave(epoch);
     }
   }
 

@@ -35,6 +35,8 @@ export interface File {
   truncate(length: number): Promise<void>;
   size(): Promise<number>;
   close(): Promise<void>;
+  /** What the operating system calls it, in every thread of this process; undefined when the disk is none of its own. */
+  readonly descriptor?: number;
 }
 
 /** The real one. Callbacks rather than `fs/promises`: they cost about half as much a call. */
@@ -122,39 +124,44 @@ export function errorCodeOf(error: unknown): string | undefined {
 
 const OPEN_FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const;
 
+/** A file that another thread opened and keeps open. Do not close it. */
+export function openedFile(descriptor: number): File {
+  return new NodeFile(descriptor);
+}
+
 class NodeFile implements File {
-  readonly #descriptor: number;
+  readonly descriptor: number;
 
   constructor(descriptor: number) {
-    this.#descriptor = descriptor;
+    this.descriptor = descriptor;
   }
 
   read(target: Buffer, targetOffset: number, length: number, position: number): Promise<number> {
-    return settle((done) => fs.read(this.#descriptor, target, targetOffset, length, position, done));
+    return settle((done) => fs.read(this.descriptor, target, targetOffset, length, position, done));
   }
 
   readSync(target: Buffer, targetOffset: number, length: number, position: number): number {
-    return fs.readSync(this.#descriptor, target, targetOffset, length, position);
+    return fs.readSync(this.descriptor, target, targetOffset, length, position);
   }
 
   write(source: Buffer, sourceOffset: number, length: number, position: number): Promise<number> {
-    return settle((done) => fs.write(this.#descriptor, source, sourceOffset, length, position, done));
+    return settle((done) => fs.write(this.descriptor, source, sourceOffset, length, position, done));
   }
 
   sync(): Promise<void> {
-    return settle((done) => fs.fdatasync(this.#descriptor, done));
+    return settle((done) => fs.fdatasync(this.descriptor, done));
   }
 
   truncate(length: number): Promise<void> {
-    return settle((done) => fs.ftruncate(this.#descriptor, length, done));
+    return settle((done) => fs.ftruncate(this.descriptor, length, done));
   }
 
   async size(): Promise<number> {
-    return (await settle<fs.Stats>((done) => fs.fstat(this.#descriptor, done))).size;
+    return (await settle<fs.Stats>((done) => fs.fstat(this.descriptor, done))).size;
   }
 
   close(): Promise<void> {
-    return settle((done) => fs.close(this.#descriptor, done));
+    return settle((done) => fs.close(this.descriptor, done));
   }
 }
 

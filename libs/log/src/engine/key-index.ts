@@ -8,7 +8,7 @@ type Tree = BTreeClass.default<string, number>;
 
 /** Where the newest record of a key is, and what can be said of it without reading. */
 export interface Location {
-  /** Index in the list of segments. */
+  /** The segment's id. */
   readonly segment: number;
   readonly offset: number;
   readonly recordBytes: number;
@@ -29,6 +29,8 @@ export class KeyIndex {
   #revision = new Float64Array(SLOTS_MIN);
   #slots = 0;
   readonly #free: number[] = [];
+  /** By segment id: records of puts that a later mutation superseded. */
+  readonly #deadBytes: number[] = [];
   #valueBytesTotal = 0;
   #byCodePoint = false;
 
@@ -65,7 +67,7 @@ export class KeyIndex {
       if (!this.#byCodePoint && needsCodePointOrder(key)) this.#byCodePoint = true;
       slot = this.#free.pop() ?? this.#newSlot();
       this.#tree.set(key, slot);
-    } else this.#valueBytesTotal -= this.#valueBytes[slot]!;
+    } else this.#supersede(slot);
     this.#segment[slot] = segment;
     this.#offset[slot] = offset;
     this.#recordBytes[slot] = recordBytes;
@@ -78,8 +80,36 @@ export class KeyIndex {
     const slot = this.#tree.get(key);
     if (slot === undefined) return;
     this.#tree.delete(key);
-    this.#valueBytesTotal -= this.#valueBytes[slot]!;
+    this.#supersede(slot);
+    this.#segment[slot] = NOWHERE;
     this.#free.push(slot);
+  }
+
+  /** Bytes of the segment's records that hold entries no more. */
+  deadBytes(segment: number): number {
+    return this.#deadBytes[segment] ?? 0;
+  }
+
+  /** Before a segment's id is used for another. */
+  forgetDeadBytes(segment: number): void {
+    this.#deadBytes[segment] = 0;
+  }
+
+  /** Where the key's location is kept, for `move`; undefined unless its entry is of this revision. */
+  slotOf(key: string, revision: number): number | undefined {
+    const slot = this.#tree.get(key);
+    return slot !== undefined && this.#revision[slot] === revision ? slot : undefined;
+  }
+
+  /**
+   * A record was copied to another segment: its entry is read from there from now on. When it was superseded since `slotOf`, the copy counts as
+   * dead. @param recordBytes of the copy
+   */
+  move(slot: number, from: { segment: number; offset: number }, to: { segment: number; offset: number }, recordBytes: number): void {
+    if (this.#segment[slot] === from.segment && this.#offset[slot] === from.offset) {
+      this.#segment[slot] = to.segment;
+      this.#offset[slot] = to.offset;
+    } else this.#deadBytes[to.segment] = this.deadBytes(to.segment) + recordBytes;
   }
 
   /**
@@ -93,6 +123,12 @@ export class KeyIndex {
       if (!key.startsWith(prefix)) return;
       if (!visit(key, this.#locationOf(slot))) return;
     }
+  }
+
+  #supersede(slot: number): void {
+    this.#valueBytesTotal -= this.#valueBytes[slot]!;
+    const segment = this.#segment[slot]!;
+    this.#deadBytes[segment] = this.deadBytes(segment) + this.#recordBytes[slot]!;
   }
 
   #locationOf(slot: number): Location {
@@ -119,6 +155,8 @@ export class KeyIndex {
 }
 
 const SLOTS_MIN = 1_024;
+/** No segment: a slot that is free. */
+const NOWHERE = 0xffff_ffff;
 
 function grown<Column extends Uint32Array | Float64Array>(from: Column, to: Column): Column {
   to.set(from);

@@ -6,7 +6,7 @@ import type { Segment } from './segment-store.js';
 
 /** Reads one entry's value from its segment and checks it. @throws INTERNAL when it is not as it was written */
 export async function readRecord(
-  segments: readonly Segment[],
+  segments: ReadonlyArray<Segment | undefined>,
   key: string,
   location: Location,
 ): Promise<{ contentType: string; value: Uint8Array }> {

@@ -7,10 +7,12 @@ import { CONTENT_TYPE_BYTES_MAX, KEY_BYTES_MAX, REQUEST_ID_CHARS_MAX, VALUE_BYTE
  * The layout of a record, and the only code that knows it. format.md describes it in words.
  */
 
-const KIND_PUT = 1;
+export const KIND_PUT = 1;
 export const KIND_DELETE = 2;
 /** No mutation: says that all before it was synced. Its revision is the head's. */
 export const KIND_SEAL = 3;
+/** What compaction leaves of a superseded put for the dedupe window: all but content type and value. */
+export const KIND_TRACE = 4;
 
 export const RECORD_HEAD_BYTES = 76;
 export const RECORD_BYTES_MAX = RECORD_HEAD_BYTES + KEY_BYTES_MAX + CONTENT_TYPE_BYTES_MAX + VALUE_BYTES_MAX + REQUEST_ID_CHARS_MAX;
@@ -100,6 +102,18 @@ export function finishRecord(target: Buffer, offset: number, end: number, batch:
   target.writeUInt32LE(crc32(target.subarray(offset + LENGTH, end), seed), offset + CRC);
 }
 
+/** Gives a record that was copied from another segment its place in this one: what differs is its neighbours, not what it says. */
+export function placeRecord(
+  target: Buffer,
+  offset: number,
+  end: number,
+  place: { previous: number; batch: number; batchEnd: boolean; seed: number },
+): void {
+  writeUint(target, place.previous, offset + PREVIOUS);
+  target[offset + FLAGS]! &= ~FLAG_BATCH_END;
+  finishRecord(target, offset, end, place.batch, place.batchEnd, place.seed);
+}
+
 /**
  * One record in a buffer, read field by field without copying. One view serves for any number of records: `at` moves it.
  */
@@ -122,7 +136,7 @@ export class RecordView {
     this.#offset = offset;
     this.length = length;
     const parts = this.#keyBytes + this.#contentTypeBytes + this.valueBytes + this.#requestIdBytes;
-    return parts + RECORD_HEAD_BYTES === length && this.kind >= KIND_PUT && this.kind <= KIND_SEAL ? 'whole' : 'bad';
+    return parts + RECORD_HEAD_BYTES === length && this.kind >= KIND_PUT && this.kind <= KIND_TRACE ? 'whole' : 'bad';
   }
 
   get kind(): number {
@@ -187,6 +201,24 @@ export class RecordView {
   get value(): Uint8Array {
     const start = this.#offset + RECORD_HEAD_BYTES + this.#keyBytes + this.#contentTypeBytes;
     return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + start, this.valueBytes);
+  }
+
+  /** Copies the whole record; `placeRecord` makes it one of another segment. Returns its length. */
+  copyTo(target: Buffer, offset: number): number {
+    return this.#bytes.copy(target, offset, this.#offset, this.#offset + this.length);
+  }
+
+  /** Copies what a repeat of its request must be answered with, and its key. Returns the length of that record. */
+  traceTo(target: Buffer, offset: number): number {
+    const head = RECORD_HEAD_BYTES + this.#keyBytes;
+    this.#bytes.copy(target, offset, this.#offset, this.#offset + head);
+    const end = this.#offset + this.length;
+    const length = head + this.#bytes.copy(target, offset + head, end - this.#requestIdBytes, end);
+    target[offset + KIND] = KIND_TRACE;
+    target.writeUInt16LE(0, offset + CONTENT_TYPE_BYTES);
+    target.writeUInt32LE(0, offset + VALUE_BYTES);
+    target.writeUInt32LE(length, offset + LENGTH);
+    return length;
   }
 
   get #keyBytes(): number {

@@ -309,8 +309,8 @@ describe('a directory', () => {
   it('of a later format version is refused, and says so', async () => {
     const directory = await logs.directory();
     await (await logs.open()).close();
-    overwrite(segmentsIn(directory)[0]!, 8, Buffer.from([2, 0]));
-    await expect(logs.open()).rejects.toThrow(/format version 2, and this program reads version 1 only/);
+    overwrite(segmentsIn(directory)[0]!, 8, Buffer.from([3, 0]));
+    await expect(logs.open()).rejects.toThrow(/format version 3, and this program reads versions 1 and 2 only/);
   });
 
   it('with segments of two logs, or one missing in the middle, is refused', async () => {

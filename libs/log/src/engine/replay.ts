@@ -1,16 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { damageError } from './damage.js';
-import { assertNextSegment, listSegments, saveTornBytes } from './directory.js';
+import { listSegments, saveTornBytes } from './directory.js';
 import type { File, FileSystem } from './file-system.js';
 import { readFully, writeFully } from './file-system.js';
+import { HistoryCheck } from './history-check.js';
+import { openSegment } from './open-segment.js';
 import type { RecordView } from './record.js';
-import { KIND_SEAL } from './record.js';
-import { SEGMENT_HEADER_BYTES, decodeSegmentHeader } from './segment-header.js';
+import { KIND_DELETE, KIND_SEAL, KIND_TRACE } from './record.js';
+import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import type { ScanResult } from './segment-scan.js';
 import { findLaterBatch, scanSegment } from './segment-scan.js';
 import type { Segment } from './segment-store.js';
-import { SegmentStore } from './segment-store.js';
+import { SegmentStore, emptyTally } from './segment-store.js';
 
 export interface ReplayOptions {
   readonly fileSystem: FileSystem;
@@ -18,7 +20,9 @@ export interface ReplayOptions {
   readonly partition: number;
   readonly wallMs: () => number;
   /** Every mutation, oldest first. The view is only valid inside the call. */
-  readonly onRecord: (record: RecordView, segment: number, offset: number) => void;
+  readonly onRecord: (record: RecordView, segment: number, offset: number, atMs: number) => void;
+  /** What an instant of the wall clock, in a record, is on the clock's `nowMs`. */
+  readonly atMsOf: (wallMs: number) => number;
   /** What a person should know although the log is in order: a torn tail that was cut. */
   readonly onWarning: (message: string) => void;
 }
@@ -45,40 +49,45 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const { fileSystem, directory, partition } = options;
   const listed = await listSegments(fileSystem, directory);
   if (listed.length === 0) return createLog(options);
-  const state: ChainState = { head: listed[0]!.firstRevision - 1, sealed: true };
-  assertNextSegment(directory, listed[0]!.firstRevision, 1);
+  const check = new HistoryCheck(directory, partition);
   const segments: Segment[] = [];
-  let incarnation: string | undefined;
+  const leftovers: Segment[] = [];
+  const opened: Segment[] = [];
   let last: ScanResult | undefined;
   try {
     for (const [index, { path, firstRevision }] of listed.entries()) {
-      assertNextSegment(directory, firstRevision, state.head + 1);
-      const reader = await fileSystem.open(path, 'read');
-      const { seed, ...header } = await readHeader(reader, path);
-      const segment: Segment = { path, firstRevision, seed, reader, length: await reader.size() };
+      const newest = index === listed.length - 1;
+      check.expectSegment(firstRevision);
+      const { reader, header } = await openSegment(fileSystem, path);
+      const { seed, compacted } = header;
+      const length = await reader.size();
+      const segment: Segment = { id: segments.length, path, firstRevision, seed, reader, compacted, length, tally: emptyTally() };
+      opened.push(segment);
+      if (check.isLeftover(path, firstRevision, header, newest)) {
+        leftovers.push(segment);
+        continue;
+      }
+      check.beginSegment(path, firstRevision, header);
       segments.push(segment);
-      incarnation ??= header.incarnation;
-      if (header.incarnation !== incarnation) throw damageError(path, 16, 'the segment is of another log (its incarnation differs)');
-      if (header.partition !== partition) throw damageError(path, 12, `the segment is of partition ${header.partition}, not ${partition}`);
-      if (header.firstRevision !== firstRevision) throw damageError(path, 24, `the segment begins at revision ${header.firstRevision}`);
-      last = await replaySegment(options, segment, index, state);
-      if (last.wholeEnd < segment.length) await cutTornTail(options, segment, last, index === listed.length - 1);
+      last = await replaySegment(options, segment, check);
+      if (last.wholeEnd < segment.length) await cutTornTail(options, segment, last, newest);
+      check.endSegment(last.wholeEnd);
     }
+    check.end();
+    const incarnation = check.incarnation!;
     const writer = await fileSystem.open(segments.at(-1)!.path, 'write');
-    const store = storeOf(options, incarnation!, segments, writer, last!);
+    const store = storeOf(options, incarnation, segments, writer, last!);
     // A process that was killed may have written what was never synced; nobody may read it before it is.
     await writer.sync();
     await fileSystem.syncDirectory(directory);
-    return { store, incarnation: incarnation!, head: state.head, sealed: state.sealed };
+    // Only now is it durable what stands in their place.
+    for (const { path } of leftovers) await fileSystem.remove(path);
+    for (const { reader } of leftovers) await reader.close();
+    return { store, incarnation, head: check.head, sealed: check.sealed };
   } catch (error) {
-    for (const { reader } of segments) await reader.close().catch(() => undefined);
+    for (const { reader } of opened) await reader.close().catch(() => undefined);
     throw error;
   }
-}
-
-interface ChainState {
-  head: number;
-  sealed: boolean;
 }
 
 async function createLog(options: ReplayOptions): Promise<Replayed> {
@@ -99,29 +108,19 @@ function storeOf(
   return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, segments, writer, last });
 }
 
-async function readHeader(file: File, path: string) {
-  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
-  const filled = await readFully(file, bytes, 0, bytes.length, 0);
-  const header = decodeSegmentHeader(bytes.subarray(0, filled));
-  if ('problem' in header) throw damageError(path, 0, header.problem);
-  return header;
-}
-
 /** Shows the segment's records, and holds each against the one before it. */
-function replaySegment(options: ReplayOptions, segment: Segment, index: number, state: ChainState): Promise<ScanResult> {
-  let batch = 0;
+function replaySegment({ onRecord, atMsOf }: ReplayOptions, segment: Segment, check: HistoryCheck): Promise<ScanResult> {
+  const { id, tally } = segment;
   return scanSegment(segment.reader, SEGMENT_HEADER_BYTES, segment.length, segment.seed, (record, offset) => {
-    const { revision, previous } = record;
-    const expected = record.kind === KIND_SEAL ? state.head : state.head + 1;
-    if (revision !== expected)
-      throw damageError(segment.path, offset, `the record has revision ${revision}, and ${expected} was to follow`);
-    if (record.kind !== KIND_SEAL && previous !== state.head)
-      throw damageError(segment.path, offset, `the record follows revision ${previous}, and stands after ${state.head}`);
-    if (record.batch < batch) throw damageError(segment.path, offset, `batch ${record.batch} stands after batch ${batch}`);
-    ({ batch } = record);
-    state.sealed = record.kind === KIND_SEAL;
-    state.head = revision;
-    if (record.kind !== KIND_SEAL) options.onRecord(record, index, offset);
+    check.record(record, offset);
+    const { kind } = record;
+    if (kind === KIND_SEAL) return;
+    const atMs = atMsOf(record.wallMs);
+    tally.records++;
+    tally.newestAtMs = Math.max(tally.newestAtMs, atMs);
+    if (kind === KIND_DELETE) tally.tombstoneBytes += record.length;
+    else if (kind === KIND_TRACE) tally.traceBytes += record.length;
+    onRecord(record, id, offset, atMs);
   });
 }
 

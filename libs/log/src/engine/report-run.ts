@@ -16,10 +16,9 @@ export interface RecordPlaces {
   readonly recordBytes: Uint32Array;
 }
 
-export interface ReportSegment {
-  readonly path: string;
-  readonly seed: number;
-}
+/** By id; an id that is free has none. */
+export type ReportSegments = ReadonlyArray<{ readonly seed: number } | undefined>;
+export type ReportFiles = ReadonlyArray<File | undefined>;
 
 /** A record that is not as it was written. The engine turns this into its own error. */
 export class UnreadableRecord extends Error {
@@ -36,7 +35,7 @@ export class UnreadableRecord extends Error {
 export type ReportBody = Omit<Report, 'asOf'>;
 
 /** From beginning to end in one go: nothing else runs on this thread meanwhile. */
-export function reportInOneGo(places: RecordPlaces, segments: readonly ReportSegment[], files: readonly File[]): ReportBody {
+export function reportInOneGo(places: RecordPlaces, segments: ReportSegments, files: ReportFiles): ReportBody {
   const entries = new EntryReader(places, segments);
   let buffer = Buffer.allocUnsafeSlow(64 * 1024);
   for (let i = 0; i < places.offset.length; i++) {
@@ -53,8 +52,8 @@ export function reportInOneGo(places: RecordPlaces, segments: readonly ReportSeg
 /** In windows small enough that others get their turn within a few milliseconds. `onTurn` may throw to end it. */
 export async function reportInTurns(
   places: RecordPlaces,
-  segments: readonly ReportSegment[],
-  files: readonly File[],
+  segments: ReportSegments,
+  files: ReportFiles,
   onTurn: () => void,
 ): Promise<ReportBody> {
   const entries = new EntryReader(places, segments);
@@ -88,9 +87,9 @@ class EntryReader {
   readonly statistics = new ReportStatistics();
   readonly #record = new RecordView();
   readonly #places: RecordPlaces;
-  readonly #segments: readonly ReportSegment[];
+  readonly #segments: ReportSegments;
 
-  constructor(places: RecordPlaces, segments: readonly ReportSegment[]) {
+  constructor(places: RecordPlaces, segments: ReportSegments) {
     this.#places = places;
     this.#segments = segments;
   }

@@ -5,7 +5,7 @@ import { unreadableError } from './damage.js';
 import type { KeyIndex } from './key-index.js';
 import type { RecordPlaces, ReportBody } from './report-run.js';
 import { UnreadableRecord, reportInOneGo, reportInTurns } from './report-run.js';
-import type { WorkerResult, WorkerTask } from './report-worker.js';
+import type { WorkerResult, WorkerSegment, WorkerTask } from './report-worker.js';
 import type { Segment } from './segment-store.js';
 
 /**
@@ -15,7 +15,8 @@ import type { Segment } from './segment-store.js';
 export type ReportMode = 'loop' | 'yielding' | 'worker';
 
 /**
- * The entries under a prefix as they are now. Records never change or move, so the places stay good while others write. In one go, in
+ * The entries under a prefix as they are now. A segment that
+ * compaction replaces stays open as it was until its last reader is done, so the places stay good while others write. In one go, in
  * every mode, so that they are of one moment: this holds up the event loop, about 27 ms for 138,000 entries.
  */
 export function placesUnder(index: KeyIndex, prefix: string): RecordPlaces {
@@ -31,25 +32,29 @@ export function placesUnder(index: KeyIndex, prefix: string): RecordPlaces {
   return { segment: Uint32Array.from(segment), offset: Uint32Array.from(offset), recordBytes: Uint32Array.from(recordBytes) };
 }
 
-/** @throws DEADLINE_EXCEEDED or CANCELLED; INTERNAL that names file and offset when a record cannot be read back */
+/** @param segments by id @throws DEADLINE_EXCEEDED or CANCELLED; INTERNAL that names file and offset when a record cannot be read back */
 export async function runReport(
   mode: ReportMode,
   places: RecordPlaces,
-  segments: readonly Segment[],
+  segments: ReadonlyArray<Segment | undefined>,
   context: CallContext,
   clock: Clock,
 ): Promise<ReportBody> {
   try {
-    const files = segments.map(({ reader }) => reader);
+    const files = segments.map((segment) => segment?.reader);
     if (mode === 'loop') return reportInOneGo(places, segments, files);
     if (mode === 'yielding') return await reportInTurns(places, segments, files, () => assertAlive(context, clock));
-    const result = await inWorker({ places, segments: segments.map(({ path, seed }) => ({ path, seed })) }, context);
+    const result = await inWorker({ places, segments: segments.map((segment) => segment && forWorker(segment)) }, context);
     if ('body' in result) return result.body;
     throw new UnreadableRecord(result.unreadable.segment, result.unreadable.offset);
   } catch (error) {
     if (!(error instanceof UnreadableRecord)) throw error;
     throw unreadableError(segments[error.segment]!.path, error.offset);
   }
+}
+
+function forWorker({ path, seed, reader }: Segment): WorkerSegment {
+  return { path, seed, descriptor: reader.descriptor };
 }
 
 function inWorker(task: WorkerTask, context: CallContext): Promise<WorkerResult> {

@@ -5,25 +5,46 @@ export interface SegmentHeader {
   /** 16 lower-case hexadecimal digits. */
   readonly incarnation: string;
   readonly partition: number;
-  /** Of the first record that will be in this segment; also in the file's name. */
+  /** Of the first record that will be in this segment, or could have been; also in the file's name. */
   readonly firstRevision: number;
   readonly createdWallMs: number;
+  /** Only of a segment that compaction wrote: its history has holes. */
+  readonly compacted?: CompactedHeader | undefined;
+}
+
+export interface CompactedHeader {
+  /** The segment stands for the history up to here, whatever of it is left. */
+  readonly lastRevision: number;
+  /** No put is in the segment that a mutation up to this revision superseded. */
+  readonly cleanThrough: number;
+  /** Greater than that of every segment this one was made of; 1 or more. So two files of one name are told apart. */
+  readonly generation: number;
 }
 
 export const SEGMENT_HEADER_BYTES = 64;
-const FORMAT_VERSION = 1;
+/** A log that was never compacted holds version 1 only, which older programs read too. */
+const VERSION_PLAIN = 1;
+const VERSION_COMPACTED = 2;
 
 const MAGIC = Buffer.from('DIPTYLOG', 'latin1');
+const LAST_REVISION = 40;
+const CLEAN_THROUGH = 48;
+const GENERATION = 56;
 const CRC = SEGMENT_HEADER_BYTES - 4;
 
 export function encodeSegmentHeader(header: SegmentHeader): Buffer {
   const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
   MAGIC.copy(bytes, 0);
-  bytes.writeUInt16LE(FORMAT_VERSION, 8);
+  bytes.writeUInt16LE(header.compacted ? VERSION_COMPACTED : VERSION_PLAIN, 8);
   bytes.writeUInt32LE(header.partition, 12);
   bytes.write(header.incarnation, 16, 'hex');
   bytes.writeBigUInt64LE(BigInt(header.firstRevision), 24);
   bytes.writeBigUInt64LE(BigInt(Math.trunc(header.createdWallMs)), 32);
+  if (header.compacted) {
+    bytes.writeBigUInt64LE(BigInt(header.compacted.lastRevision), LAST_REVISION);
+    bytes.writeBigUInt64LE(BigInt(header.compacted.cleanThrough), CLEAN_THROUGH);
+    bytes.writeUInt32LE(header.compacted.generation, GENERATION);
+  }
   bytes.writeUInt32LE(crc32(bytes.subarray(0, CRC)), CRC);
   return bytes;
 }
@@ -33,8 +54,10 @@ export function decodeSegmentHeader(bytes: Buffer): (SegmentHeader & { readonly 
   if (bytes.length < SEGMENT_HEADER_BYTES) return { problem: `the file ends after ${bytes.length} bytes, inside its header` };
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return { problem: 'this is not a segment of a Diptych log' };
   const version = bytes.readUInt16LE(8);
-  if (version !== FORMAT_VERSION)
-    return { problem: `the segment is of format version ${version}, and this program reads version ${FORMAT_VERSION} only` };
+  if (version !== VERSION_PLAIN && version !== VERSION_COMPACTED)
+    return {
+      problem: `the segment is of format version ${version}, and this program reads versions ${VERSION_PLAIN} and ${VERSION_COMPACTED} only`,
+    };
   const seed = segmentSeed(bytes);
   if (crc32(bytes.subarray(0, CRC)) !== seed) return { problem: 'the checksum of the header does not match' };
   return {
@@ -42,6 +65,7 @@ export function decodeSegmentHeader(bytes: Buffer): (SegmentHeader & { readonly 
     partition: bytes.readUInt32LE(12),
     firstRevision: Number(bytes.readBigUInt64LE(24)),
     createdWallMs: Number(bytes.readBigUInt64LE(32)),
+    compacted: version === VERSION_COMPACTED ? decodeCompacted(bytes) : undefined,
     seed,
   };
 }
@@ -52,4 +76,12 @@ export function decodeSegmentHeader(bytes: Buffer): (SegmentHeader & { readonly 
  */
 export function segmentSeed(header: Buffer): number {
   return header.readUInt32LE(CRC);
+}
+
+function decodeCompacted(bytes: Buffer): CompactedHeader {
+  return {
+    lastRevision: Number(bytes.readBigUInt64LE(LAST_REVISION)),
+    cleanThrough: Number(bytes.readBigUInt64LE(CLEAN_THROUGH)),
+    generation: bytes.readUInt32LE(GENERATION),
+  };
 }

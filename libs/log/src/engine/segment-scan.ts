@@ -10,6 +10,13 @@ export interface ScanResult {
   readonly batchEnd: boolean;
 }
 
+export interface ScanOptions {
+  /** Read at once, unless a record is larger. Default 4 MiB. */
+  readonly windowBytes?: number;
+  /** Awaited after the records of each window were shown, with the bytes they took: to write, to wait, or to throw. */
+  readonly onWindow?: (bytes: number) => Promise<void>;
+}
+
 /**
  * Reads the records of a segment from `start` to the end of the file or the first that is not whole, in large sequential reads, and shows
  * each to `visit`. The view is only valid inside the call.
@@ -20,8 +27,9 @@ export async function scanSegment(
   size: number,
   seed: number,
   visit: (record: RecordView, offset: number) => void,
+  { windowBytes = SCAN_BUFFER_BYTES, onWindow }: ScanOptions = {},
 ): Promise<ScanResult> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(SCAN_BUFFER_BYTES, Math.max(size - start, 1)));
+  let buffer = Buffer.allocUnsafeSlow(Math.min(windowBytes, Math.max(size - start, 1)));
   const record = new RecordView();
   let base = start;
   let filled = 0;
@@ -38,9 +46,13 @@ export async function scanSegment(
       ({ batch, batchEnd } = record);
       offset += record.length;
     }
+    if (onWindow && offset > 0) await onWindow(offset);
     if (offset < filled && found === 'bad') return { wholeEnd: base + offset, batch, batchEnd };
     if (got < wanted || base + filled >= size) return { wholeEnd: base + offset, batch, batchEnd };
-    buffer.copyWithin(0, offset, filled);
+    const rest = buffer;
+    // No whole record fitted in.
+    if (offset === 0 && filled === buffer.length) buffer = Buffer.allocUnsafeSlow(Math.min(RECORD_BYTES_MAX, size - base));
+    rest.copy(buffer, 0, offset, filled);
     base += offset;
     filled -= offset;
   }

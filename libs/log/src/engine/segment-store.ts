@@ -5,17 +5,34 @@ import { segmentName } from './directory.js';
 import type { File, FileSystem } from './file-system.js';
 import { errorCodeOf, readFully, writeFully } from './file-system.js';
 import { RecordView } from './record.js';
-import type { SegmentHeader } from './segment-header.js';
+import type { CompactedHeader, SegmentHeader } from './segment-header.js';
 import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentSeed } from './segment-header.js';
 
 export interface Segment {
+  /** What the index calls it. Given to another once nobody can know this one any more. */
+  readonly id: number;
   readonly path: string;
   readonly firstRevision: number;
   readonly seed: number;
-  /** Stays open until the store closes, so that reads never meet a closed file. */
+  /** Stays open until the store closes, or the segment was replaced and its last reader is done: reads never meet a closed file. */
   readonly reader: File;
+  readonly compacted: CompactedHeader | undefined;
   /** Everything before this is durable; nothing after it is ever read. */
   length: number;
+  readonly tally: SegmentTally;
+}
+
+/** What is in a segment, for compaction to plan by. Seals are not counted. */
+export interface SegmentTally {
+  records: number;
+  tombstoneBytes: number;
+  traceBytes: number;
+  /** When its newest mutation was written, on the clock's `nowMs`. */
+  newestAtMs: number;
+}
+
+export function emptyTally(): SegmentTally {
+  return { records: 0, tombstoneBytes: 0, traceBytes: 0, newestAtMs: -Infinity };
 }
 
 /** Where the newest segment stands on stable storage. Changed by what succeeded alone, so nothing has to be taken back. */
@@ -33,7 +50,10 @@ interface Durable {
  * Appending is for one caller at a time. After an append or a rotation that threw, nothing is written until `cut` or `recover` succeeded.
  */
 export class SegmentStore {
+  /** Oldest first. Only the newest is written to; the others may be replaced. */
   readonly segments: Segment[];
+  /** By id. An id that is free has no segment. */
+  readonly #byId: Array<Segment | undefined> = [];
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
   readonly #header: Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'>;
@@ -56,6 +76,7 @@ export class SegmentStore {
     this.#directory = options.directory;
     this.#header = options.header;
     this.segments = options.segments;
+    for (const segment of this.segments) this.#byId[segment.id] = segment;
     this.#writer = options.writer;
     const { batch, batchEnd } = options.last;
     this.#durable = { batch, batchEnd, lastBatchStart: this.segments.length > 0 ? this.current.length : 0 };
@@ -70,6 +91,37 @@ export class SegmentStore {
     let bytes = 0;
     for (const segment of this.segments) bytes += segment.length;
     return bytes;
+  }
+
+  get byId(): ReadonlyArray<Segment | undefined> {
+    return this.#byId;
+  }
+
+  get header(): Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'> {
+    return this.#header;
+  }
+
+  /** The last revision that the segment stands for. Of the newest it is not fixed yet. */
+  lastRevisionOf(segment: Segment): number {
+    return segment.compacted?.lastRevision ?? this.segments[this.segments.indexOf(segment) + 1]!.firstRevision - 1;
+  }
+
+  get freeId(): number {
+    const hole = this.#byId.indexOf(undefined);
+    return hole === -1 ? this.#byId.length : hole;
+  }
+
+  /** In one step the segment stands for those of the run, adjacent and not the newest. They stay to be read from until `release`. */
+  replaceRun(run: readonly Segment[], by: Segment): void {
+    const first = this.segments.indexOf(run[0]!);
+    this.segments.splice(first, run.length, by);
+    this.#byId[by.id] = by;
+  }
+
+  /** Closes a segment that was replaced, and that nobody reads from any more. */
+  async release(segment: Segment): Promise<void> {
+    this.#byId[segment.id] = undefined;
+    await segment.reader.close().catch(() => undefined);
   }
 
   /** For the batch that is appended next. A batch that failed leaves its number to the one after it. */
@@ -119,7 +171,18 @@ export class SegmentStore {
     this.#writer = writer;
     this.#stray = undefined;
     this.#durable = { batch: 0, batchEnd: true, lastBatchStart: SEGMENT_HEADER_BYTES };
-    this.segments.push({ path, firstRevision, seed: segmentSeed(header), reader, length: SEGMENT_HEADER_BYTES });
+    const segment: Segment = {
+      id: this.freeId,
+      path,
+      firstRevision,
+      seed: segmentSeed(header),
+      reader,
+      compacted: undefined,
+      length: SEGMENT_HEADER_BYTES,
+      tally: emptyTally(),
+    };
+    this.segments.push(segment);
+    this.#byId[segment.id] = segment;
   }
 
   /** Takes back an append or a rotation that failed, durably: afterwards it is certain that it did not happen. */
@@ -162,7 +225,7 @@ export class SegmentStore {
   }
 
   async close(): Promise<void> {
-    const files = [this.#writer, ...this.segments.map(({ reader }) => reader)];
+    const files = [this.#writer, ...this.#byId.map((segment) => segment?.reader)];
     this.#writer = undefined;
     for (const file of files) await file?.close().catch(() => undefined);
   }

@@ -1,0 +1,29 @@
+/**
+ * Counts who reads from the segments, so that one that was replaced is closed only after the last reader that may know it. Readers are counted by
+ * epoch: `quiesce` begins a new one and waits for the one before to empty. Costs a read two additions.
+ */
+export class Readers {
+  #epoch = new Epoch();
+
+  /** Hold on to what it returns, and give it to `leave` once. Look up segments only after this. */
+  enter(): Epoch {
+    this.#epoch.count++;
+    return this.#epoch;
+  }
+
+  leave(epoch: Epoch): void {
+    if (--epoch.count === 0) epoch.onEmpty?.();
+  }
+
+  /** Resolves when everyone has left who entered before this call. One call at a time. */
+  async quiesce(): Promise<void> {
+    const before = this.#epoch;
+    this.#epoch = new Epoch();
+    if (before.count > 0) await new Promise<void>((resolve) => (before.onEmpty = resolve));
+  }
+}
+
+class Epoch {
+  count = 0;
+  onEmpty: (() => void) | undefined;
+}
