@@ -32,6 +32,8 @@ export class MemoryDisk implements FileSystem {
   readonly initial: DiskContent;
   /** Of all files together; a write gets what fits, the next one ENOSPC. */
   capacityBytes = Infinity;
+  /** False: what is done is not recorded. For tests that crash nothing and write much. */
+  recording = true;
   readonly #names: Map<string, Node>;
   readonly #inodes = new Map<number, Inode>();
   readonly #locked = new Set<string>();
@@ -93,7 +95,7 @@ export class MemoryDisk implements FileSystem {
 
   async syncDirectory(path: string): Promise<void> {
     if (this.#names.get(path) !== 'directory') throw diskError('ENOENT', 'open', path);
-    this.records.push({ kind: 'syncDirectory', directory: path, covers: this.records.length });
+    this.#record({ kind: 'syncDirectory', directory: path, covers: this.records.length });
   }
 
   lock(directory: string): Disposable {
@@ -108,7 +110,7 @@ export class MemoryDisk implements FileSystem {
       if (record.kind === 'names') this.#set(record.sets);
       else if (record.kind === 'write') this.#inode(record.inode).write(record.bytes, record.offset);
       else if (record.kind === 'truncate') this.#inode(record.inode).truncate(record.length);
-      this.records.push(record);
+      this.#record(record);
     }
   }
 
@@ -141,7 +143,11 @@ export class MemoryDisk implements FileSystem {
     const directory = posix.dirname(path);
     if (this.#names.get(directory) !== 'directory') throw diskError('ENOENT', 'open', path);
     this.#set(sets);
-    this.records.push({ kind: 'names', directory, sets });
+    this.#record({ kind: 'names', directory, sets });
+  }
+
+  #record(record: DiskRecord): void {
+    if (this.recording) this.records.push(record);
   }
 
   #set(sets: ReadonlyArray<readonly [string, Node | undefined]>): void {
@@ -176,16 +182,16 @@ export class MemoryDisk implements FileSystem {
         if (room <= 0 && length > 0) throw diskError('ENOSPC', 'write', path);
         const bytes = Buffer.from(source.subarray(sourceOffset, sourceOffset + Math.min(length, room)));
         inode.write(bytes, position);
-        this.records.push({ kind: 'write', inode: inode.number, offset: position, bytes });
+        this.#record({ kind: 'write', inode: inode.number, offset: position, bytes });
         return bytes.length;
       },
       sync: async () => {
-        this.records.push({ kind: 'sync', inode: inode.number, covers: this.records.length });
+        this.#record({ kind: 'sync', inode: inode.number, covers: this.records.length });
       },
       truncate: async (length) => {
         assertWritable('ftruncate');
         inode.truncate(length);
-        this.records.push({ kind: 'truncate', inode: inode.number, length });
+        this.#record({ kind: 'truncate', inode: inode.number, length });
       },
       size: async () => inode.length,
       close: async () => undefined,

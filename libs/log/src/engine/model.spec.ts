@@ -1,46 +1,23 @@
-import { seedFromEnv, tempDir } from '@diptych/testing';
+import { keepRecord, seededRandom, seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { FaultyFileSystem } from '../../test/faulty-file-system.js';
+import { pick } from '../../test/crash-state.js';
 import { allKeys, bytesOf, soon } from '../../test/log-fixture.js';
-import type { AppendReply, AppendRequest, Condition } from '../log.port.js';
+import type { Outcome } from '../../test/log-model.js';
+import { conditionOf, Model, outcomeOf } from '../../test/log-model.js';
+import { MemoryDisk } from '../../test/memory-disk.js';
+import type { AppendRequest } from '../log.port.js';
 import type { FileLog } from './file-log.js';
 import { openFileLog } from './file-log.js';
+import type { FileLogOptions } from './file-log-options.js';
+
+const long = process.env['DIPTYCH_LONG'] === '1';
 
 type Operation =
   | { kind: 'append'; key: string; value: string | undefined; condition: 'ifAbsent' | 'ifPresent' | 'current' | 'stale' | undefined }
   | { kind: 'repeat'; of: number }
   | { kind: 'misuse'; of: number }
   | { kind: 'restart' };
-
-/** The log as it is meant, without a disk. */
-class Model {
-  readonly entries = new Map<string, { value: string; revision: number }>();
-  revision = 0;
-  readonly answers = new Map<string, { request: AppendRequest; outcome: Outcome }>();
-
-  append(request: AppendRequest): Outcome {
-    const known = this.answers.get(request.requestId);
-    if (known) return known.request === request ? known.outcome : 'INVALID_REQUEST';
-    const { mutation, condition } = request;
-    const current = this.entries.get(mutation.key);
-    if (condition && !holds(condition, current?.revision)) return 'CONFLICT';
-    const outcome = { revision: ++this.revision, existed: current !== undefined };
-    if (mutation.kind === 'put')
-      this.entries.set(mutation.key, { value: new TextDecoder().decode(mutation.value), revision: this.revision });
-    else this.entries.delete(mutation.key);
-    this.answers.set(request.requestId, { request, outcome });
-    return outcome;
-  }
-}
-
-type Outcome = { revision: number; existed: boolean } | 'CONFLICT' | 'INVALID_REQUEST';
-
-function holds(condition: Condition, revision: number | undefined): boolean {
-  if (condition.kind === 'ifAbsent') return revision === undefined;
-  if (condition.kind === 'ifPresent') return revision !== undefined;
-  return condition.anyOf.some((position) => position.revision === revision);
-}
 
 const keys = ['a', 'b', 'line\nbreak', 'tab\t', '～', '\u{1F600}', 'a/b', 'x'.repeat(1_024)];
 
@@ -59,15 +36,10 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ kind: 'restart' as const }) },
 );
 
-it('does what a simple model does, in bursts, with conditions, repeats and restarts', async () => {
+it('does what a simple model does, in bursts, with conditions, repeats and restarts', { timeout: 600_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.array(operation, { minLength: 1, maxLength: 12 }), { maxLength: 12 }), async (bursts) => {
-      await using directory = await tempDir('diptych-log-');
-      const options = {
-        directory: directory.path,
-        segmentBytes: 4_096,
-        fileSystem: Object.assign(new FaultyFileSystem(), { syncs: false }),
-      };
+      const options = optionsOf(4_096);
       let log = await openFileLog(options);
       try {
         const model = new Model();
@@ -90,9 +62,106 @@ it('does what a simple model does, in bursts, with conditions, repeats and resta
         await log.close();
       }
     }),
-    { seed: seedFromEnv(), numRuns: 40 },
+    { seed: seedFromEnv(), numRuns: long ? 1_000 : 40 },
   );
 });
+
+/*
+ * One log that grows old: more keys, and far more operations than any one segment holds. Repeats reach back over restarts, as far as the log
+ * promises to remember.
+ */
+const OPERATIONS = long ? 1_000_000 : 8_000;
+const REPEATABLE = 5_000;
+
+it(`does so for ${OPERATIONS} operations on one log`, { timeout: 1_800_000 }, async () => {
+  const beganMs = performance.now();
+  const soak = new Soak(seedFromEnv());
+  await soak.run();
+  const record = { at: new Date().toISOString(), ...soak.counts, seconds: Math.round(performance.now() - beganMs) / 1_000 };
+  console.info(`model ${JSON.stringify(record)}`);
+  if (long) keepRecord('log-model', record);
+  expect(soak.counts.operations).toBeGreaterThanOrEqual(OPERATIONS);
+});
+
+class Soak {
+  readonly counts;
+  readonly #random: () => number;
+  readonly #options = optionsOf(262_144);
+  readonly #model = new Model();
+  /** The newest requests, oldest first. */
+  #sent: AppendRequest[] = [];
+  #next = 0;
+
+  constructor(seed: number) {
+    this.counts = { seed, operations: 0, conflicts: 0, repeats: 0, misuses: 0, reads: 0, restarts: 0, entries: 0, segments: 0 };
+    this.#random = seededRandom(seed);
+  }
+
+  async run(): Promise<void> {
+    let log = await openFileLog(this.#options);
+    while (this.counts.operations < OPERATIONS) {
+      await this.#burst(log);
+      if (this.#random() < (long ? 0.002 : 0.03)) {
+        await log.close();
+        log = await openFileLog(this.#options);
+        this.counts.restarts++;
+        expect(await allKeys(log)).toEqual(this.#model.keys);
+      }
+    }
+    for (const key of this.#model.keys) await this.#read(log, key);
+    Object.assign(this.counts, { entries: log.status.keys, segments: log.status.segments });
+    await log.close();
+  }
+
+  async #burst(log: FileLog): Promise<void> {
+    const size = pick(this.#random, [1, 4, 16, 64, 128]);
+    const expected: Outcome[] = [];
+    const actual: Array<Promise<Outcome>> = [];
+    for (let i = 0; i < size; i++) {
+      const request = this.#request(log);
+      expected.push(this.#model.append(request));
+      actual.push(outcomeOf(log.append(request, soon())));
+    }
+    expect(await Promise.all(actual)).toEqual(expected);
+    this.counts.operations += size;
+    this.counts.conflicts += expected.filter((outcome) => outcome === 'CONFLICT').length;
+    for (const { requestId } of this.#sent.splice(0, this.#sent.length - REPEATABLE)) this.#model.forget(requestId);
+    await this.#read(log, this.#key());
+  }
+
+  #request(log: FileLog): AppendRequest {
+    const chance = this.#random();
+    if (chance < 0.12 && this.#sent.length > 0) {
+      const first = pick(this.#random, this.#sent);
+      this.counts[chance < 0.1 ? 'repeats' : 'misuses']++;
+      return chance < 0.1 ? first : { ...first, mutation: { kind: 'put', key: 'misused', value: bytesOf('another'), contentType: '' } };
+    }
+    const key = this.#key();
+    const name = this.#random() < 0.4 ? pick(this.#random, ['ifAbsent', 'ifPresent', 'current', 'stale'] as const) : undefined;
+    const condition = conditionOf(name, this.#model.entries.get(key)?.revision, log);
+    const requestId = `r${this.#next++}`;
+    const value = bytesOf(`${requestId} ${'x'.repeat(Math.floor(this.#random() ** 4 * 400))}`);
+    const mutation =
+      this.#random() < 0.25 ? ({ kind: 'delete', key } as const) : ({ kind: 'put', key, value, contentType: 'text/plain' } as const);
+    const request = { mutation, condition, requestId };
+    this.#sent.push(request);
+    return request;
+  }
+
+  #key(): string {
+    return `${pick(this.#random, keys.slice(0, -1))} ${Math.floor(this.#random() ** 2 * 400)}`;
+  }
+
+  async #read(log: FileLog, key: string): Promise<void> {
+    const { entry } = await log.read({ key }, soon());
+    expect(entry && { value: new TextDecoder().decode(entry.value), revision: entry.revision }).toEqual(this.#model.entries.get(key));
+    this.counts.reads++;
+  }
+}
+
+function optionsOf(segmentBytes: number): FileLogOptions {
+  return { directory: '/log', segmentBytes, fileSystem: Object.assign(new MemoryDisk(), { recording: false }) };
+}
 
 function requestOf(step: Operation, model: Model, log: FileLog, sent: AppendRequest[]): AppendRequest | undefined {
   if (step.kind === 'repeat') return sent[step.of];
@@ -111,28 +180,8 @@ function requestOf(step: Operation, model: Model, log: FileLog, sent: AppendRequ
   return request;
 }
 
-function conditionOf(
-  name: Extract<Operation, { kind: 'append' }>['condition'],
-  revision: number | undefined,
-  log: FileLog,
-): Condition | undefined {
-  if (name === undefined) return undefined;
-  if (name === 'ifAbsent' || name === 'ifPresent') return { kind: name };
-  const wanted = name === 'current' ? (revision ?? 1) : (revision ?? 0) + 1_000;
-  return { kind: 'ifRevision', anyOf: [{ incarnation: log.incarnation, partition: 0, revision: wanted }] };
-}
-
-async function outcomeOf(append: Promise<AppendReply>): Promise<Outcome> {
-  try {
-    const { position, existed } = await append;
-    return { revision: position.revision, existed };
-  } catch (error) {
-    return (error as { code: 'CONFLICT' }).code;
-  }
-}
-
 async function compare(log: FileLog, model: Model): Promise<void> {
-  expect(await allKeys(log, '', 3)).toEqual([...model.entries.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
+  expect(await allKeys(log, '', 3)).toEqual(model.keys);
   for (const key of keys) {
     const { entry, asOf } = await log.read({ key }, soon());
     const expected = model.entries.get(key);
