@@ -1,0 +1,187 @@
+import { EventEmitter } from 'node:events';
+import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
+import { Server, Transport } from '@nestjs/microservices';
+import { isObservable } from 'rxjs';
+import type { LinkStatus } from '../nats/connection.js';
+import type { LinkOutlet, NatsLink } from '../nats/nats-link.js';
+import { outletOf } from '../nats/nats-link.js';
+import type { Responder } from '../nats/responder.js';
+import type { ServedCall } from '../nats/served-call.js';
+import { DiptychContext } from './context.js';
+import { asEnvelope } from './envelope.js';
+import { toWireError } from './errors.js';
+import { nestPort } from './nest-port.js';
+import { assertRoute } from './pattern.js';
+import { nestPlainCall } from './plain-call.js';
+import { replyWith } from './reply-stream.js';
+import type { DiptychTransportOptions, LinkShare } from './shared-link.js';
+import { shareLink } from './shared-link.js';
+
+export interface DiptychServerOptions extends DiptychTransportOptions {
+  /**
+   * Who shares the messages of a pattern. Default: all servers of the broker that handle it share its messages, and each gets each of its events. With
+   * a queue its members share the events too. `@MessagePattern('a', { queue })` and `@EventPattern` may each say otherwise.
+   */
+  readonly queue?: string;
+  /** How long closing waits for what was accepted. What is not finished then is told to stop, and its caller that. Default 10,000. */
+  readonly drainMs?: number;
+  /** How long the work on an event, or on a message that says nothing about it, may take. Default 30,000. */
+  readonly timeoutMs?: number;
+}
+
+export type DiptychTransportEvents = {
+  disconnect: () => void;
+  reconnect: () => void;
+};
+
+/**
+ * Serves the handlers of a Nest application over NATS, in frames, with deadlines, bounds, and a drain:
+ *
+ *     NestFactory.createMicroservice(AppModule, { strategy: new DiptychServer({ servers: 'nats://127.0.0.1:4222' }) })
+ *
+ * It also answers Nest's own NATS clients and plain ones, on the same subjects.
+ */
+export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> implements CustomTransportStrategy {
+  // What is declared for Nest's NATS transport alone is meant for this one too.
+  override transportId: Transport | symbol = Transport.NATS;
+  readonly #options: DiptychServerOptions;
+  readonly #events = new EventEmitter();
+  #share: LinkShare | undefined;
+  #responder: Responder | undefined;
+  #outlet: LinkOutlet | undefined;
+  #watch: Disposable | undefined;
+  #hooked = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: DiptychServerOptions = {}) {
+    super();
+    this.#options = options;
+  }
+
+  /** Connects, trying for `connectTimeoutMs`, and calls back once the broker knows all patterns; with the error when that cannot be. */
+  async listen(callback: (error?: unknown) => void): Promise<void> {
+    try {
+      for (const route of this.messageHandlers.keys()) assertRoute(route, true);
+      this.#closing = undefined;
+      this.#share = await shareLink(this.#options);
+      const { link } = this.#share;
+      this.#outlet = outletOf(link);
+      this.#watch = link.onStatus((status) => this.#report(status));
+      this.#responder = await link.serve(this.#port(), this.#handlers());
+      this._status$.next(link.status);
+    } catch (error) {
+      await this.close();
+      return callback(error);
+    }
+    callback();
+  }
+
+  /** Takes nothing new, answers what was accepted, and gives up its share of the connection. Never rejects. Safe to repeat. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  override on<Event extends keyof DiptychTransportEvents>(event: Event, callback: DiptychTransportEvents[Event]): void {
+    this.#events.on(event, callback);
+  }
+
+  /** The `NatsLink`. @throws Error before `listen` */
+  override unwrap<T = NatsLink>(): T {
+    if (!this.#share) throw new Error('the server is not connected: call listen() or startAllMicroservices() first');
+    return this.#share.link as T;
+  }
+
+  override setOnProcessingStartHook(hook: Parameters<Server['setOnProcessingStartHook']>[0]): void {
+    this.#hooked = true;
+    super.setOnProcessingStartHook(hook);
+  }
+
+  override setOnProcessingEndHook(hook: Parameters<Server['setOnProcessingEndHook']>[0]): void {
+    this.#hooked = true;
+    super.setOnProcessingEndHook(hook);
+  }
+
+  async #close(): Promise<void> {
+    await this.#responder?.drain(this.#options.drainMs ?? 10_000);
+    this.#responder = undefined;
+    this.#watch?.[Symbol.dispose]();
+    await this.#share?.release();
+    this.#share = undefined;
+    this.#events.removeAllListeners();
+  }
+
+  #report(status: LinkStatus): void {
+    this._status$.next(status);
+    if (status === 'connected') {
+      this.logger.log('connected to NATS again');
+      this.#events.emit('reconnect');
+    } else if (status === 'disconnected') {
+      this.logger.error('the connection to NATS is lost; it is being made again');
+      this.#events.emit('disconnect');
+    }
+  }
+
+  #port() {
+    const { queue, timeoutMs = 30_000 } = this.#options;
+    return nestPort(this.messageHandlers.keys(), {
+      queueOf: (route) => {
+        const handler = this.messageHandlers.get(route);
+        const own = handler?.extras?.['queue'] as string | undefined;
+        return own ?? queue ?? (handler?.isEventHandler ? undefined : DEFAULT_QUEUE);
+      },
+      eventTimeoutMs: timeoutMs,
+      plainCall: (message, connection, what, bytesMax) => nestPlainCall(message, connection, what, bytesMax, timeoutMs),
+    });
+  }
+
+  #handlers(): Record<string, (request: unknown, context: unknown, call?: ServedCall) => Promise<unknown>> {
+    return Object.fromEntries(
+      Array.from(this.messageHandlers, ([route, handler]) => [
+        route,
+        (request: unknown, _: unknown, call?: ServedCall) => this.#handle(handler, request, call!),
+      ]),
+    );
+  }
+
+  /** Not `async`, nor by way of an Observable: of a handler's promise only the outcome is looked at. */
+  #handle(handler: MessageHandler, request: unknown, call: ServedCall): Promise<unknown> {
+    const envelope = asEnvelope(request);
+    const context = new DiptychContext(call, envelope);
+    const work = this.#hooked ? this.#handleHooked(handler, envelope[0], context) : handler(envelope[0], context);
+    return (work as Promise<unknown>).then(
+      (result) => {
+        if (!isObservable(result)) {
+          context.end();
+          return result;
+        }
+        return replyWith(result, call, { flush: () => this.#outlet!.flush(), bytesMax: this.#outlet!.bounds.inFlightBytesMax }).finally(
+          () => context.end(),
+        );
+      },
+      (error: unknown) => {
+        context.end();
+        throw toWireError(error);
+      },
+    );
+  }
+
+  /** The same between the hooks that instrumentation has set. The end hook runs when the work has ended, as with Nest's own servers. */
+  #handleHooked(handler: MessageHandler, data: unknown, context: DiptychContext): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.runWithProcessingHooks(context, async (runEndHook) => {
+        try {
+          const result: unknown = await handler(data, context);
+          context.onEnd = runEndHook;
+          resolve(result);
+        } catch (error) {
+          context.onEnd = runEndHook;
+          reject(error);
+        }
+      });
+    });
+  }
+}
+
+/** Of messages, without one two servers that handle a pattern would both do the work of each. */
+const DEFAULT_QUEUE = 'nest';
