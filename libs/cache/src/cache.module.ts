@@ -1,8 +1,8 @@
-import type { Token } from '@diptych/host';
-import { LIFETIME, NATS_LINK, NatsModule, provideSettings, TELEMETRY } from '@diptych/host';
+import type { Guards, Token } from '@diptych/host';
+import { GUARDS, GuardsModule, LIFETIME, NATS_LINK, NatsModule, provideSettings, TELEMETRY } from '@diptych/host';
 import type { Lifetime } from '@diptych/kernel';
 import type { LogPort } from '@diptych/log';
-import { LOG_PORT } from '@diptych/log';
+import { LOG_PORT, logPort } from '@diptych/log';
 import type { NatsLink } from '@diptych/messaging';
 import { inProcess } from '@diptych/messaging';
 import type { Telemetry } from '@diptych/telemetry';
@@ -33,9 +33,10 @@ export class CacheModule {
     return {
       module: CacheModule,
       global: true,
+      imports: [GuardsModule],
       providers: [
         provideSettings(SETTINGS, CACHE_SETTINGS),
-        { provide: CACHE_PORT, inject: [SETTINGS, LOG_PORT, LIFETIME, TELEMETRY], useFactory: openCache },
+        { provide: CACHE_PORT, inject: [SETTINGS, LOG_PORT, LIFETIME, TELEMETRY, GUARDS], useFactory: openCache },
       ],
       exports: [CACHE_PORT],
     };
@@ -82,9 +83,16 @@ const SETTINGS = Symbol('CACHE_SETTINGS');
 const SERVER = Symbol('CACHE_SERVER');
 const DRAIN_MS = 10_000;
 
-async function openCache(settings: CacheSettings, log: LogPort, lifetime: Lifetime, telemetry: Telemetry): Promise<CachePort> {
+async function openCache(
+  settings: CacheSettings,
+  log: LogPort,
+  lifetime: Lifetime,
+  telemetry: Telemetry,
+  guards: Guards,
+): Promise<CachePort> {
   const { health, logger, metrics } = telemetry;
-  const cache = await CoherentCache.open(log, {
+  // Whoever follows the log asks for what it missed until it gets it, in its own time.
+  const cache = await CoherentCache.open(guards.before('cache', logPort, log, ['committed']), {
     ...settings,
     lifetime,
     onFollowFailure: (error) => logger.warn({ err: error }, 'the cache could not ask the log for commits; it tries again'),
@@ -103,7 +111,7 @@ async function openCache(settings: CacheSettings, log: LogPort, lifetime: Lifeti
       };
     }),
   );
-  return measured(inProcess<CachePort>(cachePort, cache), cachePort, metrics);
+  return measured(inProcess(cachePort, guards.behind<CachePort>(cachePort, cache)), cachePort, metrics);
 }
 
 const UNREADY_BEHIND_MS_MIN = 3_000;

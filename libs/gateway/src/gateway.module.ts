@@ -1,6 +1,6 @@
-import { CACHE_PORT, type CachePort } from '@diptych/cache';
-import { HTTP_EDGE, provideSettings, TELEMETRY, type HttpEdge } from '@diptych/host';
-import { LOG_PORT, type LogPort } from '@diptych/log';
+import { CACHE_PORT, cachePort, type CachePort } from '@diptych/cache';
+import { GUARDS, GuardsModule, HTTP_EDGE, provideSettings, TELEMETRY, type Guards, type HttpEdge } from '@diptych/host';
+import { LOG_PORT, logPort, type LogPort } from '@diptych/log';
 import type { Telemetry } from '@diptych/telemetry';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { apiKeysOf, assertGuarded } from './access.js';
@@ -21,18 +21,19 @@ export class GatewayModule {
   static http(): DynamicModule {
     return {
       module: GatewayModule,
+      imports: [GuardsModule],
       providers: [
         provideSettings(SETTINGS, GATEWAY_SETTINGS),
         {
           provide: GATEWAY,
-          inject: [SETTINGS, LOG_PORT, CACHE_PORT, HTTP_EDGE, TELEMETRY],
-          useFactory: (settings: GatewaySettings, log: LogPort, cache: CachePort, edge: HttpEdge, telemetry: Telemetry) => {
+          inject: [SETTINGS, LOG_PORT, CACHE_PORT, HTTP_EDGE, TELEMETRY, GUARDS],
+          useFactory: (settings: GatewaySettings, log: LogPort, cache: CachePort, edge: HttpEdge, telemetry: Telemetry, guards: Guards) => {
             const apiKeys = apiKeysOf(settings);
             const address = edge.fastify.server.address();
             // Again, on the address itself: a name can come to mean another one in between.
             if (address !== null && typeof address !== 'string') assertGuarded([address.address], apiKeys, settings);
             const gateway = new Gateway(
-              { log, cache },
+              { log: guards.before('gateway', logPort, log), cache: guards.before('gateway', cachePort, cache) },
               {
                 requestTimeoutMs: settings.requestTimeoutMs,
                 inFlightMax: settings.inFlightMax,

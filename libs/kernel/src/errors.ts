@@ -53,14 +53,24 @@ export class DiptychError extends Error {
   readonly code: ErrorCode;
   readonly definite: boolean;
   readonly retryAfterMs: number | undefined;
+  /**
+   * The port whose failure this is. Set once, by the guard right in front of it, and kept by everybody who passes the error on: so a
+   * caller can tell a part that fails from one that says that a part behind it does.
+   */
+  part: string | undefined;
   readonly [BRAND] = true;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; definite?: boolean; retryAfterMs?: number } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; definite?: boolean; retryAfterMs?: number; part?: string | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'DiptychError';
     this.code = code;
     this.definite = ERROR_TABLE[code].definite || options.definite === true;
     this.retryAfterMs = options.retryAfterMs;
+    this.part = options.part;
   }
 }
 

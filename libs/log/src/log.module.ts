@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { Token } from '@diptych/host';
-import { LIFETIME, NATS_LINK, NatsModule, TELEMETRY, provideSettings } from '@diptych/host';
+import type { Guards, Token } from '@diptych/host';
+import { GUARDS, GuardsModule, LIFETIME, NATS_LINK, NatsModule, TELEMETRY, provideSettings } from '@diptych/host';
 import type { Lifetime } from '@diptych/kernel';
 import type { NatsLink, Responder } from '@diptych/messaging';
 import { inProcess } from '@diptych/messaging';
@@ -33,9 +33,10 @@ export class LogModule {
     return {
       module: LogModule,
       global: true,
+      imports: [GuardsModule],
       providers: [
         provideSettings(SETTINGS, LOG_SETTINGS),
-        { provide: LOG_PORT, inject: [SETTINGS, LIFETIME, TELEMETRY], useFactory: openLog },
+        { provide: LOG_PORT, inject: [SETTINGS, LIFETIME, TELEMETRY, GUARDS], useFactory: openLog },
       ],
       exports: [LOG_PORT],
     };
@@ -102,7 +103,7 @@ async function serveLog(log: LogPort, link: NatsLink, lifetime: Lifetime, { logg
   return responder;
 }
 
-async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Telemetry): Promise<LogPort> {
+async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Telemetry, guards: Guards): Promise<LogPort> {
   const { logger, metrics, health } = telemetry;
   const directory = settings.dataDir ?? join('data', telemetry.name);
   const startedMs = performance.now();
@@ -128,5 +129,5 @@ async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Tel
   );
   const { keys, headRevision, diskBytes } = log.status;
   logger.info({ directory, keys, headRevision, diskBytes, openMs: Math.round(performance.now() - startedMs) }, 'the log is open');
-  return measured(inProcess(logPort, log as LogPort), logPort, metrics);
+  return measured(inProcess(logPort, guards.behind<LogPort>(logPort, log)), logPort, metrics);
 }

@@ -67,6 +67,8 @@ export interface ErrorRecord {
   readonly message: string;
   readonly definite?: boolean | undefined;
   readonly retryAfterMs?: number | undefined;
+  /** The port whose failure it is, when that is not the one that was called. */
+  readonly part?: string | undefined;
   /** Plain data of an adapter's errors. */
   readonly details?: unknown;
 }
@@ -74,7 +76,7 @@ export interface ErrorRecord {
 /** What may be told of an error to the other side. Whatever is not a `DiptychError` is INTERNAL there. */
 export function errorToRecord(error: unknown): ErrorRecord {
   const told = toDiptychError(error);
-  const { code, message, definite, retryAfterMs } = told;
+  const { code, message, definite, retryAfterMs, part } = told;
   const details = detailsOf(told);
   const short = message.length > MESSAGE_CHARS_MAX ? `${message.slice(0, MESSAGE_CHARS_MAX - 1)}…` : message;
   return {
@@ -82,6 +84,7 @@ export function errorToRecord(error: unknown): ErrorRecord {
     message: short,
     definite,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(part !== undefined && { part }),
     ...(details !== undefined && { details }),
   };
 }
@@ -94,15 +97,17 @@ export function errorToRecord(error: unknown): ErrorRecord {
  */
 export function errorFromRecord(record: unknown, from: string): DiptychError {
   if (typeof record !== 'object' || record === null) return garbledReply(from, 'no error record');
-  const { code, message, definite, retryAfterMs, details } = record as Partial<ErrorRecord>;
+  const { code, message, definite, retryAfterMs, part, details } = record as Partial<ErrorRecord>;
   if (!isErrorCode(code)) return garbledReply(from, `the unknown error code ${String(code).slice(0, 64)}`);
   const text = typeof message === 'string' ? message : ERROR_WITHOUT_MESSAGE;
   const options = {
     definite: definite === true,
     ...(typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? { retryAfterMs } : {}),
+    ...(typeof part === 'string' && part.length <= PART_CHARS_MAX ? { part } : {}),
   };
   return details === undefined ? new DiptychError(code, text, options) : new DetailedError(code, text, details, options);
 }
 
 const MESSAGE_CHARS_MAX = 2_048;
+const PART_CHARS_MAX = 64;
 const ERROR_WITHOUT_MESSAGE = 'no message was given';

@@ -53,7 +53,7 @@ export class Flights<Reply> implements Disposable {
     const flight: Flight<Reply> = { key, order: ++this.#begun, startedMs, overtakenBy: 0, detached: false, answer: promise };
     const deadlineMs = startedMs + timeoutMs;
     const timer = wheel.at(deadlineMs, () =>
-      fail(new DiptychError('DEADLINE_EXCEEDED', `the log did not answer the cache within ${timeoutMs} ms`)),
+      fail(new DiptychError('DEADLINE_EXCEEDED', `the log did not answer the cache within ${timeoutMs} ms`, { part: 'log' })),
     );
     const land = (settle: () => void) => {
       if (!this.#flying.delete(flight)) return;
