@@ -11,7 +11,7 @@ export class Model {
 
   append(request: AppendRequest): Outcome {
     const known = this.#answers.get(request.requestId);
-    if (known) return known.request === request ? known.outcome : 'INVALID_REQUEST';
+    if (known) return isSame(known.request, request) ? known.outcome : 'INVALID_REQUEST';
     const { mutation, condition } = request;
     const current = this.entries.get(mutation.key);
     if (condition && !holds(condition, current?.revision)) return 'CONFLICT';
@@ -53,6 +53,16 @@ export async function outcomeOf(append: Promise<AppendReply>): Promise<Outcome> 
   } catch (error) {
     return (error as { code: 'CONFLICT' }).code;
   }
+}
+
+/** A misuse of an id that was not remembered is a request like others, and may be repeated. */
+function isSame(a: AppendRequest, b: AppendRequest): boolean {
+  return a === b || contentOf(a) === contentOf(b);
+}
+
+function contentOf({ mutation, condition }: AppendRequest): string {
+  const { kind, key } = mutation;
+  return JSON.stringify([kind, key, kind === 'put' && [...mutation.value], kind === 'put' && mutation.contentType, condition]);
 }
 
 function holds(condition: Condition, revision: number | undefined): boolean {
