@@ -41,8 +41,8 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
   readonly #options: DiptychClientOptions;
   readonly #logger = new Logger(DiptychClient.name);
   readonly #events = new EventEmitter();
-  /** By pattern: its route; bounded, since patterns may be made up of data. */
-  readonly #targets = new Map<string, Target>();
+  /** By route; bounded, since patterns may be made up of data. */
+  readonly #targets = new Map<string, Call>();
   readonly #calls = new Set<OutgoingCall>();
   #connection: OpenConnection | undefined;
   #connecting: Promise<OpenConnection> | undefined;
@@ -110,7 +110,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
     const { outlet } = await this.#connected();
     const route: unknown = this.normalizePattern(pattern as MsPattern);
     assertRoute(route, false);
-    const record = this.#record(data);
+    const record = recordOf(data);
     outlet.publishEvent(subjectOfRoute(route), route, envelopeOf(record.data, this.#headers(record), metadata));
     return undefined as T;
   }
@@ -120,7 +120,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
     let reply: Promise<unknown>;
     try {
       const packet = this.createPacket(pattern, data);
-      const record = this.#record(packet.data);
+      const record = recordOf(packet.data);
       const timeoutMs = record.timeoutMs ?? this.#options.timeoutMs ?? 30_000;
       const headers = this.#headers(record);
       call = new OutgoingCall(systemClock.nowMs() + timeoutMs, record.traceparent ?? traceparentIn(headers, packet.metadata));
@@ -152,10 +152,6 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
     };
   }
 
-  #record(data: unknown): DiptychRecord {
-    return recordOf(data);
-  }
-
   #headers(record: DiptychRecord): Headers | undefined {
     const { headers } = this.#options;
     return headers && record.headers ? { ...headers, ...record.headers } : (record.headers ?? headers);
@@ -164,12 +160,12 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
   #target(open: OpenConnection, pattern: MsPattern): Call {
     const key: unknown = typeof pattern === 'string' ? pattern : this.normalizePattern(pattern);
     const known = this.#targets.get(key as string);
-    if (known) return known.call;
+    if (known) return known;
     assertRoute(key, false);
     const port = open.share.link.client(nestPort([key], NO_WIRE));
     const call = port[key] as unknown as Call;
     if (this.#targets.size >= TARGETS_MAX) this.#targets.delete(this.#targets.keys().next().value!);
-    this.#targets.set(key, { call });
+    this.#targets.set(key, call);
     return call;
   }
 
@@ -218,10 +214,6 @@ interface OpenConnection {
   readonly share: LinkShare;
   readonly outlet: LinkOutlet;
   readonly watch: Disposable;
-}
-
-interface Target {
-  readonly call: Call;
 }
 
 function isNil(value: unknown): value is null | undefined {

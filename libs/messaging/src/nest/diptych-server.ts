@@ -168,16 +168,10 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
 
   /** The same between the hooks that instrumentation has set. The end hook runs when the work has ended, as with Nest's own servers. */
   #handleHooked(handler: MessageHandler, data: unknown, context: DiptychContext): Promise<unknown> {
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       this.runWithProcessingHooks(context, async (runEndHook) => {
-        try {
-          const result: unknown = await handler(data, context);
-          context.onEnd = runEndHook;
-          resolve(result);
-        } catch (error) {
-          context.onEnd = runEndHook;
-          reject(error);
-        }
+        context.onEnd = runEndHook;
+        resolve(handler(data, context));
       });
     });
   }

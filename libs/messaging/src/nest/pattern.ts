@@ -7,7 +7,6 @@ import { DiptychError } from '@diptych/kernel';
  * @param route the normalized pattern: `orders.create`, `orders.*`, `{"cmd":"sum"}`
  */
 export function subjectOfRoute(route: string): string {
-   
   return route.replace(/[\u0000-\u0020\u007f]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 

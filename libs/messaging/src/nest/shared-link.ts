@@ -25,12 +25,14 @@ const links = new Map<string, SharedLink>();
 /** @throws what `connectNats` throws; nothing is kept then */
 export async function shareLink(options: DiptychTransportOptions): Promise<LinkShare> {
   if (options.link) return { link: options.link, release: async () => undefined };
-  const { servers = DEFAULT_SERVER, name = `nest-${process.pid}`, connectTimeoutMs = 30_000, onFault, ...rest } = options;
-  const key = JSON.stringify([servers, name, rest]);
+  const { servers = DEFAULT_SERVER, name = `nest-${process.pid}`, connectTimeoutMs = 30_000 } = options;
+  const { bounds, pingIntervalMs, pingsOutMax, onFault } = options;
+  const key = JSON.stringify([servers, name, bounds, pingIntervalMs, pingsOutMax]);
   // Who wants to hear of faults does not want to hear of those of others.
   let shared = onFault ? undefined : links.get(key);
   if (!shared) {
-    shared = { connecting: connectNats({ ...rest, servers, name, connectTimeoutMs, ...(onFault && { onFault }) }), shares: 0 };
+    const given = Object.entries({ bounds, pingIntervalMs, pingsOutMax, onFault }).filter(([, value]) => value !== undefined);
+    shared = { connecting: connectNats({ servers, name, connectTimeoutMs, ...Object.fromEntries(given) }), shares: 0 };
     if (!onFault) links.set(key, shared);
   }
   const taken = shared;

@@ -99,6 +99,11 @@ describe.each([STOCK, OURS])('a Nest application over $name', (transport) => {
     expect(error).toEqual({ status: 'error', message: 'enough' });
   });
 
+  it('makes a controller of request scope for each message', async () => {
+    const [first, second] = [Number(await send('orders.scoped', 'x')), Number(await send('orders.scoped', 'x'))];
+    expect(second).toBe(first + 1);
+  });
+
   it('is cold: nothing is sent until somebody subscribes, and each subscription is a call', async () => {
     const call = client.send<unknown, unknown>('orders.context', 'x');
     expect(seen.contexts).toHaveLength(0);

@@ -1,10 +1,12 @@
 import 'reflect-metadata';
 import type { ArgumentsHost, CallHandler, CanActivate, ExecutionContext, NestInterceptor, PipeTransform } from '@nestjs/common';
-import { Catch, Controller, Injectable, Module, UseFilters, UseGuards, UseInterceptors, UsePipes } from '@nestjs/common';
+import { Catch, Controller, Injectable, Module, Scope, UseFilters, UseGuards, UseInterceptors, UsePipes } from '@nestjs/common';
 import { Ctx, EventPattern, MessagePattern, NatsContext, Payload, RpcException } from '@nestjs/microservices';
 import type { RpcExceptionFilter } from '@nestjs/common';
 import { DiptychError } from '@diptych/kernel';
 import { from, interval, map, NEVER, Observable, of, throwError } from 'rxjs';
+
+import type { DiptychContext } from '../../src/nest/index.js';
 
 /** What an application looks like that knows nothing of its transport: each case of the conformance suite has a handler here. */
 @Injectable()
@@ -124,6 +126,33 @@ export class OrdersController {
     return new Promise((resolve) => seen.hold.set(id, resolve));
   }
 
+  @MessagePattern('orders.await-signal')
+  awaitSignal(@Payload() id: string, @Ctx() context: NatsContext): Promise<unknown> {
+    const { signal } = context as DiptychContext;
+    seen.waiting++;
+    return new Promise((resolve) => {
+      signal.addEventListener('abort', () => {
+        seen.aborted.push(`${id} ${(signal.reason as DiptychError).code}`);
+        resolve('aborted');
+      });
+    });
+  }
+
+  @MessagePattern('orders.repeat')
+  repeat(@Payload() count: number): string {
+    return 'x'.repeat(count);
+  }
+
+  @MessagePattern('orders.rpc-large')
+  rpcLarge(): never {
+    throw new RpcException({ text: 'x'.repeat(100_000) });
+  }
+
+  @MessagePattern('orders.rpc-code')
+  rpcCode(): never {
+    throw new RpcException({ code: 'NOT_FOUND', message: 'no such order' });
+  }
+
   @MessagePattern('orders.fail-late')
   failLate(@Payload() count: number): Observable<number> {
     return new Observable((subscriber) => {
@@ -231,5 +260,18 @@ export class OrdersController {
   }
 }
 
-@Module({ controllers: [OrdersController] })
+/** Made anew for each message. */
+@Controller({ scope: Scope.REQUEST })
+class ScopedController {
+  readonly #number = ++made;
+
+  @MessagePattern('orders.scoped')
+  scoped(): number {
+    return this.#number;
+  }
+}
+
+let made = 0;
+
+@Module({ controllers: [OrdersController, ScopedController] })
 export class OrdersModule {}
