@@ -38,8 +38,57 @@ export function timeLeftMs(context: CallContext, clock: Clock = systemClock): nu
  * @throws CANCELLED (definite: nothing has begun) or DEADLINE_EXCEEDED (definite likewise)
  */
 export function assertAlive(context: CallContext, clock: Clock = systemClock): void {
-  if (context.signal?.aborted)
-    throw new DiptychError('CANCELLED', 'cancelled before the work began', { definite: true, cause: context.signal.reason });
+  if (isStopped(context))
+    throw new DiptychError('CANCELLED', 'cancelled before the work began', { definite: true, cause: context.signal!.reason });
   if (!(clock.nowMs() < context.deadlineMs))
     throw new DiptychError('DEADLINE_EXCEEDED', 'the deadline passed before the work began', { definite: true });
+}
+
+/** Whether the caller has given up. The same as `context.signal?.aborted`, and does not make a signal to find out. */
+export function isStopped(context: CallContext): boolean {
+  return context instanceof StoppableContext ? context.stopped : context.signal?.aborted === true;
+}
+
+/** Whether somebody may abort the context later, or has. Does not make a signal to find out. */
+export function hasSignal(context: CallContext): boolean {
+  return context instanceof StoppableContext || context.signal !== undefined;
+}
+
+/**
+ * The context of work that this process does for another: whoever made it can stop it. Its signal is made when somebody asks for it, since
+ * that costs more than all else about a call and most work never does.
+ *
+ * Its signal is an accessor, which a spread (`{ ...context }`) leaves behind: name the fields when you make one context from another.
+ */
+export class StoppableContext implements CallContext {
+  readonly deadlineMs: number;
+  readonly traceparent: string | undefined;
+  #controller: AbortController | undefined;
+  #why: unknown;
+  #stopped = false;
+
+  constructor(deadlineMs: number, traceparent: string | undefined) {
+    this.deadlineMs = deadlineMs;
+    this.traceparent = traceparent;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#stopped) this.#controller.abort(this.#why);
+    }
+    return this.#controller.signal;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Aborts the signal. Only the first time counts. */
+  stop(why: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#why = why;
+    this.#controller?.abort(why);
+  }
 }

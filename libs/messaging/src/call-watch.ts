@@ -1,5 +1,5 @@
 import type { CallContext, Clock, DeadlineWheel, DiptychError } from '@diptych/kernel';
-import { assertAlive, deadlines, systemClock } from '@diptych/kernel';
+import { assertAlive, deadlines, hasSignal, systemClock } from '@diptych/kernel';
 import { cancelledInFlight, malformedRequest, notAnswered } from './binding-errors.js';
 
 /**
@@ -7,8 +7,8 @@ import { cancelledInFlight, malformedRequest, notAnswered } from './binding-erro
  *
  * A timer and an abort listener a call cost about as much as the rest of a call in one process, and nearly every call
  * settles at once. So a new call is only linked into a list (and unlinked when it settles). Every `periodMs` those that are
- * still there get their place on the deadline wheel and their listener, once each. A deadline or an abort is
- * therefore noticed at most one period plus one tick of the wheel late.
+ * still there get their place on the deadline wheel and their listener, once each; those without a signal and with time left only at the next
+ * turn. A deadline or an abort is therefore noticed at most one period plus one tick of the wheel late.
  */
 export class CallWatch {
   readonly #periodMs: number;
@@ -54,9 +54,16 @@ export class CallWatch {
       return;
     }
     this.#idlePeriods = 0;
-    for (let call: WatchedCall | undefined = this.#first; call; call = this.#first) {
-      this.#unlink(call);
-      this.#arm(call);
+    const soonMs = this.#clock.nowMs() + 3 * this.#periodMs;
+    let next: WatchedCall | undefined;
+    for (let call: WatchedCall | undefined = this.#first; call; call = next) {
+      next = call.next;
+      // Most calls of a busy process are there at one turn and gone at the next. What has time may have that one more.
+      if (!call.seen && call.context.deadlineMs > soonMs && !hasSignal(call.context)) call.seen = true;
+      else {
+        this.#unlink(call);
+        this.#arm(call);
+      }
     }
   }
 
@@ -93,6 +100,7 @@ const IDLE_PERIODS_MAX = 10;
 /** A call in flight. The fields from `young` on belong to the watch. */
 export abstract class WatchedCall {
   young = false;
+  seen = false;
   previous: WatchedCall | undefined = undefined;
   next: WatchedCall | undefined = undefined;
   timer: Disposable | undefined = undefined;

@@ -35,12 +35,35 @@ describe('the codec', () => {
     );
   });
 
-  it('gives bytes back as copies that own their memory, from a Buffer as well', () => {
-    const frame = Buffer.from(encode({ bytes: new Uint8Array([1, 2, 3]) }));
-    const { bytes } = decode(frame) as { bytes: Uint8Array };
-    frame.fill(0);
-    expect(bytes).toEqual(new Uint8Array([1, 2, 3]));
-    expect([bytes.constructor, bytes.buffer.byteLength]).toEqual([Uint8Array, 3]);
+  it('gives bytes back as copies, from a Buffer as well: small ones in a slab, others in memory of their own', () => {
+    for (const length of [0, 1, 3, 64, 300, 2_000, 3_000, 70_000]) {
+      const given = { bytes: new Uint8Array(length).fill(7) };
+      const frame = Buffer.from(encode(given));
+      const { bytes } = decode(frame) as { bytes: Uint8Array };
+      frame.fill(0);
+      expect(bytes).toEqual(given.bytes);
+      expect(bytes.constructor).toBe(Uint8Array);
+      expect(bytes.buffer.byteLength).toBeLessThanOrEqual(Math.max(8_192, length));
+    }
+  });
+
+  it('gives what it decodes a place of its own, whatever is decoded next to it', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 2_500 }), { minLength: 2, maxLength: 40 }), (given) => {
+        const decoded = given.map((bytes) => decode(encode({ bytes })) as { bytes: Uint8Array });
+        decoded.forEach(({ bytes }, i) => expect(bytes).toEqual(given[i]));
+      }),
+      { seed },
+    );
+  });
+
+  it('encodes large values without taking several times their size, and small ones after them', () => {
+    const large = { text: 'é'.repeat(900), bytes: new Uint8Array(100_000).fill(1) };
+    const bytes = encode(large, 100);
+    expect(bytes.buffer.byteLength).toBeLessThan(bytes.byteLength * 4);
+    expect(decode(bytes, 100)).toEqual(large);
+    const parts = Array.from({ length: 200 }, (_, i) => encode({ i, text: 'x'.repeat(i * 30) }));
+    parts.forEach((part, i) => expect(decode(part)).toEqual({ i, text: 'x'.repeat(i * 30) }));
   });
 
   it('leaves room in front when asked to', () => {

@@ -5,8 +5,8 @@ import { decode, encode } from './codec.js';
 /** Values of a port on their way out and in: encoded within their bound, decoded and held against their schema. */
 
 /** @throws TOO_LARGE; INVALID_REQUEST when the value cannot be encoded at all */
-export function encodeRequest(what: string, value: unknown, bytesMax: number, headerBytes = 0): Uint8Array {
-  let bytes: Uint8Array;
+export function encodeRequest(what: string, value: unknown, bytesMax: number, headerBytes = 0): Buffer {
+  let bytes: Buffer;
   try {
     bytes = encode(value, headerBytes);
   } catch (error) {
@@ -17,8 +17,8 @@ export function encodeRequest(what: string, value: unknown, bytesMax: number, he
 }
 
 /** @throws INTERNAL when the reply is too large or cannot be encoded */
-export function encodeReply(what: string, value: unknown, bytesMax: number, headerBytes = 0): Uint8Array {
-  let bytes: Uint8Array;
+export function encodeReply(what: string, value: unknown, bytesMax: number, headerBytes = 0): Buffer {
+  let bytes: Buffer;
   try {
     bytes = encode(value, headerBytes);
   } catch (error) {
@@ -28,11 +28,11 @@ export function encodeReply(what: string, value: unknown, bytesMax: number, head
   return bytes;
 }
 
-/** @throws INVALID_REQUEST when the bytes are no request of the method */
-export function acceptRequest(what: string, bytes: Uint8Array, fits: Check): unknown {
+/** @throws INVALID_REQUEST when the bytes, or their part from `start` to `end`, are no request of the method */
+export function acceptRequest(what: string, bytes: Uint8Array, fits: Check, start = 0, end = bytes.byteLength): unknown {
   let value: unknown;
   try {
-    value = decode(bytes);
+    value = decode(bytes, start, end);
   } catch (error) {
     throw malformedRequest(what, 'it cannot be decoded', error);
   }
@@ -40,11 +40,11 @@ export function acceptRequest(what: string, bytes: Uint8Array, fits: Check): unk
   return value;
 }
 
-/** @throws INTERNAL when the bytes are no reply of the method, or no event of the topic */
-export function acceptReply(what: string, bytes: Uint8Array, fits: Check): unknown {
+/** @throws INTERNAL when the bytes, or their part from `start` to `end`, are no reply of the method, or no event of the topic */
+export function acceptReply(what: string, bytes: Uint8Array, fits: Check, start = 0, end = bytes.byteLength): unknown {
   let value: unknown;
   try {
-    value = decode(bytes);
+    value = decode(bytes, start, end);
   } catch (error) {
     throw garbledReply(what, 'what cannot be decoded', error);
   }
@@ -53,8 +53,8 @@ export function acceptReply(what: string, bytes: Uint8Array, fits: Check): unkno
 }
 
 /** @throws TOO_LARGE; INVALID_REQUEST when the event cannot be encoded */
-export function encodeEvent(what: string, event: unknown, bytesMax: number, headerBytes = 0): Uint8Array {
-  let bytes: Uint8Array;
+export function encodeEvent(what: string, event: unknown, bytesMax: number, headerBytes = 0): Buffer {
+  let bytes: Buffer;
   try {
     bytes = encode(event, headerBytes);
   } catch (error) {

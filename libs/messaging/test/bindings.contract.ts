@@ -37,8 +37,8 @@ export function describeBindings(bindings: readonly BindingName[]): void {
       expect(probe.seen[0] === request).toBe(byReference);
       expect(reply === probe.seen[0]).toBe(byReference);
       expect(reply.bytes!.buffer === request.bytes.buffer).toBe(byReference);
-      // Nor does it hold on to the frame it came in.
-      if (!byReference) expect(reply.bytes!.buffer.byteLength).toBe(3);
+      // Nor does it hold on to the frame it came in, which may be a window on 64 KiB.
+      if (!byReference) expect(reply.bytes!.buffer.byteLength).toBeLessThanOrEqual(8_192);
     });
 
     it('answers a repeated request again', async () => {

@@ -18,6 +18,7 @@ import type {
 import { COMMITTED_LIMIT_MAX, LIST_LIMIT_MAX } from '../log.port.js';
 import { AppendBatch } from './append-batch.js';
 import { CommitRing, ENTRY_CHARS, PAGE_CHARS_MAX } from './commit-ring.js';
+import { Compactor } from './compactor.js';
 import { CommitTopic } from './commit-topic.js';
 import { DedupeWindow } from './dedupe-window.js';
 import { prepareDirectory, reasonOf } from './directory.js';
@@ -106,6 +107,7 @@ export class FileLog implements LogPort, AsyncDisposable {
   readonly #batch: AppendBatch;
   readonly #writer: LogWriter;
   readonly #topic: CommitTopic;
+  readonly #compactor: Compactor;
   readonly #abort = new AbortController();
   /** Reads and reports under way; files are closed after them. */
   readonly #readers = new Readers();
@@ -129,12 +131,14 @@ export class FileLog implements LogPort, AsyncDisposable {
       apply: () => this.#apply(),
       unsealed: !replayed.sealed,
     });
+    this.#compactor = new Compactor({ settings, store: replayed.store, index, dedupe, readers: this.#readers, head });
     this.#topic = new CommitTopic({ clock: settings.clock, head: () => this.#head(), onWarning: settings.onWarning });
   }
 
   /** Called once, by `openFileLog`. */
-  start(): Promise<void> {
-    return this.#writer.start();
+  async start(): Promise<void> {
+    await this.#writer.start();
+    this.#compactor.start();
   }
 
   get status(): FileLogStatus {
@@ -149,6 +153,7 @@ export class FileLog implements LogPort, AsyncDisposable {
       segments: replayed.store.segments.length,
       queued: this.#writer.queued,
       headRevision: ring.head,
+      compaction: this.#compactor.status,
     };
   }
 
@@ -164,7 +169,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     const asOf = this.#head();
     const location = this.#parts.index.get(key);
     if (!location) return { asOf };
-    const { contentType, value } = await this.#whileOpen(() => readRecord(this.#parts.replayed.store.byId, key, location));
+    const { contentType, value } = await this.#readers.during(() => readRecord(this.#parts.replayed.store.byId, key, location));
     return { entry: { key, value, contentType, revision: location.revision }, asOf };
   }
 
@@ -197,7 +202,7 @@ export class FileLog implements LogPort, AsyncDisposable {
       const places = placesUnder(this.#parts.index, prefix);
       const signal = context.signal ? AbortSignal.any([context.signal, this.#abort.signal]) : this.#abort.signal;
       const segments = [...this.#parts.replayed.store.byId];
-      const body = await this.#whileOpen(() =>
+      const body = await this.#readers.during(() =>
         runReport(reportMode, places, segments, { deadlineMs: context.deadlineMs, traceparent: context.traceparent, signal }, clock),
       );
       return { asOf, ...body };
@@ -222,6 +227,11 @@ export class FileLog implements LogPort, AsyncDisposable {
     return this.#topic.subscribe(listener);
   }
 
+  /** Compacts now what is worth it, which it otherwise does in the background. Never throws: `status.compaction` says how it went. */
+  compact(): Promise<void> {
+    return this.#compactor.runNow();
+  }
+
   /** Finishes the appends it has taken, ends reports, closes the files and frees the directory. Safe to repeat. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -234,6 +244,7 @@ export class FileLog implements LogPort, AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#abort.abort(closedError());
+    await this.#compactor.close();
     await this.#writer.close();
     this.#topic.close();
     await this.#readers.quiesce();
@@ -263,16 +274,6 @@ export class FileLog implements LogPort, AsyncDisposable {
       if (this.#topic.listening) this.#topic.emit({ kind: 'commit', incarnation, partition, commit });
     }
     batch.succeed();
-  }
-
-  /** The files that it reads stay open until the work ends. */
-  async #whileOpen<T>(work: () => Promise<T>): Promise<T> {
-    const epoch = this.#readers.enter();
-    try {
-      return await work();
-    } finally {
-      this.#readers.leave(epoch);
-    }
   }
 
   #head(): Position {

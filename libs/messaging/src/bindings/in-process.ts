@@ -6,7 +6,7 @@ import { warnOfFault } from '../faults.js';
 import type { Bounds, PortDescriptor } from '../port.js';
 import { DEFAULT_BOUNDS } from '../port.js';
 import { bindLocally } from './local.js';
-import { isLargerThan } from './size.js';
+import { isLargerThan } from '../size.js';
 
 /**
  * A call. Values pass by reference, and both sides leave them unchanged, as their read-only types say.

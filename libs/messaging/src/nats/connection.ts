@@ -1,8 +1,9 @@
+import type { Socket } from 'node:net';
 import { DiptychError, systemClock } from '@diptych/kernel';
 import type { Msg, NatsConnection, PublishOptions } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
-import type { ServerAddress } from './dial.js';
-import { describeServer, dial } from './dial.js';
+import type { Dialled, ServerAddress } from './dial.js';
+import { describeServer, dial, parseServerAddress } from './dial.js';
 import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
 
@@ -16,6 +17,8 @@ export interface ConnectionOptions {
   readonly pingIntervalMs: number;
   /** Questions without an answer after which the connection counts as lost. */
   readonly pingsOutMax: number;
+  /** What may wait in the socket of a broker that takes it too slowly. */
+  readonly backlogBytesMax: number;
   readonly onFault: FaultListener;
 }
 
@@ -36,6 +39,7 @@ export class Connection {
   #status: LinkStatus = 'disconnected';
   #session: Session | undefined;
   #redialling: Promise<void> = Promise.resolve();
+  #announced: readonly ServerAddress[] = [];
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -76,9 +80,20 @@ export class Connection {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  /** @throws UNAVAILABLE when not connected: nothing was sent, nor will be */
+  /**
+   * Whether something can be sent now.
+   *
+   * @throws UNAVAILABLE when not connected; OVERLOADED when more than `backlogBytesMax` wait for a broker that takes too little
+   */
+  assertWritable(): void {
+    if (this.#status !== 'connected' || !this.#session) throw this.downError();
+    if (this.#session.backlogBytes > this.#options.backlogBytesMax) throw brokerTooSlow(this.#session.backlogBytes);
+  }
+
+  /** @throws UNAVAILABLE when not connected, OVERLOADED when too much waits already: nothing was sent, nor will be */
   publish(subject: string, data: Uint8Array, options: PublishOptions = NO_OPTIONS): void {
     if (!this.#session) throw this.downError();
+    if (this.#session.backlogBytes > this.#options.backlogBytesMax) throw brokerTooSlow(this.#session.backlogBytes);
     try {
       this.#session.nats.publish(subject, data, options);
     } catch (error) {
@@ -121,9 +136,11 @@ export class Connection {
   }
 
   /** Becomes connected once the broker knows all subscriptions, so that whoever sees two links connected can rely on both. */
-  async #adopt(nats: NatsConnection): Promise<void> {
-    const session = new Session(nats, this.#options, (why) => this.#lose(session, why));
+  async #adopt(dialled: Dialled): Promise<void> {
+    const { nats } = dialled;
+    const session = new Session(dialled, this.#options, (why) => this.#lose(session, why));
     this.#session = session;
+    this.#learn(nats);
     for (const kept of this.#subscriptions) kept.attach(nats);
     // Ends also when the session is lost meanwhile, which has begun the next attempt then.
     if (this.#subscriptions.size > 0) await flushed(nats);
@@ -143,25 +160,40 @@ export class Connection {
       await this.#pause(backoffMs(attempt));
       if (this.#closing.signal.aborted) return;
       try {
-        const nats = await this.#dialAny(Number.POSITIVE_INFINITY);
-        if (!this.#closing.signal.aborted) return await this.#adopt(nats);
-        await nats.close();
+        const dialled = await this.#dialAny(Number.POSITIVE_INFINITY);
+        if (!this.#closing.signal.aborted) return await this.#adopt(dialled);
+        await dialled.nats.close();
       } catch {
         // The next attempt may succeed, and there is always a next one.
       }
     }
   }
 
-  /** The first broker that answers, beginning anywhere in the list so that clients spread over it. */
-  async #dialAny(endMs: number): Promise<NatsConnection> {
+  /** Notes the other brokers of the cluster, as the one just reached announces them, for when this one goes. */
+  #learn(nats: NatsConnection): void {
+    const { servers } = this.#options;
+    const known = new Set(servers.map(({ host, port }) => `${host}:${port}`));
+    const { user, password } = servers[0]!;
+    this.#announced = (nats.info?.connect_urls ?? []).slice(0, ANNOUNCED_MAX).flatMap((text) => {
+      try {
+        const { host, port } = parseServerAddress(text);
+        return known.has(`${host}:${port}`) ? [] : [{ host, port, user, password }];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  /** The first broker that answers, beginning anywhere in the list so that clients spread over it; then those the cluster has announced. */
+  async #dialAny(endMs: number): Promise<Dialled> {
     const { servers, name } = this.#options;
     const start = Math.floor(Math.random() * servers.length);
     let failure: unknown = new Error('no time was left');
-    for (let i = 0; i < servers.length; i++) {
+    for (const server of [...servers.slice(start), ...servers.slice(0, start), ...this.#announced]) {
       const timeoutMs = Math.min(DIAL_TIMEOUT_MS, endMs - systemClock.nowMs());
       if (timeoutMs <= 0) break;
       try {
-        return await dial(servers[(start + i) % servers.length]!, name, timeoutMs, this.#closing.signal);
+        return await dial(server, name, timeoutMs, this.#closing.signal);
       } catch (error) {
         failure = error;
       }
@@ -200,12 +232,14 @@ export class Connection {
 class Session {
   readonly nats: NatsConnection;
   readonly payloadBytesMax: number;
+  readonly #socket: Socket | undefined;
   readonly #heartbeat: Disposable;
   /** Pings since the last answer. Counted, not timed: a loop that was blocked for a while has not read the answers yet. */
   #pingsOut = 0;
 
-  constructor(nats: NatsConnection, options: ConnectionOptions, onLost: (why: unknown) => void) {
+  constructor({ nats, socket }: Dialled, options: ConnectionOptions, onLost: (why: unknown) => void) {
     this.nats = nats;
+    this.#socket = socket;
     this.payloadBytesMax = nats.info?.max_payload ?? Number.MAX_SAFE_INTEGER;
     this.#heartbeat = systemClock.every(options.pingIntervalMs, () => {
       if (this.#pingsOut >= options.pingsOutMax) return onLost(new Error(`the broker left ${this.#pingsOut} pings unanswered`));
@@ -218,6 +252,11 @@ class Session {
     void nats.closed().then((why) => onLost(why ?? undefined));
   }
 
+  /** What was written and the broker has not taken yet. */
+  get backlogBytes(): number {
+    return this.#socket?.writableLength ?? 0;
+  }
+
   async end(): Promise<void> {
     this.#heartbeat[Symbol.dispose]();
     await this.nats.close().catch(() => undefined);
@@ -227,6 +266,12 @@ class Session {
 /** Resolves when the broker has answered, or with the end of the connection: a flush that is under way then would never settle. */
 async function flushed(nats: NatsConnection): Promise<void> {
   await Promise.race([nats.flush().catch(() => undefined), nats.closed()]);
+}
+
+function brokerTooSlow(bytes: number): DiptychError {
+  return new DiptychError('OVERLOADED', `the broker takes too little: ${bytes} bytes wait to be sent; this was not added`, {
+    retryAfterMs: 100,
+  });
 }
 
 const NO_OPTIONS: PublishOptions = {};
@@ -253,3 +298,5 @@ function cannotReach({ servers, connectTimeoutMs }: ConnectionOptions, error: un
 }
 
 const DIAL_TIMEOUT_MS = 2_000;
+/** A cluster has a handful of brokers; a list without end is none. */
+const ANNOUNCED_MAX = 32;

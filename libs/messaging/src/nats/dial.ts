@@ -4,6 +4,12 @@ import type { Socket } from 'node:net';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { connect } from '@nats-io/transport-node';
 
+/** A connection and the socket it is on, which says how much waits in it; undefined should the library no longer use one of Node's. */
+export interface Dialled {
+  readonly nats: NatsConnection;
+  readonly socket: Socket | undefined;
+}
+
 /** One broker address, taken apart. */
 export interface ServerAddress {
   readonly host: string;
@@ -40,7 +46,7 @@ export function describeServer({ host, port }: ServerAddress): string {
  *
  * @throws Error when there is no connection within `timeoutMs`, or `signal` is aborted; no socket is left behind
  */
-export async function dial(server: ServerAddress, name: string, timeoutMs: number, signal: AbortSignal): Promise<NatsConnection> {
+export async function dial(server: ServerAddress, name: string, timeoutMs: number, signal: AbortSignal): Promise<Dialled> {
   signal.throwIfAborted();
   // When a broker accepts a connection and then says nothing, as a stopped process does, the library gives up and leaves its socket
   // open. So the sockets made on the way are noted, and closed here.
@@ -52,7 +58,8 @@ export async function dial(server: ServerAddress, name: string, timeoutMs: numbe
   subscribe(SOCKET_CHANNEL, note);
   signal.addEventListener('abort', closeAll, { once: true });
   try {
-    return await dialling.run(sockets, () => connect(optionsFor(server, name, timeoutMs)));
+    const nats = await dialling.run(sockets, () => connect(optionsFor(server, name, timeoutMs)));
+    return { nats, socket: sockets.at(-1) };
   } catch (error) {
     closeAll();
     if (error instanceof Error && error.name === 'TimeoutError')

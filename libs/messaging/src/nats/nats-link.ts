@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createInbox } from '@nats-io/transport-node';
 import type { CallContext } from '@diptych/kernel';
 import { DiptychError, systemClock } from '@diptych/kernel';
@@ -14,7 +15,8 @@ import { Connection } from './connection.js';
 import type { ServerAddress } from './dial.js';
 import { parseServerAddress } from './dial.js';
 import { Lateness } from './lateness.js';
-import type { Target } from './requester.js';
+import type { Target } from './pending-call.js';
+import { Replies } from './replies.js';
 import { Requester } from './requester.js';
 import type { Responder } from './responder.js';
 import { PortResponder } from './responder.js';
@@ -75,8 +77,17 @@ export interface NatsOptions {
 export async function connectNats(options: NatsOptions): Promise<NatsLink> {
   const { pingIntervalMs = 500, pingsOutMax = 3, connectTimeoutMs = 5_000, onFault = warnOfFault, name } = options;
   const servers = parseServers(options.servers);
-  const connection = await Connection.open({ servers, name, connectTimeoutMs, pingIntervalMs, pingsOutMax, onFault });
-  return new Link(connection, { ...DEFAULT_BOUNDS, ...options.bounds }, onFault);
+  const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
+  const connection = await Connection.open({
+    servers,
+    name,
+    connectTimeoutMs,
+    pingIntervalMs,
+    pingsOutMax,
+    backlogBytesMax: bounds.inFlightBytesMax,
+    onFault,
+  });
+  return new Link(connection, bounds, onFault);
 }
 
 function parseServers(servers: string | readonly string[]): ServerAddress[] {
@@ -120,7 +131,10 @@ class Link implements NatsLink, LinkOutlet {
   readonly #onFault: FaultListener;
   readonly #requester: Requester;
   readonly #lateness = new Lateness();
+  readonly #replies: Replies;
   readonly #responders = new Set<Responder>();
+  /** Of this link, among all that serve. */
+  readonly #instance = randomBytes(6).toString('base64url');
   #closing: Promise<void> | undefined;
 
   constructor(connection: Connection, bounds: Bounds, onFault: FaultListener) {
@@ -128,6 +142,7 @@ class Link implements NatsLink, LinkOutlet {
     this.#bounds = bounds;
     this.#onFault = onFault;
     this.#requester = new Requester(connection, createInbox(), bounds);
+    this.#replies = new Replies(connection, () => this.#messageBytesMax(), onFault);
   }
 
   get status(): LinkStatus {
@@ -172,6 +187,7 @@ class Link implements NatsLink, LinkOutlet {
         routes,
         routingKeyOf: undefined,
         replyFits: checkOf(method.reply),
+        lanes: new WeakMap(),
         inFlight: this.#requester.inFlightOf(subject),
       };
       port[name] = (request: unknown, context: CallContext, onValue?: (value: unknown) => void) =>
@@ -185,7 +201,9 @@ class Link implements NatsLink, LinkOutlet {
     const responder = new PortResponder(
       {
         connection: this.#connection,
+        instance: this.#instance,
         lateness: this.#lateness,
+        replies: this.#replies,
         bounds: this.#bounds,
         onFault: this.#onFault,
         messageBytesMax: () => this.#messageBytesMax(),
@@ -212,6 +230,7 @@ class Link implements NatsLink, LinkOutlet {
   async #close(graceMs: number): Promise<void> {
     const endMs = systemClock.nowMs() + graceMs;
     await Promise.all([...this.#responders].map((responder) => responder.drain(endMs - systemClock.nowMs())));
+    this.#replies.flush();
     this.#requester.close();
     await this.#connection.close();
   }

@@ -1,50 +1,41 @@
 import type { CallContext } from '@diptych/kernel';
-import { DiptychError, systemClock, timeLeftMs, toDiptychError } from '@diptych/kernel';
+import { DiptychError, systemClock, toDiptychError } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
 import { garbledReply, notServed, tooManyBytesInFlight, tooManyInFlight } from '../binding-errors.js';
-import { assertCallable, callWatch, WatchedCall } from '../call-watch.js';
-import type { Check } from '../codec.js';
-import { decode, errorFromRecord } from '../codec.js';
-import { acceptReply } from '../messages.js';
+import { assertCallable, callWatch } from '../call-watch.js';
+import { errorFromRecord } from '../codec.js';
 import type { Bounds } from '../port.js';
 import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
 import { jsonErrorOf } from './json.js';
-import type { Destination, Routes } from './routing/routes.js';
-import { looksLikeJson, parseReplyFrame, ReplyKind, requestFrame } from './wire.js';
-
-/** Where a method is reached, and what its replies look like. */
-export interface Target {
-  /** For errors: `cache.get`. */
-  readonly what: string;
-  readonly method: string;
-  readonly routes: Routes;
-  /** Of the request, when the method declares one and the port is owned by key. */
-  readonly routingKeyOf: ((request: unknown) => string) | undefined;
-  readonly replyFits: Check;
-  /** Of this method, in all clients of the process: a method that is stuck must not make the others OVERLOADED. */
-  readonly inFlight: InFlight;
-}
-
-interface InFlight {
-  calls: number;
-  bytes: number;
-}
+import { Lane } from './lane.js';
+import type { InFlight, PendingCalls, Target } from './pending-call.js';
+import { PendingCall } from './pending-call.js';
+import { PendingRing } from './pending-ring.js';
+import type { Destination } from './routing/routes.js';
+import { ALONE_BYTES, callPart, looksLikeJson, ReplyReader, requestFrame, setCallId } from './wire.js';
 
 /**
- * The calling side of a process: all calls of all its clients, one reply subscription for all of them, and a map from request id to
- * who waits, bounded by the calls and the bytes in flight of each method.
+ * The calling side of a process: all calls of all its clients, and one reply subscription for all of them.
+ *
+ * Calls of one method that are ready together share a frame, by themselves: a call leaves at once when nothing is in flight, else at the end of
+ * the turn of the event loop, with whatever else has come up in it. So a lone call waits for nobody, and under load frames fill up because
+ * replies came in frames too. Calls wait for a microtask at least when they come from one promise's continuation, but for a turn of the loop
+ * when they come from different sockets: those of a gateway share nothing at the end of a microtask, and 22 a frame at the end of a turn.
  */
-export class Requester {
+export class Requester implements PendingCalls {
   readonly #connection: Connection;
   readonly #inbox: string;
   readonly #bounds: Bounds;
-  readonly #pending = new Map<number, PendingCall>();
+  readonly #pending = new PendingRing<PendingCall>();
   /** By subject; there are as many as methods. */
   readonly #inFlight = new Map<string, InFlight>();
   readonly #replies: KeptSubscription;
   readonly #status: Disposable;
-  #lastId = 0;
+  /** Lanes with calls in them. */
+  readonly #waiting: Lane[] = [];
+  readonly #sendAll = () => this.#sendWaiting();
+  #turnEnd: NodeJS.Immediate | undefined;
 
   constructor(connection: Connection, inbox: string, bounds: Bounds) {
     this.#connection = connection;
@@ -69,51 +60,54 @@ export class Requester {
 
   /** @param onValue gets the values of a stream before the answer; without it they are dropped. Must not throw */
   call(target: Target, request: unknown, context: CallContext, bytesMax: number, onValue?: (value: unknown) => void): Promise<unknown> {
-    let frame: Uint8Array;
+    let part: Buffer;
     let destination: Destination;
-    const { inFlight } = target;
-    const id = this.#nextId();
-    const reply = `${this.#inbox}.${id}`;
+    const { inFlight, what } = target;
     try {
-      assertCallable(target.what, context);
-      if (this.#connection.status !== 'connected') throw this.#connection.downError();
-      if (inFlight.calls >= this.#bounds.inFlightMax) throw tooManyInFlight(target.what, this.#bounds.inFlightMax);
-      const sentMs = systemClock.nowMs();
-      const header = { id, timeLeftMs: timeLeftMs(context), traceparent: context.traceparent };
-      frame = requestFrame(target.what, request, header, sentMs, bytesMax);
+      assertCallable(what, context);
+      this.#connection.assertWritable();
+      if (inFlight.calls >= this.#bounds.inFlightMax) throw tooManyInFlight(what, this.#bounds.inFlightMax);
+      part = callPart(what, request, context.deadlineMs, context.traceparent, bytesMax);
       // One message may always be under way, whatever its size.
-      if (inFlight.bytes > 0 && inFlight.bytes + frame.byteLength > this.#bounds.inFlightBytesMax)
-        throw tooManyBytesInFlight(target.what, inFlight.bytes);
+      if (inFlight.bytes > 0 && inFlight.bytes + part.byteLength > this.#bounds.inFlightBytesMax)
+        throw tooManyBytesInFlight(what, inFlight.bytes);
       destination = target.routes.choose(target.routingKeyOf?.(request));
-      this.#connection.publish(destination.subjectOf(target.method), frame, { reply });
     } catch (error) {
       return Promise.reject(toDiptychError(error));
     }
     return new Promise((resolve, reject) => {
-      const call = new PendingCall(target, destination, context, id, frame.byteLength, this, resolve, reject, onValue);
-      this.#pending.set(id, call);
+      const call = new PendingCall(target, destination, request, context, part.byteLength, this, resolve, reject, onValue);
+      const isLone = this.#pending.size === 0;
+      this.#pending.add(call);
       destination.outstanding++;
       inFlight.calls++;
       inFlight.bytes += call.bytes;
       callWatch.add(call);
+      this.#post(call, part, isLone);
     });
   }
 
-  /** @internal */
   forget(call: PendingCall): void {
-    if (!this.#pending.delete(call.id)) return;
+    if (!this.#pending.delete(call)) return;
     const { inFlight } = call.target;
     call.destination.outstanding--;
     inFlight.calls--;
     inFlight.bytes -= call.bytes;
   }
 
-  /** @internal Tells whoever works on the call to stop, as far as that is possible. */
   withdraw(call: PendingCall): void {
     try {
       this.#connection.publish(call.destination.cancelSubject, EMPTY, { reply: `${this.#inbox}.${call.id}` });
     } catch {
       // Not connected: then the call's deadline ends the work.
+    }
+  }
+
+  /** Ends what was sent to a destination that is gone: nobody will answer it, and what was begun there may have happened. */
+  lose(destination: Destination): void {
+    for (const call of this.#pending.all()) {
+      if (call.destination === destination && call.isSent)
+        call.fail(new DiptychError('CONNECTION_LOST', `the instance that ${call.what} was sent to is gone; it may have happened`));
     }
   }
 
@@ -124,89 +118,127 @@ export class Requester {
     this.#status[Symbol.dispose]();
   }
 
-  #nextId(): number {
-    do this.#lastId = (this.#lastId + 1) >>> 0;
-    while (this.#pending.has(this.#lastId));
-    return this.#lastId;
+  /** Sends the call now, when it is alone, or puts it into the next frame. */
+  #post(call: PendingCall, part: Buffer, isLone: boolean): void {
+    setCallId(part, call.id);
+    call.attempts++;
+    const { target, destination } = call;
+    if (isLone || part.byteLength >= ALONE_BYTES) return this.#send(target.method, destination, [call], [part]);
+    let lane = target.lanes.get(destination);
+    if (!lane) target.lanes.set(destination, (lane = new Lane(target.method, destination)));
+    if (lane.isTooSmallFor(part)) this.#sendLane(lane);
+    lane.add(call, part);
+    if (lane.calls.length === 1) this.#waiting.push(lane);
+    if (lane.isFull) this.#sendLane(lane);
+    this.#turnEnd ??= setImmediate(this.#sendAll);
+  }
+
+  #sendWaiting(): void {
+    this.#turnEnd = undefined;
+    for (const lane of this.#waiting) this.#sendLane(lane);
+    this.#waiting.length = 0;
+  }
+
+  /** It stays among those that wait until the turn ends, and is empty then, or has filled again. */
+  #sendLane(lane: Lane): void {
+    if (lane.calls.length > 0) this.#send(lane.method, lane.destination, lane.calls, lane.parts);
+    lane.clear();
+  }
+
+  #send(method: string, destination: Destination, calls: readonly PendingCall[], parts: readonly Buffer[]): void {
+    if (calls.some((call) => call.settled)) return this.#sendRest(method, destination, calls, parts);
+    const first = calls[0]!.id;
+    for (const call of calls) call.frame = first;
+    try {
+      const frame = requestFrame(parts, systemClock.nowMs());
+      this.#connection.publish(destination.subjectOf(method), frame, { reply: `${this.#inbox}.${first}` });
+    } catch (error) {
+      for (const call of calls) call.fail(toDiptychError(error));
+    }
+  }
+
+  /** Their callers were told that nothing was sent. */
+  #sendRest(method: string, destination: Destination, calls: readonly PendingCall[], parts: readonly Buffer[]): void {
+    const isOpen = (_: unknown, i: number) => !calls[i]!.settled;
+    const open = calls.filter(isOpen);
+    if (open.length > 0) this.#send(method, destination, open, parts.filter(isOpen));
   }
 
   #take(message: Msg): void {
-    const { subject, data } = message;
-    const id = Number(subject.slice(this.#inbox.length + 1));
-    if (data.byteLength === 0 && message.headers?.code === NO_RESPONDERS) {
-      const call = this.#pending.get(id);
-      return call?.fail(notServed(call.target.what));
-    }
-    if (looksLikeJson(data)) {
-      const call = this.#pending.get(id);
-      return call?.fail(errorFromRecord(jsonErrorOf(data), call.target.what));
-    }
-    let replies;
+    const { data } = message;
+    if (data.byteLength === 0 || looksLikeJson(data)) return this.#takePlain(message);
+    let reader: ReplyReader;
     try {
-      ({ replies } = parseReplyFrame(data));
+      reader = new ReplyReader(data);
     } catch (error) {
-      const call = this.#pending.get(id);
-      return call?.fail(garbledReply(call.target.what, 'what cannot be read', error));
+      for (const call of this.#sentWith(message)) call.fail(garbledReply(call.what, 'what cannot be read', error));
+      return;
     }
-    // A reply nobody waits for any more is dropped: its deadline has passed.
-    for (const { id, kind, body } of replies) this.#pending.get(id)?.take(kind, body);
+    let from: Destination | undefined;
+    while (reader.next()) {
+      const call = this.#pending.get(reader.id);
+      // A reply nobody waits for any more is dropped: its deadline has passed.
+      if (!call) continue;
+      if (call.destination !== from) {
+        from = call.destination;
+        from.answered();
+      }
+      call.take(reader);
+    }
+  }
+
+  /** What is no frame of replies says something about all calls of a frame of requests: that nobody took it, or that nobody could read it. */
+  #takePlain(message: Msg): void {
+    const { data } = message;
+    const calls = this.#sentWith(message);
+    if (calls.length === 0) return;
+    if (data.byteLength === 0 && message.headers?.code === NO_RESPONDERS) {
+      calls[0]!.destination.refused();
+      for (const call of calls) this.#reroute(call);
+      return;
+    }
+    for (const call of calls)
+      call.fail(data.byteLength === 0 ? garbledReply(call.what, 'an empty message') : errorFromRecord(jsonErrorOf(data), call.what));
+  }
+
+  /** The calls whose frame the message answers. */
+  #sentWith(message: Msg): PendingCall[] {
+    const frame = Number(message.subject.slice(this.#inbox.length + 1));
+    return this.#pending.all().filter((call) => call.frame === frame);
+  }
+
+  /** Nobody took it, so nothing was begun: it may go to somebody else, and at last to whoever there is. */
+  #reroute(call: PendingCall): void {
+    const { target, context, request } = call;
+    const { anyone } = target.routes;
+    if (call.destination === anyone || call.attempts >= ATTEMPTS_MAX) return call.fail(notServed(call.what));
+    try {
+      const part = callPart(call.what, request, context.deadlineMs, context.traceparent, Number.POSITIVE_INFINITY);
+      const next = call.attempts === ATTEMPTS_MAX - 1 ? anyone : target.routes.choose(target.routingKeyOf?.(request));
+      call.destination.outstanding--;
+      call.destination = next;
+      next.outstanding++;
+      this.#post(call, part, false);
+    } catch (error) {
+      call.fail(toDiptychError(error));
+    }
   }
 
   #loseAll(why: string): void {
-    for (const call of [...this.#pending.values()])
-      call.fail(new DiptychError('CONNECTION_LOST', `${why} while ${call.what} was in flight; it may have happened`));
-  }
-}
-
-class PendingCall extends WatchedCall {
-  constructor(
-    readonly target: Target,
-    readonly destination: Destination,
-    context: CallContext,
-    readonly id: number,
-    readonly bytes: number,
-    readonly requester: Requester,
-    readonly resolve: (reply: unknown) => void,
-    readonly reject: (error: DiptychError) => void,
-    readonly onValue: ((value: unknown) => void) | undefined,
-  ) {
-    super(target.what, context);
-  }
-
-  take(kind: ReplyKind, body: Uint8Array): void {
-    if (kind === ReplyKind.VALUE) return this.#takeValue(body);
-    callWatch.release(this);
-    this.requester.forget(this);
-    try {
-      if (kind === ReplyKind.ERROR) this.reject(errorFromRecord(decode(body), this.what));
-      else this.resolve(acceptReply(this.what, body, this.target.replyFits));
-    } catch (error) {
-      this.reject(error instanceof DiptychError ? error : garbledReply(this.what, 'what cannot be decoded', error));
+    clearImmediate(this.#turnEnd);
+    this.#turnEnd = undefined;
+    for (const lane of this.#waiting.splice(0)) lane.clear();
+    for (const call of this.#pending.all()) {
+      call.fail(
+        call.isSent
+          ? new DiptychError('CONNECTION_LOST', `${why} while ${call.what} was in flight; it may have happened`)
+          : this.#connection.downError(),
+      );
     }
-  }
-
-  #takeValue(body: Uint8Array): void {
-    if (!this.onValue) return;
-    try {
-      this.onValue(acceptReply(this.what, body, this.target.replyFits));
-    } catch (error) {
-      this.fail(error instanceof DiptychError ? error : garbledReply(this.what, 'what cannot be decoded', error));
-      this.requester.withdraw(this);
-    }
-  }
-
-  fail(error: DiptychError): void {
-    callWatch.release(this);
-    this.requester.forget(this);
-    this.reject(error);
-  }
-
-  override end(error: DiptychError): void {
-    this.requester.forget(this);
-    this.reject(error);
-    if (error.code === 'CANCELLED') this.requester.withdraw(this);
   }
 }
 
 const EMPTY = new Uint8Array(0);
 const NO_RESPONDERS = 503;
+/** The first, another, and the queue group. */
+const ATTEMPTS_MAX = 3;

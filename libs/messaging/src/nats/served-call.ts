@@ -1,5 +1,5 @@
-import type { CallContext } from '@diptych/kernel';
 import type { DiptychError } from '@diptych/kernel';
+import { StoppableContext } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
 
 /** How one caller is answered. Both throw what publishing throws; `answer` also INTERNAL when the value cannot be sent. */
@@ -21,42 +21,76 @@ export function noExchange(key: string): Exchange {
 /** A call this process has accepted: its context, and whether somebody waits for it. */
 export class ServedCall {
   readonly exchange: Exchange;
+  /** Who asks: the inbox of a process, and its number of the call. A plain client has an inbox for each call. */
+  readonly inbox: string;
+  readonly id: number;
   /** What it came in: for adapters, which get this call as the third argument of a method. */
   readonly message: Msg;
-  readonly context: CallContext;
+  readonly context: StoppableContext;
+  /** What its request takes. */
+  readonly bytes: number;
   /** Nobody waits for its answer any more. */
   released = false;
   /** Hears of `stop` without a signal being made. */
   onStop: ((why: DiptychError) => void) | undefined;
-  #controller: AbortController | undefined;
-  #ended: DiptychError | undefined;
+  /** Its neighbours among the calls of its responder. */
+  previous: ServedCall | undefined = undefined;
+  following: ServedCall | undefined = undefined;
 
-  constructor(exchange: Exchange, message: Msg, deadlineMs: number, traceparent: string | undefined) {
+  constructor(exchange: Exchange, inbox: string, id: number, message: Msg, bytes: number, context: StoppableContext) {
     this.exchange = exchange;
+    this.inbox = inbox;
+    this.id = id;
     this.message = message;
-    const signal = () => this.#signal();
-    // The controller is made when somebody asks for the signal: it costs more than all else here, and most work never does.
-    this.context = {
-      deadlineMs,
-      traceparent,
-      get signal() {
-        return signal();
-      },
-    };
+    this.bytes = bytes;
+    this.context = context;
   }
 
   /** Tells the work to stop, through its signal. */
   stop(why: DiptychError): void {
-    this.#ended ??= why;
-    this.#controller?.abort(why);
+    this.context.stop(why);
     this.onStop?.(why);
   }
+}
 
-  #signal(): AbortSignal {
-    if (!this.#controller) {
-      this.#controller = new AbortController();
-      if (this.#ended) this.#controller.abort(this.#ended);
-    }
-    return this.#controller.signal;
+/** The id of a call that has an inbox to itself. */
+export const SOLE_CALL = -1;
+
+/** The calls of a responder that somebody waits for. A list, since all but cancellations and the end of a drain only add and remove. */
+export class ServedCalls {
+  #first: ServedCall | undefined;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(call: ServedCall): void {
+    call.following = this.#first;
+    if (this.#first) this.#first.previous = call;
+    this.#first = call;
+    this.#size++;
+  }
+
+  remove(call: ServedCall): void {
+    const { previous, following } = call;
+    if (previous) previous.following = following;
+    else this.#first = following;
+    if (following) following.previous = previous;
+    call.previous = undefined;
+    call.following = undefined;
+    this.#size--;
+  }
+
+  /** Looks at all of them: at most as many as may be in flight, 5 ns each. */
+  find(inbox: string, id: number): ServedCall | undefined {
+    for (let call = this.#first; call; call = call.following) if (call.id === id && call.inbox === inbox) return call;
+    return undefined;
+  }
+
+  all(): ServedCall[] {
+    const calls: ServedCall[] = [];
+    for (let call = this.#first; call; call = call.following) calls.push(call);
+    return calls;
   }
 }

@@ -1,153 +1,240 @@
-import { encodeEvent, encodeReply, encodeRequest } from '../messages.js';
 import { encode, errorToRecord } from '../codec.js';
+import { encodeEvent, encodeReply, encodeRequest } from '../messages.js';
 
 /**
  * What travels over NATS. A *frame* is one NATS message; its first byte says what it is, and never is `{`, by which a plain
- * client's JSON is told apart. Numbers are big-endian. A frame holds one or more calls, or replies; today's sender puts one in each,
- * every receiver reads any number.
+ * client's JSON is told apart; the second is the version of the layout. Numbers are big-endian. `docs/reference/protocol.md` explains it.
  *
- *   request  D1, u16 count, f64 sentMs, then per call:
- *            u32 id, f64 timeLeftMs, u8 length and ASCII of the traceparent, u32 length and MessagePack of the request
- *   reply    D2, u16 count, then per reply:
+ *   request  D1 01, u16 count, f64 sentMs, then per call:
+ *            u32 id, f64 deadlineMs, u8 length and ASCII of the traceparent, u32 length and MessagePack of the request
+ *   reply    D2 01, u16 count, then per reply:
  *            u32 id, u8 0 = answer, 1 = error or 2 = a value of a stream, after which more follows for this id,
  *            u32 length and MessagePack of the answer, the error record or the value
- *   event    D4, MessagePack of the event
+ *   event    D4 01, MessagePack of the event
+ *
+ * Both instants of a request are on the caller's own monotonic clock, so that only their difference means something elsewhere.
  *
  * A request's reply subject is `<inbox of the process>.<id of its first call>`: the inbox names the caller, and a broker's
- * "no responders", which has no body, still says which calls it is about. A call is cancelled by an empty message to the port's
- * cancel subject with the call's reply subject.
+ * "no responders", which has no body, still says which calls it is about. A call is cancelled by an empty message to the
+ * cancel subject with the inbox and the call's own id as its reply subject.
  */
 const REQUEST = 0xd1;
 const REPLY = 0xd2;
 const EVENT = 0xd4;
+const VERSION = 1;
 const OPENING_BRACE = 0x7b;
 
-const REQUEST_HEADER_BYTES = 1 + 2 + 8;
+const REQUEST_HEADER_BYTES = 1 + 1 + 2 + 8;
 const CALL_HEADER_BYTES = 4 + 8 + 1 + 4;
-const REPLY_HEADER_BYTES = 1 + 2;
+const REPLY_HEADER_BYTES = 1 + 1 + 2;
 const ANSWER_HEADER_BYTES = 4 + 1 + 4;
+const EVENT_HEADER_BYTES = 2;
 
 /** What frames add to a message, at most: the bound on messages leaves the broker's limit this much room. */
 export const FRAME_OVERHEAD_BYTES = 255;
 
+/** A frame is sent when it holds so many calls or replies, */
+export const FRAME_COUNT_MAX = 64;
+/** or when one more would make it larger than this. */
+export const FRAME_BYTES_MAX = 65_536;
+/** From here on a message gains nothing by company: it travels alone. */
+export const ALONE_BYTES = 16_384;
+
 /** A W3C traceparent has 55 characters; anything much longer is none. */
 const TRACEPARENT_CHARS_MAX = 128;
-
-export interface CallHeader {
-  readonly id: number;
-  readonly timeLeftMs: number;
-  readonly traceparent: string | undefined;
-}
-
-export interface RequestFrame {
-  /** When it was sent, on the caller's own monotonic clock. */
-  readonly sentMs: number;
-  readonly calls: ReadonlyArray<CallHeader & { readonly body: Uint8Array }>;
-}
 
 /** `VALUE` is one of several values; the call goes on. The others end it. */
 export const ReplyKind = { ANSWER: 0, ERROR: 1, VALUE: 2 } as const;
 export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
 
-export interface ReplyFrame {
-  readonly replies: ReadonlyArray<{ readonly id: number; readonly kind: ReplyKind; readonly body: Uint8Array }>;
+/**
+ * A call, encoded with room in front for its id and for the header of a frame: alone it is a frame without being copied.
+ *
+ * @param what the method, for errors
+ * @throws TOO_LARGE or INVALID_REQUEST
+ */
+export function callPart(what: string, request: unknown, deadlineMs: number, trace: string | undefined, bytesMax: number): Buffer {
+  const traceparent = trace !== undefined && trace.length <= TRACEPARENT_CHARS_MAX ? trace : '';
+  const headerBytes = REQUEST_HEADER_BYTES + CALL_HEADER_BYTES + traceparent.length;
+  const part = encodeRequest(what, request, bytesMax, headerBytes);
+  part.writeDoubleBE(deadlineMs, REQUEST_HEADER_BYTES + 4);
+  part[REQUEST_HEADER_BYTES + 12] = traceparent.length;
+  if (traceparent.length > 0) part.write(traceparent, REQUEST_HEADER_BYTES + 13, 'latin1');
+  writeUint32(part, headerBytes - 4, part.byteLength - headerBytes);
+  return part;
+}
+
+/** Which call it is, in the caller's own numbering. */
+export function setCallId(part: Buffer, id: number): void {
+  writeUint32(part, REQUEST_HEADER_BYTES, id);
+}
+
+/** One frame of all the parts, which must not be used afterwards. */
+export function requestFrame(parts: readonly Buffer[], sentMs: number): Buffer {
+  const frame = joined(parts, REQUEST_HEADER_BYTES);
+  writeHeader(frame, REQUEST, parts.length);
+  frame.writeDoubleBE(sentMs, 4);
+  return frame;
+}
+
+/** An answer or a value, with room in front as a call has. @throws INTERNAL when it is too large or cannot be encoded */
+export function answerPart(what: string, id: number, kind: ReplyKind, reply: unknown, bytesMax: number): Buffer {
+  return replyPart(encodeReply(what, reply, bytesMax, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, kind);
+}
+
+/** An error, likewise. Never throws. */
+export function errorPart(id: number, error: unknown): Buffer {
+  return replyPart(encode(errorToRecord(error), REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, ReplyKind.ERROR);
+}
+
+function replyPart(part: Buffer, id: number, kind: ReplyKind): Buffer {
+  writeUint32(part, REPLY_HEADER_BYTES, id);
+  part[REPLY_HEADER_BYTES + 4] = kind;
+  writeUint32(part, REPLY_HEADER_BYTES + 5, part.byteLength - REPLY_HEADER_BYTES - ANSWER_HEADER_BYTES);
+  return part;
+}
+
+/** One frame of all the parts, which must not be used afterwards. */
+export function replyFrame(parts: readonly Buffer[]): Buffer {
+  const frame = joined(parts, REPLY_HEADER_BYTES);
+  writeHeader(frame, REPLY, parts.length);
+  return frame;
+}
+
+/** The parts behind one another, each without the room in front of it but the first. */
+function joined(parts: readonly Buffer[], roomBytes: number): Buffer {
+  if (parts.length === 1) return parts[0]!;
+  let bytes = roomBytes;
+  for (const part of parts) bytes += part.byteLength - roomBytes;
+  const frame = Buffer.allocUnsafe(bytes);
+  let at = roomBytes;
+  for (const part of parts) at += part.copy(frame, at, roomBytes);
+  return frame;
+}
+
+function writeHeader(frame: Buffer, kind: number, count: number): void {
+  frame[0] = kind;
+  frame[1] = VERSION;
+  frame[2] = count >>> 8;
+  frame[3] = count & 0xff;
+}
+
+function writeUint32(bytes: Buffer, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
 }
 
 /**
- * A frame with one call.
- *
- * @param what the method, for errors
- * @throws TOO_LARGE or INVALID_REQUEST: nothing was sent
+ * Reads a request frame call by call, without an object for each: after `next` its fields are those of the call. That the frame is whole is
+ * looked at before the first call, so that nothing of a damaged one is begun.
  */
-export function requestFrame(what: string, request: unknown, header: CallHeader, sentMs: number, bytesMax: number): Uint8Array {
-  const traceparent = usableTraceparent(header.traceparent);
-  const headerBytes = REQUEST_HEADER_BYTES + CALL_HEADER_BYTES + traceparent.length;
-  const frame = encodeRequest(what, request, bytesMax, headerBytes);
-  const view = viewOf(frame);
-  view.setUint8(0, REQUEST);
-  view.setUint16(1, 1);
-  view.setFloat64(3, sentMs);
-  view.setUint32(11, header.id);
-  view.setFloat64(15, header.timeLeftMs);
-  view.setUint8(23, traceparent.length);
-  for (let i = 0; i < traceparent.length; i++) frame[24 + i] = traceparent.charCodeAt(i);
-  view.setUint32(24 + traceparent.length, frame.byteLength - headerBytes);
-  return frame;
-}
+export class RequestReader {
+  /** When it was sent, on the caller's own monotonic clock. */
+  readonly sentMs: number;
+  readonly count: number;
+  readonly bytes: Buffer;
+  id = 0;
+  /** Of the caller's clock; not finite when the caller wrote nonsense. */
+  deadlineMs = 0;
+  bodyStart = 0;
+  bodyEnd = REQUEST_HEADER_BYTES;
+  #left: number;
+  #traceStart = 0;
 
-/** @throws RangeError when the bytes are no request frame */
-export function parseRequestFrame(frame: Uint8Array): RequestFrame {
-  const reader = new Reader(frame);
-  if (reader.uint8() !== REQUEST) throw new RangeError('it is neither a request frame nor a JSON object');
-  const count = reader.uint16();
-  const sentMs = reader.float64();
-  const calls: Array<CallHeader & { body: Uint8Array }> = [];
-  for (let i = 0; i < count; i++) {
-    const id = reader.uint32();
-    const timeLeftMs = reader.float64();
-    const traceparent = reader.ascii(reader.uint8()) || undefined;
-    calls.push({ id, timeLeftMs, traceparent, body: reader.bytes(reader.uint32()) });
+  /** @throws RangeError when the bytes are no request frame */
+  constructor(frame: Uint8Array) {
+    this.bytes = bufferOf(frame);
+    this.count = this.#left = countOf(this.bytes, REQUEST, 'it is neither a request frame nor a JSON object', REQUEST_HEADER_BYTES);
+    this.sentMs = this.bytes.readDoubleBE(4);
+    if (!Number.isFinite(this.sentMs)) throw new RangeError('its frame does not say when it was sent');
+    let at = REQUEST_HEADER_BYTES;
+    for (let i = 0; i < this.count; i++) {
+      at = after(this.bytes, at, CALL_HEADER_BYTES);
+      // The header's last four bytes lie behind the traceparent.
+      at = after(this.bytes, at, this.bytes[at - 5]!);
+      at = after(this.bytes, at, readUint32(this.bytes, at - 4));
+    }
+    assertEnd(this.bytes, at);
   }
-  reader.end();
-  if (count === 0 || !Number.isFinite(sentMs) || calls.some(({ timeLeftMs }) => !Number.isFinite(timeLeftMs)))
-    throw new RangeError('the header of its frame makes no sense');
-  return { sentMs, calls };
-}
 
-/** A frame with one answer. @throws INTERNAL when it is too large or cannot be encoded */
-export function answerFrame(what: string, id: number, reply: unknown, bytesMax: number, kind: ReplyKind = ReplyKind.ANSWER): Uint8Array {
-  return replyHeader(encodeReply(what, reply, bytesMax, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, kind);
-}
-
-/** A frame with one error. Never throws. */
-export function errorFrame(id: number, error: unknown): Uint8Array {
-  return replyHeader(encode(errorToRecord(error), REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, ReplyKind.ERROR);
-}
-
-function replyHeader(frame: Uint8Array, id: number, status: number): Uint8Array {
-  const view = viewOf(frame);
-  view.setUint8(0, REPLY);
-  view.setUint16(1, 1);
-  view.setUint32(3, id);
-  view.setUint8(7, status);
-  view.setUint32(8, frame.byteLength - REPLY_HEADER_BYTES - ANSWER_HEADER_BYTES);
-  return frame;
-}
-
-/** @throws RangeError when the bytes are no reply frame */
-export function parseReplyFrame(frame: Uint8Array): ReplyFrame {
-  const reader = new Reader(frame);
-  if (reader.uint8() !== REPLY) throw new RangeError('it is no reply frame');
-  const count = reader.uint16();
-  const replies: Array<{ id: number; kind: ReplyKind; body: Uint8Array }> = [];
-  for (let i = 0; i < count; i++) {
-    const id = reader.uint32();
-    const kind = reader.uint8();
-    if (kind > ReplyKind.VALUE) throw new RangeError(`it holds a reply of the unknown kind ${kind}`);
-    replies.push({ id, kind: kind as ReplyKind, body: reader.bytes(reader.uint32()) });
+  /** Goes to the next call; false when there is none. */
+  next(): boolean {
+    if (this.#left === 0) return false;
+    this.#left--;
+    const at = this.bodyEnd;
+    this.id = readUint32(this.bytes, at);
+    this.deadlineMs = this.bytes.readDoubleBE(at + 4);
+    this.#traceStart = at + 13;
+    this.bodyStart = this.#traceStart + this.bytes[at + 12]! + 4;
+    this.bodyEnd = this.bodyStart + readUint32(this.bytes, this.bodyStart - 4);
+    return true;
   }
-  reader.end();
-  if (count === 0) throw new RangeError('it holds no reply');
-  return { replies };
+
+  get traceparent(): string | undefined {
+    const end = this.bodyStart - 4;
+    return end === this.#traceStart ? undefined : this.bytes.toString('latin1', this.#traceStart, end);
+  }
+}
+
+/** Reads a reply frame reply by reply, as `RequestReader` does. */
+export class ReplyReader {
+  readonly count: number;
+  readonly bytes: Buffer;
+  id = 0;
+  /** One of `ReplyKind`, unless the sender is newer. */
+  kind = 0;
+  bodyStart = 0;
+  bodyEnd = REPLY_HEADER_BYTES;
+  #left: number;
+
+  /** @throws RangeError when the bytes are no reply frame */
+  constructor(frame: Uint8Array) {
+    this.bytes = bufferOf(frame);
+    this.count = this.#left = countOf(this.bytes, REPLY, 'it is no reply frame', REPLY_HEADER_BYTES);
+    let at = REPLY_HEADER_BYTES;
+    for (let i = 0; i < this.count; i++) {
+      at = after(this.bytes, at, ANSWER_HEADER_BYTES);
+      at = after(this.bytes, at, readUint32(this.bytes, at - 4));
+    }
+    assertEnd(this.bytes, at);
+  }
+
+  /** Goes to the next reply; false when there is none. */
+  next(): boolean {
+    if (this.#left === 0) return false;
+    this.#left--;
+    const at = this.bodyEnd;
+    this.id = readUint32(this.bytes, at);
+    this.kind = this.bytes[at + 4]!;
+    this.bodyStart = at + ANSWER_HEADER_BYTES;
+    this.bodyEnd = this.bodyStart + readUint32(this.bytes, at + 5);
+    return true;
+  }
 }
 
 /** @throws TOO_LARGE or INVALID_REQUEST */
 export function eventFrame(what: string, event: unknown, bytesMax: number): Uint8Array {
-  const frame = encodeEvent(what, event, bytesMax, 1);
+  const frame = encodeEvent(what, event, bytesMax, EVENT_HEADER_BYTES);
   frame[0] = EVENT;
+  frame[1] = VERSION;
   return frame;
 }
 
 /** The encoded event. @throws RangeError when the bytes are no event frame */
 export function parseEventFrame(frame: Uint8Array): Uint8Array {
   if (frame[0] !== EVENT) throw new RangeError('it is no event frame');
-  return frame.subarray(1);
+  assertVersion(frame);
+  return frame.subarray(EVENT_HEADER_BYTES);
 }
 
-/** What a message to a server is; neither of them when it is undefined. */
-export function frameKindOf(message: Uint8Array): 'request' | 'event' | undefined {
-  if (message[0] === REQUEST) return 'request';
-  return message[0] === EVENT ? 'event' : undefined;
+/** What a message is; undefined when it is no frame. */
+export function frameKindOf(message: Uint8Array): 'request' | 'reply' | 'event' | undefined {
+  const [first] = message;
+  if (first === REQUEST) return 'request';
+  if (first === REPLY) return 'reply';
+  return first === EVENT ? 'event' : undefined;
 }
 
 /** Whether a message is meant as JSON: its first character that is no white space is a brace. */
@@ -157,58 +244,38 @@ export function looksLikeJson(message: Uint8Array): boolean {
   return message[i] === OPENING_BRACE;
 }
 
-function usableTraceparent(traceparent: string | undefined): string {
-  return traceparent && traceparent.length <= TRACEPARENT_CHARS_MAX ? traceparent : '';
+/** The library gives out views of what it read from the socket, which are Buffers; that is not promised. */
+function bufferOf(bytes: Uint8Array): Buffer {
+  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function countOf(frame: Buffer, kind: number, otherwise: string, headerBytes: number): number {
+  if (frame[0] !== kind) throw new RangeError(otherwise);
+  assertVersion(frame);
+  after(frame, 0, headerBytes);
+  const count = frame[2]! * 256 + frame[3]!;
+  if (count === 0) throw new RangeError('its frame holds nothing');
+  return count;
 }
 
-/** Reads a frame front to back; whatever would lead past its end is a RangeError. */
-class Reader {
-  readonly #frame: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
-
-  constructor(frame: Uint8Array) {
-    this.#frame = frame;
-    this.#view = viewOf(frame);
-  }
-
-  uint8(): number {
-    return this.#view.getUint8(this.#advance(1));
-  }
-
-  uint16(): number {
-    return this.#view.getUint16(this.#advance(2));
-  }
-
-  uint32(): number {
-    return this.#view.getUint32(this.#advance(4));
-  }
-
-  float64(): number {
-    return this.#view.getFloat64(this.#advance(8));
-  }
-
-  bytes(length: number): Uint8Array {
-    const start = this.#advance(length);
-    return this.#frame.subarray(start, start + length);
-  }
-
-  ascii(length: number): string {
-    return String.fromCharCode(...this.bytes(length));
-  }
-
-  end(): void {
-    if (this.#at !== this.#frame.byteLength) throw new RangeError('its frame goes on past its end');
-  }
-
-  #advance(length: number): number {
-    const start = this.#at;
-    if (start + length > this.#frame.byteLength) throw new RangeError('its frame ends too soon');
-    this.#at += length;
-    return start;
-  }
+function assertVersion(frame: Uint8Array): void {
+  if (frame[1] === undefined) throw new RangeError(TOO_SHORT);
+  if (frame[1] !== VERSION) throw new RangeError(`its frame is of version ${frame[1]}; this side reads version ${VERSION}`);
 }
+
+/** @throws RangeError when there are not so many bytes */
+function after(frame: Buffer, at: number, bytes: number): number {
+  const end = at + bytes;
+  if (end > frame.byteLength) throw new RangeError(TOO_SHORT);
+  return end;
+}
+
+function assertEnd(frame: Buffer, at: number): void {
+  if (at !== frame.byteLength) throw new RangeError('its frame goes on past its end');
+}
+
+function readUint32(bytes: Buffer, at: number): number {
+  return bytes[at]! * 0x1000000 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!);
+}
+
+const TOO_SHORT = 'its frame ends too soon';

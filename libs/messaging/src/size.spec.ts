@@ -1,7 +1,7 @@
 import { seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { encode } from '../codec.js';
+import { encode } from './codec.js';
 import { isLargerThan } from './size.js';
 
 it('never calls larger than the bound what would be encoded within it', () => {

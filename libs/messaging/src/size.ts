@@ -7,6 +7,11 @@ export function isLargerThan(value: unknown, bytesMax: number): boolean {
   return left(value, bytesMax, DEPTH_MAX) < 0;
 }
 
+/** The same lower bound as a number, counted up to `bytesMax` and then not further. */
+export function atLeastBytes(value: unknown, bytesMax: number): number {
+  return Math.min(bytesMax, bytesMax - left(value, bytesMax, DEPTH_MAX));
+}
+
 /** What is left of the budget; negative once it is spent. */
 function left(value: unknown, budget: number, depth: number): number {
   if (typeof value === 'string') return budget - value.length;

@@ -1,0 +1,36 @@
+import type { Destination } from './routing/routes.js';
+import type { PendingCall } from './pending-call.js';
+import { FRAME_BYTES_MAX, FRAME_COUNT_MAX } from './wire.js';
+
+/** The calls of one method to one destination that share the next frame. Empty most of the time: a turn of the event loop is the longest. */
+export class Lane {
+  readonly calls: PendingCall[] = [];
+  readonly parts: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(
+    readonly method: string,
+    readonly destination: Destination,
+  ) {}
+
+  /** Whether the part would make the frame too large. */
+  isTooSmallFor(part: Buffer): boolean {
+    return this.#bytes + part.byteLength > FRAME_BYTES_MAX;
+  }
+
+  get isFull(): boolean {
+    return this.calls.length >= FRAME_COUNT_MAX;
+  }
+
+  add(call: PendingCall, part: Buffer): void {
+    this.calls.push(call);
+    this.parts.push(part);
+    this.#bytes += part.byteLength;
+  }
+
+  clear(): void {
+    this.calls.length = 0;
+    this.parts.length = 0;
+    this.#bytes = 0;
+  }
+}
