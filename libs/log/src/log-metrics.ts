@@ -41,7 +41,11 @@ export function statusMetrics(registry: Registry, status: () => FileLogStatus): 
     });
   gauge('diptych_log_keys', 'Keys present.', ({ keys }) => keys);
   gauge('diptych_log_value_bytes', 'Bytes of the values of the keys present.', ({ valueBytes }) => valueBytes);
-  gauge('diptych_log_disk_bytes', 'Bytes of all segments; grows with every mutation.', ({ diskBytes }) => diskBytes);
+  gauge('diptych_log_disk_bytes', 'Bytes of all segments.', ({ diskBytes }) => diskBytes);
+  gauge('diptych_log_garbage_bytes', 'About what compaction could free.', ({ compaction }) => compaction.garbageBytes);
+  gauge('diptych_log_compactions', 'Runs of segments compacted since the start.', ({ compaction }) => compaction.compactions);
+  gauge('diptych_log_reclaimed_bytes', 'Freed by compaction since the start.', ({ compaction }) => compaction.reclaimedBytes);
+  gauge('diptych_log_compaction_failures', 'Failed compactions in a row; 0 after a success.', ({ compaction }) => compaction.failures);
   gauge('diptych_log_segments', 'Segment files.', ({ segments }) => segments);
   gauge('diptych_log_write_queue', 'Appends that wait for the writer.', ({ queued }) => queued);
   gauge('diptych_log_head_revision', 'Revision of the newest mutation.', ({ headRevision }) => headRevision);

@@ -41,6 +41,24 @@ export const LOG_SETTINGS = defineSettings('log', {
     maximum: 2_592_000_000,
     description: 'For how long a request id is remembered at most, in milliseconds.',
   }),
+  compactionGarbageRatio: Type.Number({
+    default: FILE_LOG_DEFAULTS.compactionGarbageRatio,
+    minimum: 0.05,
+    maximum: 1,
+    description: 'Segments are compacted when this share of them is garbage; 1 switches compaction off.',
+  }),
+  compactionGarbageBytes: Type.Integer({
+    default: FILE_LOG_DEFAULTS.compactionGarbageBytes,
+    minimum: 65_536,
+    maximum: 1_073_741_824,
+    description: 'Less garbage than this is left alone.',
+  }),
+  compactionBytesPerSecond: Type.Integer({
+    default: FILE_LOG_DEFAULTS.compactionBytesPerSecond,
+    minimum: 65_536,
+    maximum: 4_294_967_296,
+    description: 'How much compaction reads and writes at most, unless there is more garbage than data.',
+  }),
   reportMode: Type.Union([Type.Literal('loop'), Type.Literal('yielding'), Type.Literal('worker')], {
     default: FILE_LOG_DEFAULTS.reportMode,
     description: 'How a report runs: holding up the event loop, giving way every few milliseconds, or in another thread.',

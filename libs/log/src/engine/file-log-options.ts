@@ -22,6 +22,15 @@ export interface FileLogOptions {
   readonly dedupeMs?: number;
   /** Commits kept in memory for readers that catch up. Default 100,000. */
   readonly recentCommitsMax?: number;
+  /**
+   * A segment that is written to no more is compacted when this share of it is garbage. Over 0 up to 1, which switches compaction off. Default
+   * 0.5: at most twice the bytes of what counts, and a few segments, lie on the disk.
+   */
+  readonly compactionGarbageRatio?: number;
+  /** Less garbage than this is left alone. Default 4 MiB. */
+  readonly compactionGarbageBytes?: number;
+  /** Read and written by compaction, unless there is more garbage than data. Default 16 MiB. */
+  readonly compactionBytesPerSecond?: number;
   readonly reportMode?: ReportMode;
   /** Reports running at once; one more is OVERLOADED. Default 4. */
   readonly reportsMax?: number;
@@ -50,6 +59,9 @@ export const FILE_LOG_DEFAULTS = {
   dedupeCountMax: 100_000,
   dedupeMs: 600_000,
   recentCommitsMax: 100_000,
+  compactionGarbageRatio: 0.5,
+  compactionGarbageBytes: 4 * 1024 * 1024,
+  compactionBytesPerSecond: 16 * 1024 * 1024,
   reportMode: 'yielding',
   reportsMax: 4,
 } as const satisfies Partial<FileLogOptions>;
@@ -70,4 +82,17 @@ export interface FileLogStatus {
   /** Appends that wait for the writer, in the channel and in line for it. */
   readonly queued: number;
   readonly headRevision: number;
+  readonly compaction: CompactionStatus;
+}
+
+export interface CompactionStatus {
+  /** About how much compaction could free; what the newest segment holds of it has to wait. */
+  readonly garbageBytes: number;
+  /** Since the open. */
+  readonly compactions: number;
+  readonly reclaimedBytes: number;
+  /** In a row; 0 after a success. */
+  readonly failures: number;
+  /** Of the last attempt, for people; undefined after a success. */
+  readonly error?: string | undefined;
 }

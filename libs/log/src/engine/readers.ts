@@ -15,6 +15,16 @@ export class Readers {
     if (--epoch.count === 0) epoch.onEmpty?.();
   }
 
+  /** What `work` reads from stays open until it ends. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    const epoch = this.enter();
+    try {
+      return await work();
+    } finally {
+      this.leave(epoch);
+    }
+  }
+
   /** Resolves when everyone has left who entered before this call. One call at a time. */
   async quiesce(): Promise<void> {
     const before = this.#epoch;
