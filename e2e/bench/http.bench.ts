@@ -1,8 +1,7 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { Arm, ARMS, SERVICES, startProcess, WORKSPACE } from '@diptych/testing';
 import { HttpClient } from '../support/http-client.js';
+import { machine, median, writeResults } from './figures.js';
+import { assertAnswers, assertWrk, wrk } from './wrk.js';
 
 /*
  * Question: what does the monolith cost on its fastest path, a cached GET of 256 bytes, compared with a bare Nest-on-Fastify
@@ -45,15 +44,15 @@ async function main(): Promise<number> {
   try {
     for (const start of [startMonolith, () => startBare('bare-nest'), () => startBare('bare-node'), startServices])
       targets.push(await start());
-    for (const target of targets) await assertRight(target);
-    for (const target of targets) await wrk(target.origin, 2);
+    for (const target of targets) await assertAnswers(target.name, target.origin, PATH, VALUE);
+    for (const target of targets) await load(target, 2);
     const rounds: Round[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       for (const target of round % 2 === 0 ? targets : [...targets].reverse()) {
-        rounds.push({ round, target: target.name, ...(await wrk(target.origin, SECONDS)) });
+        rounds.push({ round, target: target.name, ...(await load(target, SECONDS)) });
       }
     }
-    for (const target of targets) await assertRight(target);
+    for (const target of targets) await assertAnswers(target.name, target.origin, PATH, VALUE);
     return report(targets, rounds);
   } finally {
     for (const target of targets) await target.end();
@@ -78,17 +77,21 @@ function report(targets: readonly Target[], rounds: readonly Round[]): number {
   }
   const ratio = rate('monolith') / bare;
   const passed = ratio >= BAR;
-  const folder = `${WORKSPACE}/results/http`;
-  const at = new Date().toISOString();
-  const file = `${folder}/${at.replaceAll(':', '-')}.json`;
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(
-    file,
-    `${JSON.stringify({ at, commit: commit(), ...machine(), node: process.version, bar: BAR, ratio, passed, connections: CONNECTIONS, secondsPerRound: SECONDS, rounds }, undefined, 1)}\n`,
-  );
-  console.log(`raw rounds: ${file.slice(WORKSPACE.length + 1)}`);
+  const file = writeResults('http', new Date().toISOString(), {
+    bar: BAR,
+    ratio,
+    passed,
+    connections: CONNECTIONS,
+    secondsPerRound: SECONDS,
+    rounds,
+  });
+  console.log(`raw rounds: ${file}`);
   console.log(`monolith / bare-nest = ${ratio.toFixed(3)}, bar ${BAR}: ${passed ? 'passed' : 'MISSED'}`);
   return passed ? 0 : 1;
+}
+
+function load({ origin }: Target, seconds: number) {
+  return wrk({ url: `${origin}${PATH}`, connections: CONNECTIONS, seconds });
 }
 
 async function startMonolith(): Promise<Target> {
@@ -117,62 +120,4 @@ async function startBare(name: string): Promise<Target> {
     name,
   });
   return { name, origin: /^http:\S+$/m.exec(running.stdout)![0], end: () => running.stop() };
-}
-
-/** What answers wrongly is not timed: neither before nor after. */
-async function assertRight({ name, origin }: Target): Promise<void> {
-  await using http = new HttpClient(origin);
-  const answer = await http.send('GET', PATH);
-  if (answer.status !== 200 || answer.text !== VALUE)
-    throw new Error(`${name} answers ${answer.status} with ${answer.bytes.length} bytes; it is disqualified`);
-}
-
-async function wrk(origin: string, seconds: number): Promise<Pick<Round, 'requestsPerSecond' | 'latencyMsP99'>> {
-  const output = await outputOf('wrk', ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency', `${origin}${PATH}`]);
-  const rate = /^Requests\/sec:\s+([\d.]+)/m.exec(output)?.[1];
-  const p99 = /^\s+99%\s+([\d.]+)(us|ms|s)/m.exec(output);
-  if (rate === undefined || p99 === null) throw new Error(`wrk printed something else than expected: ${output}`);
-  const failed = /^\s*(Non-2xx.*|Socket errors.*)$/m.exec(output)?.[0];
-  if (failed) throw new Error(`wrk had answers that were none at ${origin}: ${failed.trim()}`);
-  const unit = { us: 0.001, ms: 1, s: 1000 }[p99[2] as 'us' | 'ms' | 's'];
-  return { requestsPerSecond: Number(rate), latencyMsP99: Number(p99[1]) * unit };
-}
-
-function outputOf(command: string, args: string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-    child.once('error', reject);
-    child.once('close', (code) => (code === 0 ? resolve(output) : reject(new Error(`${command} ended with ${code}`))));
-  });
-}
-
-/** @throws Error with one sentence */
-function assertWrk(): void {
-  try {
-    // Its exit code for -v is 1 in some versions; that it runs at all is what counts.
-    execFileSync('wrk', ['-v'], { stdio: 'ignore' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new Error('bench:http needs wrk on the PATH; on Debian and Ubuntu: apt-get install wrk', { cause: error });
-  }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-function machine(): { cpu: string; cpus: number } {
-  return { cpu: cpus()[0]?.model ?? 'unknown', cpus: cpus().length };
-}
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', 'HEAD'], { cwd: WORKSPACE, encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
 }

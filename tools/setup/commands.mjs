@@ -54,6 +54,14 @@ export const commands = {
     needs: ['nats-server'],
     about: 'a cached GET: the monolith beside a bare Nest handler',
   },
+  'bench:messaging': {
+    run: [
+      ['nx', 'build', 'e2e'],
+      ['node', 'e2e/dist/bench/messaging/messaging.bench.js'],
+    ],
+    needs: ['nats-server'],
+    about: 'what a call costs by how it gets there, beside the transports of others',
+  },
   'bench:channel': {
     run: [['node', '--conditions=@diptych/source', '--import', 'tsx', 'libs/kernel/src/channel.bench.ts']],
     about: 'what a channel and a lock cost',
