@@ -64,6 +64,7 @@ export class FakeProcess implements Line, Clock {
   #due: Array<() => void> = [];
   #frozen = false;
   #connection = 0;
+  #flushes = new Set<() => void>();
 
   constructor(broker: FakeBroker) {
     this.#broker = broker;
@@ -84,6 +85,7 @@ export class FakeProcess implements Line, Clock {
     this.#connection++;
     this.#socket = [];
     this.#become('disconnected');
+    for (const flushed of [...this.#flushes]) flushed();
   }
 
   reconnect(): void {
@@ -141,10 +143,14 @@ export class FakeProcess implements Line, Clock {
     this.#broker.handle(() => this.#broker.route(this, subject, data, options.reply));
   }
 
-  /** Settles at once when its echo is read, so that a test need not wait for promises. */
+  /** Settles at once when its echo is read, or the connection lost, so that a test need not wait for promises. */
   flush(): Promise<void> {
-    let done: () => void = () => undefined;
-    this.#broker.handle(() => this.#read(() => done()));
+    let done: (() => void) | undefined;
+    const flushed = () => {
+      if (this.#flushes.delete(flushed)) done?.();
+    };
+    this.#flushes.add(flushed);
+    this.#broker.handle(() => this.#read(flushed));
     return { then: (callback: () => void) => (done = callback) } as unknown as Promise<void>;
   }
 
