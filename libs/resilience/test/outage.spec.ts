@@ -1,0 +1,3 @@
+import { outageContract } from './outage.contract.js';
+
+outageContract(['in-process', 'loopback']);
