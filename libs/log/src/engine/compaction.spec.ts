@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { FakeClock } from '@diptych/kernel/testing';
+import { waitFor } from '@diptych/testing';
 import { describe, expect, it } from 'vitest';
 import { FaultyFileSystem } from '../../test/faulty-file-system.js';
 import { allKeys, nextRequestId, put, putRequest, remove, segmentsIn, soon, useLogs, valueOf } from '../../test/log-fixture.js';
@@ -245,6 +246,25 @@ describe('compaction that fails', () => {
     expect(log.status.compaction).toMatchObject({ failures: 0, error: undefined });
     expect(await valueOf(log, 'k0')).toBe('after');
     expect((await contents(log)) as unknown[]).toHaveLength((before as unknown[]).length);
+  });
+
+  it('gives its space back when an append needs it, and the append goes through', async () => {
+    const fileSystem = new FaultyFileSystem();
+    const log = await logs.open({ ...EAGER, fileSystem, compactionBytesPerSecond: 1_000 });
+    await overwrite(log, 20, 30);
+    let full = true;
+    fileSystem.journal.length = 0;
+    fileSystem.fault = (operation, path) => {
+      if (operation === 'remove' && path.endsWith('0001.segment.new'))
+        full = !fileSystem.journal.includes('write 0000000000000001.segment.new');
+      return operation === 'write' && !path.endsWith('0001.segment.new') && full ? { code: 'ENOSPC', bytes: 10 } : undefined;
+    };
+    const compacting = log.compact();
+    await waitFor(() => fileSystem.journal.includes('write 0000000000000001.segment.new'), { what: 'compaction to take space' });
+    await put(log, 'k0', 'after');
+    await compacting;
+    expect(await valueOf(log, 'k0')).toBe('after');
+    expect(log.status.compaction.error).toMatch(/needed for appends/);
   });
 
   it('on damage: says where, and leaves the segments as they are', async () => {

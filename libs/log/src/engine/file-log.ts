@@ -130,6 +130,7 @@ export class FileLog implements LogPort, AsyncDisposable {
       head,
       apply: () => this.#apply(),
       unsealed: !replayed.sealed,
+      freeSpace: () => this.#compactor.yieldSpace(),
     });
     this.#compactor = new Compactor({ settings, store: replayed.store, index, dedupe, readers: this.#readers, head });
     this.#topic = new CommitTopic({ clock: settings.clock, head: () => this.#head(), onWarning: settings.onWarning });

@@ -26,6 +26,7 @@ export class LogWriter {
   readonly #batch: AppendBatch;
   readonly #head: () => number;
   readonly #apply: () => void;
+  readonly #freeSpace: () => Promise<boolean>;
   readonly #queue: Channel<WaitingAppend>;
   readonly #waiting: WaitingAppends;
   #running: Promise<void> | undefined;
@@ -37,7 +38,10 @@ export class LogWriter {
   #closing = false;
   #endPause: (() => void) | undefined;
 
-  /** @param options.apply makes the batch visible and answers it; runs right after the sync, in one synchronous step */
+  /**
+   * @param options.freeSpace gives back disk space that others took for a while; false when there is none
+   * @param options.apply makes the batch visible and answers it; runs right after the sync, in one synchronous step
+   */
   constructor(options: {
     settings: FileLogSettings;
     store: SegmentStore;
@@ -45,6 +49,7 @@ export class LogWriter {
     head: () => number;
     apply: () => void;
     unsealed: boolean;
+    freeSpace: () => Promise<boolean>;
   }) {
     this.#settings = options.settings;
     this.#store = options.store;
@@ -52,6 +57,7 @@ export class LogWriter {
     this.#head = options.head;
     this.#apply = options.apply;
     this.#unsealed = options.unsealed;
+    this.#freeSpace = options.freeSpace;
     const { channelCapacity, sendersMax, clock } = options.settings;
     this.#waiting = new WaitingAppends(clock);
     this.#queue = new Channel({ capacity: channelCapacity, sendersMax });
@@ -141,16 +147,25 @@ export class LogWriter {
     const batch = this.#batch;
     if (this.#refusal !== undefined) return batch.fail(this.#refusalError());
     const startedMs = performance.now();
-    try {
-      if (this.#store.mustRotate || this.#store.current.length + batch.length > this.#settings.segmentBytes) await this.#rotate();
-      batch.finish(this.#store.nextBatch, this.#store.current.seed);
-      this.#unsealed = true;
-      await this.#store.append(batch.buffer, batch.length);
-    } catch (error) {
-      return this.#onFailedWrite(error);
+    for (let written = false; !written;) {
+      try {
+        await this.#write();
+        written = true;
+      } catch (error) {
+        const again = isNoSpace(error) && (await this.#cutBack()) && (await this.#freeSpace());
+        if (!again) return this.#onFailedWrite(error);
+      }
     }
     this.#settings.onBatch({ appends: batch.staged.length, bytes: batch.length, seconds: (performance.now() - startedMs) / 1_000 });
     this.#apply();
+  }
+
+  async #write(): Promise<void> {
+    const batch = this.#batch;
+    if (this.#store.mustRotate || this.#store.current.length + batch.length > this.#settings.segmentBytes) await this.#rotate();
+    batch.finish(this.#store.nextBatch, this.#store.current.seed);
+    this.#unsealed = true;
+    await this.#store.append(batch.buffer, batch.length);
   }
 
   async #rotate(): Promise<void> {
