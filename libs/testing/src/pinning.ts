@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
+import { allowedCores } from './usage.js';
 
 /** Which cores a process may use, as `taskset` writes them: `0`, `1`, `0-3`. Undefined: any. */
 export type Cores = string;
@@ -15,11 +16,13 @@ export interface Profile {
  * (no `taskset`, or one core) all share, and the report says so.
  */
 export function profile(): Profile {
-  const cores = availableParallelism();
-  if (cores < 2 || spawnSync('taskset', ['-c', '0', 'true']).status !== 0)
-    return { system: undefined, generator: undefined, words: `system and generator share ${cores} core(s)` };
-  const system = cores === 2 ? '0' : `0-${cores - 2}`;
-  return { system, generator: String(cores - 1), words: `system on core ${system}, generator on core ${cores - 1} of ${cores}` };
+  const cores = allowedCores();
+  const shared = (why: string): Profile => ({ system: undefined, generator: undefined, words: `system and generator share ${why}` });
+  if (cores.length < 2) return shared(`${availableParallelism()} core(s)`);
+  const generator = String(cores.at(-1));
+  if (spawnSync('taskset', ['-c', generator, 'true']).status !== 0) return shared(`${cores.length} cores (there is no taskset)`);
+  const system = cores.slice(0, -1).join(',');
+  return { system, generator, words: `system on core ${system}, generator on core ${generator}` };
 }
 
 export function pinned(cores: Cores | undefined, command: string, args: readonly string[]): { command: string; args: string[] } {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** What a set of processes has used and holds. Undefined figures cannot be had on this system. */
 export interface Usage {
@@ -10,34 +10,88 @@ export interface Usage {
   readonly pssBytes: number | undefined;
 }
 
-/**
- * Reads `/proc`, so on Linux only. The time has a resolution of 10 ms (USER_HZ, 100 on every architecture Linux runs Node on).
- * A process that is gone counts as nothing.
- */
+/** Reads `/proc`, so on Linux only. A process that is gone counts as nothing. */
 export function usageOf(pids: readonly number[]): Usage {
   if (process.platform !== 'linux') return { cpuMs: undefined, rssBytes: undefined, pssBytes: undefined };
-  let cpuMs = 0;
   let rssBytes = 0;
   let pssBytes = 0;
   for (const pid of pids) {
-    const stat = readOrUndefined(`/proc/${pid}/stat`);
-    if (stat === undefined) continue;
-    // The name, in parentheses, may hold anything; fields are counted from behind it. 14 and 15 are utime and stime.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    cpuMs += (Number(fields[11]) + Number(fields[12])) * 10;
     const memory = readOrUndefined(`/proc/${pid}/smaps_rollup`) ?? '';
     rssBytes += kibibytes(memory, 'Rss');
     pssBytes += kibibytes(memory, 'Pss');
   }
-  return { cpuMs, rssBytes, pssBytes };
+  return { cpuMs: cpuMsOf(pids), rssBytes, pssBytes };
 }
 
-/** Share of all cores' time that a hypervisor took since boot, and all of it, in ticks: differences tell of a window. */
-export function stealTicks(): { steal: number; total: number } | undefined {
-  const line = readOrUndefined('/proc/stat')?.split('\n', 1)[0];
-  if (line === undefined) return undefined;
-  const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
-  return { steal: ticks[7] ?? 0, total: ticks.reduce((sum, value) => sum + value, 0) };
+/**
+ * User and system time of processes since each began, summed; on Linux only. The scheduler's own account has nanoseconds but only of threads that
+ * live; `stat` has all but in steps of 10 ms (USER_HZ, 100 on every architecture Linux runs Node on). Neither says too much, so the larger counts.
+ */
+export function cpuMsOf(pids: readonly number[]): number | undefined {
+  if (process.platform !== 'linux') return undefined;
+  return pids.reduce((sum, pid) => sum + Math.max(scheduledMs(pid), statMs(pid, [11, 12])), 0);
+}
+
+/** User and system time of this process and of its children that have ended and been waited for, in steps of 10 ms. */
+export function cpuMsOfOwnAndEnded(): number | undefined {
+  return process.platform === 'linux' ? statMs(process.pid, [11, 12, 13, 14]) : undefined;
+}
+
+/** The name, in parentheses, may hold anything; fields are counted from behind it. 11 to 14: utime, stime, cutime, cstime. */
+function statMs(pid: number, places: readonly number[]): number {
+  const stat = readOrUndefined(`/proc/${pid}/stat`);
+  if (stat === undefined) return 0;
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return places.reduce((sum, place) => sum + Number(fields[place]) * 10, 0);
+}
+
+function scheduledMs(pid: number): number {
+  let threads: string[];
+  try {
+    threads = readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return 0;
+  }
+  const nanoseconds = threads.map((thread) => Number(readOrUndefined(`/proc/${pid}/task/${thread}/schedstat`)?.split(' ', 1)[0] ?? 0));
+  return nanoseconds.reduce((sum, each) => sum + each, 0) / 1_000_000;
+}
+
+/** What the cores that this process may use did since boot, in milliseconds: differences tell of a window. */
+export interface CoreTimes {
+  readonly totalMs: number;
+  /** Taken by a hypervisor. */
+  readonly stealMs: number;
+  /** In programs and in the kernel on their behalf; interrupts are not in it. */
+  readonly busyMs: number;
+}
+
+export function coreTimes(): CoreTimes | undefined {
+  const lines = readOrUndefined('/proc/stat')?.split('\n');
+  if (lines === undefined) return undefined;
+  const allowed = new Set(allowedCores());
+  const sum = { totalMs: 0, stealMs: 0, busyMs: 0 };
+  for (const line of lines) {
+    const [, core] = /^cpu(\d+) /.exec(line) ?? [];
+    if (core === undefined || !allowed.has(Number(core))) continue;
+    const [user = 0, nice = 0, system = 0, idle = 0, wait = 0, irq = 0, softirq = 0, steal = 0] = line
+      .trim()
+      .split(/\s+/)
+      .slice(1, 9)
+      .map(Number);
+    sum.totalMs += (user + nice + system + idle + wait + irq + softirq + steal) * 10;
+    sum.stealMs += steal * 10;
+    sum.busyMs += (user + nice + system) * 10;
+  }
+  return sum.totalMs === 0 ? undefined : sum;
+}
+
+/** The numbers of the cores that this process may run on; none where that cannot be known. */
+export function allowedCores(): number[] {
+  const [, list = ''] = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readOrUndefined('/proc/self/status') ?? '') ?? [];
+  return list.split(',').flatMap((range) => {
+    const [first, last = first] = range.split('-').map(Number);
+    return range === '' ? [] : Array.from({ length: last! - first! + 1 }, (_, i) => first! + i);
+  });
 }
 
 function kibibytes(text: string, field: string): number {

@@ -1,66 +1,76 @@
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
 import { profile } from '@diptych/testing';
 import type { LabContext } from './experiments/context.js';
-import { crash, CRASH_SIZES, CRASHES, secondsPerCrash } from './experiments/crash.js';
-import { footprint } from './experiments/footprint.js';
-import { hopTax } from './experiments/hop-tax.js';
+import { crash, CRASH_SIZES, CRASH_STREAMS, CRASHES, secondsPerCrash } from './experiments/crash.js';
+import { footprint, FOOTPRINT_MEASURES } from './experiments/footprint.js';
+import { hopTax, HOP_TAX_MEASURES } from './experiments/hop-tax.js';
 import { costLadder, LADDER_SIZES, ladderSeconds } from './experiments/ladder/cost-ladder.js';
-import { PANEL_SIZES, panelRuns, secondsPerRun } from './experiments/panel-runs.js';
+import { PANEL_MEASUREMENT, PANEL_SIZES, panelRuns, secondsPerRun, type PanelSizes } from './experiments/panel-runs.js';
 import { conclude, EXIT_CODES } from './conclusion.js';
-import { describeRun } from './manifest.js';
+import { interruption } from './interruption.js';
+import { assertBroker, describeRun } from './manifest.js';
+import { readNoiseFloor } from './noise-floor.js';
 import { Progress } from './progress.js';
 import type { Experiment, LabReport, VoidBlock } from './results.js';
+import { beginRunDirectory } from './run-directory.js';
 import { arms } from './start-arm.js';
+import { correctPrimaries } from './statistics/holm.js';
 import { printTable } from './report/terminal.js';
 import { writeReport } from './report/write-report.js';
 
+export interface CompareOptions {
+  readonly seed: number | undefined;
+  readonly outDir: string | undefined;
+  /** Default 6. */
+  readonly blocks: number | undefined;
+}
+
 /**
- * The first honest comparison: hop tax, footprint, crash and cost ladder, in about four minutes. Ctrl-C ends what it started and keeps what
- * was measured.
+ * The first honest comparison: hop tax, footprint, cost ladder and crash, in less than five minutes with six blocks. Ctrl-C ends what it started and
+ * keeps what was measured.
  *
  * @returns 0, 1 or 2: what was expected holds, does not, or cannot be said
  */
-export async function compare(options: { seed: number | undefined; outDir: string | undefined }): Promise<number> {
+export async function compare(options: CompareOptions): Promise<number> {
+  assertBroker();
   const startedMs = systemClock.nowMs();
   const startedAt = new Date();
   const seed = options.seed ?? Math.floor(Math.random() * 1_000_000_000);
-  const runDir = options.outDir ?? join('results', 'compare', startedAt.toISOString().replaceAll(':', '-').slice(0, 19));
-  mkdirSync(runDir, { recursive: true });
-  const stop = new AbortController();
-  const onSignal = () => stop.abort(new Error('interrupted'));
-  process.once('SIGINT', onSignal);
-  process.once('SIGTERM', onSignal);
+  const sizes: PanelSizes = { ...PANEL_SIZES, blocks: options.blocks ?? PANEL_SIZES.blocks };
+  const plan = planOf(sizes);
   const cores = profile();
-  const progress = new Progress(expectedSeconds());
+  const more = options.blocks === undefined ? '' : ` --blocks ${options.blocks}`;
+  const meta = describeRun({ command: 'compare', seed, options: more, startedAt, profile: cores, plan });
+  const noise = readNoiseFloor(meta);
+  const runDir = beginRunDirectory('compare', options.outDir, meta, plan);
+
+  const progress = new Progress(expectedSeconds(sizes));
+  using interrupt = interruption((line) => progress.note(line));
   const voidBlocks: VoidBlock[] = [];
-  const lab: LabContext = { seed, startArm: arms(cores), profile: cores, signal: stop.signal, progress, runDir, voidBlocks };
+  const lab: LabContext = { seed, startArm: arms(cores), profile: cores, signal: interrupt.signal, progress, runDir, voidBlocks };
+  progress.note(`seed ${seed}; ${cores.words}; results go to ${runDir}`);
+  progress.note(`noise floor: ${noise.words}`);
   const experiments: Experiment[] = [];
-  let interrupted: string | undefined;
+  let refused: string | undefined;
+  let failed: string | undefined;
   try {
-    progress.note(`seed ${seed}; ${cores.words}; results go to ${runDir}`);
-    const runs = await panelRuns(lab, ['monolith', 'services'], PANEL_SIZES);
-    experiments.push(hopTax(runs), footprint(runs));
-    if (!stop.signal.aborted) experiments.push(await costLadder(lab));
-    if (!stop.signal.aborted) experiments.push(await crash(lab));
-    if (stop.signal.aborted) interrupted = 'stopped by a signal';
+    const panels = await panelRuns(lab, ['monolith', 'services'], sizes);
+    ({ refused, failed } = panels);
+    experiments.push(hopTax(panels, noise), footprint(panels, noise));
+    if (!lab.signal.aborted) experiments.push(await costLadder(lab));
+    if (!lab.signal.aborted) experiments.push(await crash(lab));
   } catch (error) {
     // What was measured before is kept; the reason is printed and makes this a run that cannot say.
-    interrupted = stop.signal.aborted
-      ? 'stopped by a signal'
-      : `an experiment failed: ${error instanceof Error ? error.message : String(error)}`;
+    failed = `an experiment failed: ${error instanceof Error ? error.message : String(error)}`;
   } finally {
     progress.end();
-    process.removeListener('SIGINT', onSignal);
-    process.removeListener('SIGTERM', onSignal);
   }
-  const meta = describeRun({ command: 'compare', seed, startedAt, seconds: (systemClock.nowMs() - startedMs) / 1000, profile: cores });
+  const interrupted = lab.signal.aborted ? 'stopped by a signal' : failed;
   const report: LabReport = {
     format: 'lab-report/1',
-    meta,
-    gates: { voidBlocks },
-    experiments,
+    meta: { ...meta, seconds: Math.round((systemClock.nowMs() - startedMs) / 1000) },
+    gates: { voidBlocks, refused, noiseFloor: noise.words },
+    experiments: correctPrimaries(experiments),
     ...(interrupted !== undefined && { interrupted }),
   };
   const conclusion = conclude(report);
@@ -70,6 +80,15 @@ export async function compare(options: { seed: number | undefined; outDir: strin
   return EXIT_CODES[conclusion.outcome];
 }
 
-function expectedSeconds(): number {
-  return PANEL_SIZES.blocks * 2 * secondsPerRun(PANEL_SIZES) + ladderSeconds(LADDER_SIZES) + CRASHES.length * secondsPerCrash(CRASH_SIZES);
+/** All that is decided before the run, for its manifest. */
+function planOf(sizes: PanelSizes): object {
+  return {
+    panels: { ...PANEL_MEASUREMENT, blocks: sizes.blocks, measures: { hopTax: HOP_TAX_MEASURES, footprint: FOOTPRINT_MEASURES } },
+    costLadder: LADDER_SIZES,
+    crash: { ...CRASH_SIZES, crashes: CRASHES, streams: CRASH_STREAMS },
+  };
+}
+
+function expectedSeconds(sizes: PanelSizes): number {
+  return sizes.blocks * 2 * secondsPerRun(sizes) + ladderSeconds(LADDER_SIZES) + CRASHES.length * secondsPerCrash(CRASH_SIZES);
 }

@@ -5,6 +5,8 @@ import type { Contrast, Experiment, LabReport, Run } from './results.js';
 
 const contrast: Contrast = {
   metric: 'p50Ms',
+  label: 'median latency',
+  pValue: 0.03125,
   unit: 'ms',
   a: 'services',
   b: 'monolith',
@@ -35,7 +37,6 @@ const experiment: Experiment = {
   title: 'Crash <of> a part',
   claim: '',
   expectation: '',
-  replay: '',
   caveat: '',
   runs: [run],
   contrasts: [],
@@ -46,6 +47,7 @@ const report = (...experiments: Experiment[]): LabReport => ({
   format: 'lab-report/1',
   meta: {
     command: 'compare',
+    planHash: 'abc',
     replay: 'npm run compare -- --seed 1',
     startedAt: '2026-01-01T00:00:00.000Z',
     seconds: 1,
@@ -56,7 +58,7 @@ const report = (...experiments: Experiment[]): LabReport => ({
     versions: { node: '24', nats: '2' },
     profile: 'p',
   },
-  gates: { voidBlocks: [] },
+  gates: { voidBlocks: [], noiseFloor: 'not measured' },
   experiments,
 });
 
@@ -67,17 +69,39 @@ describe('conclude', () => {
     const { outcome, sentences } = conclude(report(hopTax, experiment));
     expect(outcome).toBe('pass');
     expect(sentences[0]).toContain('with its log killed it went on with hit');
-    expect(sentences[1]).toContain('p50Ms ratio 1.50 (1.40 to 1.60)');
-    expect(sentences[2]).toBe('Every comparison of this run found a winner.');
+    expect(sentences[1]).toContain('median latency, services over monolith 1.50 (1.40–1.60)');
+    expect(sentences[2]).toBe('Of nothing that was compared can nothing be said.');
   });
 
   it('fails on one acknowledged write lost, on one invented value, and on a table that is wrong in either direction', () => {
-    for (const figure of ['acknowledgedWritesLost', 'phantomValues']) {
+    for (const figure of ['acknowledgedWritesLost', 'phantomValues', 'refusedWritesDone', 'wrongAnswers']) {
       expect(conclude(report({ ...experiment, runs: [{ ...run, metrics: { ...run.metrics, [figure]: 1 } }] })).outcome).toBe('fail');
     }
     const [cell] = experiment.survival!;
     expect(conclude(report({ ...experiment, survival: [{ ...cell!, seen: 'fails' }] })).outcome).toBe('fail');
     expect(conclude(report({ ...experiment, survival: [{ ...cell!, expected: 'fails' }] })).outcome).toBe('fail');
+  });
+
+  it('fails when a part does not come back, though its run is void for another reason', () => {
+    const gone = { ...run, valid: false, metrics: { ...run.metrics, cameBack: 0 } };
+    expect(conclude(report({ ...experiment, runs: [gone] }))).toMatchObject({ outcome: 'fail' });
+  });
+
+  it('cannot say when keys could not be read back, or a capability was not seen while the part was away', () => {
+    expect(conclude(report({ ...experiment, runs: [{ ...run, metrics: { ...run.metrics, unreadKeys: 3 } }] })).outcome).toBe('cannot say');
+    const [cell] = experiment.survival!;
+    expect(conclude(report({ ...experiment, survival: [{ ...cell!, seen: 'not measured' }] })).outcome).toBe('cannot say');
+  });
+
+  it('does not praise an arm for what the other kept as well', () => {
+    const [cell] = experiment.survival!;
+    const both = conclude(report({ ...experiment, survival: [cell!, { ...cell!, arm: 'monolith', killed: 'monolith' }] }));
+    expect(both.sentences[0]).toBe('The services held up better nowhere in this run.');
+  });
+
+  it('says that six blocks are indicative, and of twelve nothing', () => {
+    expect(conclude(report(hopTax)).notes.join(' ')).toContain('6 blocks are indicative');
+    expect(conclude(report({ ...hopTax, contrasts: [{ ...contrast, blocks: 12 }] })).notes.join(' ')).not.toContain('indicative');
   });
 
   it('cannot say after an interruption, without enough blocks, or when a fault was not injected', () => {

@@ -1,4 +1,7 @@
+import type { ArmName } from './dependency-table.js';
 import type { Contrast, LabReport } from './results.js';
+import { BLOCKS_OF_A_VERDICT } from './statistics/holm.js';
+import { interval } from './statistics/verdict.js';
 
 export const EXIT_CODES = { pass: 0, fail: 1, 'cannot say': 2 } as const;
 
@@ -8,34 +11,45 @@ export interface Conclusion {
   readonly reasons: readonly string[];
   /** Three sentences: where the services held up better, where the monolith did, where nothing can be said. */
   readonly sentences: readonly [services: string, monolith: string, neither: string];
+  /** How far the sentences can be trusted: number of blocks, correction, noise of the machine. */
+  readonly notes: readonly string[];
 }
 
 /**
- * What may be said of a whole run. *Fail* is for what must never be: an acknowledged write lost, a value nobody wrote, a capability that behaves otherwise
- * than the committed table says. That one arm is slower is a finding, not a failure.
+ * What may be said of a whole run. *Fail* is for what must never be: an acknowledged write lost, a value nobody wrote, a write done though refused, a
+ * part that does not come back, a capability that behaves otherwise than the committed table says. That one arm is slower is a finding, not a failure.
  */
 export function conclude(report: LabReport): Conclusion {
-  const failures = [...lostWrites(report), ...surprises(report)];
+  const failures = [...forbidden(report), ...surprises(report)];
   const doubts = [...(report.interrupted ? [report.interrupted] : []), ...missing(report)];
   return {
     outcome: failures.length > 0 ? 'fail' : doubts.length > 0 ? 'cannot say' : 'pass',
     reasons: [...failures, ...doubts],
     sentences: [favouring(report, 'services'), favouring(report, 'monolith'), undecided(report)],
+    notes: notes(report),
   };
 }
 
-function lostWrites(report: LabReport): string[] {
+/** Metrics that must be 0, whether their run is valid or not: a disturbed machine is no excuse for them. */
+const FORBIDDEN: Readonly<Record<string, string>> = {
+  acknowledgedWritesLost: 'acknowledged writes lost',
+  phantomValues: 'values that nobody wrote',
+  refusedWritesDone: 'writes done that had been refused',
+  wrongAnswers: 'answers with another entry’s value',
+};
+
+function forbidden(report: LabReport): string[] {
   return report.experiments
+    .filter(({ id }) => id !== 'footprint') // shows the same runs as the hop tax
     .flatMap(({ runs }) => runs)
     .flatMap(({ label, metrics }) => [
-      ...(metrics['acknowledgedWritesLost'] ? [`${label}: ${metrics['acknowledgedWritesLost']} acknowledged writes lost`] : []),
-      ...(metrics['phantomValues'] ? [`${label}: ${metrics['phantomValues']} values that nobody wrote`] : []),
+      ...Object.entries(FORBIDDEN).flatMap(([metric, words]) => (metrics[metric] ? [`${label}: ${metrics[metric]} ${words}`] : [])),
+      ...(metrics['cameBack'] === 0 ? [`${label}: it did not come back`] : []),
     ]);
 }
 
 function surprises(report: LabReport): string[] {
-  return report.experiments
-    .flatMap(({ survival }) => survival ?? [])
+  return cells(report)
     .filter(({ expected, seen }) => seen !== 'not measured' && seen !== expected)
     .map(
       ({ arm, killed, capability, expected, seen }) => `${arm} without its ${killed}: ${capability} ${seen}, the table says it ${expected}`,
@@ -46,37 +60,74 @@ function missing(report: LabReport): string[] {
   const undecidable = report.experiments
     .filter(({ contrasts }) => contrasts[0]?.verdict === 'no verdict')
     .map(({ title, contrasts }) => `${title}: ${contrasts[0]!.sentence}`);
-  const invalid = report.experiments
-    .filter(({ id }) => id === 'crash')
-    .flatMap(({ title, runs }) => runs.filter(({ valid }) => !valid).map(({ label }) => `${title}: the run "${label}" is void`));
-  return [...undecidable, ...invalid];
+  const crashes = report.experiments.filter(({ id }) => id === 'crash');
+  const invalid = crashes.flatMap(({ title, runs }) =>
+    runs.filter(({ valid }) => !valid).map(({ label }) => `${title}: the run "${label}" is void`),
+  );
+  const unread = crashes
+    .flatMap(({ runs }) => runs)
+    .filter(({ metrics }) => metrics['unreadKeys'])
+    .map(({ label, metrics }) => `${label}: ${metrics['unreadKeys']} keys could not be read back`);
+  const unseen = cells(report)
+    .filter(({ seen }) => seen === 'not measured')
+    .map(({ arm, killed, capability }) => `${arm} without its ${killed}: ${capability} was not measured`);
+  return [...undecidable, ...invalid, ...unread, ...unseen];
 }
 
-/** Contrasts that an arm won, and what it kept in a crash while the other kept nothing. */
-function favouring(report: LabReport, arm: 'services' | 'monolith'): string {
-  const won = report.experiments.flatMap(({ title, contrasts }) =>
-    contrasts.filter(({ winner }) => winner === arm).map((contrast) => `${title.toLowerCase()}: ${shown(contrast)}`),
+function cells(report: LabReport) {
+  return report.experiments.flatMap(({ survival }) => survival ?? []);
+}
+
+const NAMES: Readonly<Record<ArmName, string>> = { monolith: 'The monolith', services: 'The services' };
+
+/** Contrasts that an arm won, and what it kept in a crash that the other did not. */
+function favouring(report: LabReport, arm: ArmName): string {
+  const won = report.experiments.flatMap(({ contrasts }) => contrasts.filter(({ winner }) => winner === arm).map(shown));
+  const survivors = cells(report).filter(({ seen }) => seen === 'survives');
+  const kept = survivors.filter(
+    (cell) => cell.arm === arm && !survivors.some((other) => other.arm !== arm && other.capability === cell.capability),
   );
-  const kept = report.experiments.flatMap(({ survival }) => survival ?? []).filter((cell) => cell.arm === arm && cell.seen === 'survives');
   const survived =
     kept.length === 0
       ? []
       : [`with its ${kept[0]!.killed} killed it went on with ${kept.map(({ capability }) => capability).join(', ')} (one run, no verdict)`];
   const all = [...won, ...survived];
-  const name = arm === 'services' ? 'The services' : 'The monolith';
-  return all.length === 0 ? `${name} held up better nowhere in this run.` : `${name} held up better here: ${all.join('; ')}.`;
+  return all.length === 0 ? `${NAMES[arm]} held up better nowhere in this run.` : `${NAMES[arm]} held up better here: ${all.join('; ')}.`;
 }
 
 function undecided(report: LabReport): string {
-  const open = report.experiments.flatMap(({ title, contrasts }) =>
-    contrasts.filter(({ winner }) => winner === undefined).map(({ metric, verdict }) => `${title.toLowerCase()}, ${metric} (${verdict})`),
-  );
-  return open.length === 0
-    ? 'Every comparison of this run found a winner.'
-    : `Nothing can be said, or nothing differs, here: ${open.join('; ')}.`;
+  const withVerdict = (verdict: Contrast['verdict']) =>
+    report.experiments.flatMap(({ contrasts }) => contrasts.filter((each) => each.verdict === verdict));
+  const equal = withVerdict('equal for practical purposes').map(({ label }) => label);
+  const open = [...withVerdict('inconclusive'), ...withVerdict('no verdict')].map((each) => `${each.label} (${each.verdict})`);
+  return [
+    open.length === 0 ? 'Of nothing that was compared can nothing be said' : `Nothing can be said of ${open.join('; ')}`,
+    ...(equal.length === 0 ? [] : [`equal for practical purposes: ${equal.join('; ')}`]),
+  ]
+    .join('; ')
+    .concat('.');
 }
 
-function shown({ metric, scale, estimate, low, high }: Contrast): string {
-  const figure = (value: number) => (scale === 'ratio' ? value.toFixed(2) : value.toFixed(3));
-  return `${metric} ${scale} ${figure(estimate)} (${figure(low)} to ${figure(high)})`;
+function notes(report: LabReport): string[] {
+  const primaries = report.experiments.flatMap(({ contrasts }) => contrasts.slice(0, 1)).filter(({ verdict }) => verdict !== 'no verdict');
+  const blocks = Math.min(...primaries.map((each) => each.blocks));
+  const corrected = primaries.map(({ label, pHolm = Number.NaN }) => `${label} ${pHolm.toFixed(3)}`).join(', ');
+  return [
+    ...(primaries.length === 0
+      ? []
+      : [`p of the primary measures, corrected for their number (Holm): ${corrected}. The other measures describe.`]),
+    ...(primaries.length > 0 && blocks < BLOCKS_OF_A_VERDICT
+      ? [
+          `${blocks} blocks are indicative: their smallest possible p is ${2 ** (1 - blocks)} before that correction. Publish with --blocks ${BLOCKS_OF_A_VERDICT}.`,
+        ]
+      : []),
+    `Noise floor: ${report.gates.noiseFloor}.`,
+  ];
+}
+
+function shown(contrast: Contrast): string {
+  const { label, scale, a, b } = contrast;
+  return scale === 'ratio'
+    ? `${label}, ${a} over ${b} ${interval(contrast, contrast)}`
+    : `${label}, ${a} less ${b} ${interval(contrast, contrast)}`;
 }

@@ -13,8 +13,8 @@ const remove = (id: string, key: string, sent: number, done: number, outcome: Hi
   ...put(id, key, sent, done, outcome),
   op: 'delete',
 });
-const check = (history: HistoryLine[], finals: Record<string, string | null>) =>
-  checkDurability(history, async (key) => {
+const check = (history: HistoryLine[], finals: Record<string, string | null>, filled: string[] = []) =>
+  checkDurability(history, filled, async (key) => {
     const operation = finals[key] ?? undefined;
     return operation === undefined ? { kind: 'absent' } : { kind: 'value', operation };
   });
@@ -26,6 +26,8 @@ describe('checkDurability', () => {
       unknown: 0,
       lost: [],
       phantom: [],
+      invented: [],
+      unread: [],
     });
     expect((await check([put('a', 'k', 0, 3), put('b', 'k', 1, 2)], { k: 'a' })).lost).toEqual([]);
     expect((await check([put('a', 'k', 0, 3), put('b', 'k', 1, 2)], { k: 'b' })).lost).toEqual([]);
@@ -34,7 +36,7 @@ describe('checkDurability', () => {
   it('catches a planted lost write: overwritten by nothing, and not there', async () => {
     expect((await check([put('a', 'k', 0, 1), put('b', 'k', 2, 3)], { k: 'a' })).lost).toEqual(['b']);
     expect((await check([put('a', 'k', 0, 1)], { k: null })).lost).toEqual(['a']);
-    expect((await check([put('a', 'k', 0, 1)], { k: 'fill' })).lost).toEqual(['a']);
+    expect((await check([put('a', 'k', 0, 1)], { k: 'fill' }, ['k'])).lost).toEqual(['a']);
     expect((await check([put('a', 'k', 0, 1), remove('d', 'k', 2, 3)], { k: 'a' })).lost).toEqual(['d']);
   });
 
@@ -50,6 +52,39 @@ describe('checkDurability', () => {
   });
 
   it('counts what was never sent as nothing', async () => {
-    expect(await check([put('a', 'k', 0, 1, 'unsent')], { k: null })).toEqual({ acknowledged: 0, unknown: 0, lost: [], phantom: [] });
+    expect(await check([put('a', 'k', 0, 1, 'unsent')], { k: null })).toEqual({
+      acknowledged: 0,
+      unknown: 0,
+      lost: [],
+      phantom: [],
+      invented: [],
+      unread: [],
+    });
+  });
+
+  it('catches the loss of what was written before the load, of keys that nothing else touched too', async () => {
+    expect(await check([], { k: 'fill' }, ['k'])).toMatchObject({ acknowledged: 1, lost: [], phantom: [] });
+    expect((await check([], { k: null }, ['k'])).lost).toEqual(['fill of k']);
+    expect((await check([put('u', 'k', 0, 1, 'timeout')], { k: null }, ['k'])).lost).toEqual(['fill of k']);
+    expect((await check([remove('d', 'k', 0, 1)], { k: null }, ['k'])).lost).toEqual([]);
+    expect((await check([], { k: 'fill' })).phantom).toEqual([]);
+  });
+
+  it('catches a write that happened though it was refused, and allows it after any error that leaves it open', async () => {
+    const after = (outcome: HistoryLine['outcome']) => check([put('a', 'k', 0, 1), put('r', 'k', 2, 3, outcome)], { k: 'r' });
+    expect(await after('refused')).toMatchObject({ invented: ['r'], lost: [], phantom: [], unknown: 0 });
+    for (const outcome of ['wrong-status', 'timeout', 'reset', 'pending'] as const)
+      expect(await after(outcome)).toMatchObject({ invented: [], lost: [], phantom: [], unknown: 1 });
+  });
+
+  it('takes a refused delete for no explanation of an absence', async () => {
+    expect((await check([put('a', 'k', 0, 1), remove('d', 'k', 2, 3, 'refused')], { k: null })).lost).toEqual(['a']);
+  });
+
+  it('says of keys that cannot be read that they cannot, and calls nothing lost', async () => {
+    const keys = Array.from({ length: 50 }, (_, i) => `k${i}`);
+    const found = await checkDurability([], keys, () => Promise.reject(new Error('no answer')));
+    expect(found.lost).toEqual([]);
+    expect(found.unread).toHaveLength(50);
   });
 });

@@ -1,16 +1,17 @@
 import { systemClock } from '@diptych/kernel';
-import { stealTicks } from '@diptych/testing';
+import { coreTimes, cpuMsOfOwnAndEnded, type CoreTimes } from '@diptych/testing';
 import type { LoadResult } from './load/summary.js';
+import type { VoidBlock } from './results.js';
 import { median } from './statistics/wilcoxon.js';
 
 /**
  * Reasons not to believe a block. They are all about the instruments and the machine, never about the system under test: a slow *system* voids
  * nothing.
  */
-export function generatorGate(load: LoadResult): string | undefined {
+export function generatorGate(load: Pick<LoadResult, 'generator'>): string | undefined {
   const { latenessMs, sentOnScheduleShare, cpuShare } = load.generator;
   if (latenessMs.p99 > LATENESS_P99_MS_MAX) return `generator late: p99 ${latenessMs.p99.toFixed(1)} ms, bound ${LATENESS_P99_MS_MAX} ms`;
-  if (sentOnScheduleShare < SENT_SHARE_MIN && load.outcomes.unsent === 0)
+  if (sentOnScheduleShare < SENT_SHARE_MIN)
     return `only ${(sentOnScheduleShare * 100).toFixed(2)} % sent on schedule, bound ${SENT_SHARE_MIN * 100} %`;
   if (cpuShare > CPU_SHARE_MAX) return `generator used ${(cpuShare * 100).toFixed(0)} % of its core, bound ${CPU_SHARE_MAX * 100} %`;
   return undefined;
@@ -20,32 +21,86 @@ const LATENESS_P99_MS_MAX = 10;
 const SENT_SHARE_MIN = 0.995;
 const CPU_SHARE_MAX = 0.8;
 const STEAL_SHARE_MAX = 0.05;
+/** Of the cores' time, by programs that are none of the lab's; the kernel's own work for our disk writes is among it. */
+const OTHERS_SHARE_MAX = 0.1;
 const CALIBRATION_OFF_MAX = 0.15;
 
-/** Watches the machine over a block: CPU time taken by a hypervisor, and a fixed job that should take as long as ever. */
-export class MachineGate {
-  readonly #calibrationsMs: number[] = [];
-  #before: ReturnType<typeof stealTicks>;
+/** More voids than this and the gate itself would choose what is seen. */
+export const VOID_SHARE_MAX = 0.3;
 
-  /** Call before a block. */
-  begin(): void {
-    this.#before = stealTicks();
+/**
+ * Whether the gate itself has become what decides: more than 30 % of the blocks void, or two and more of them for reasons that are mostly one arm's.
+ *
+ * @param blocks how many were run, the void ones included
+ * @param arms how many different arms there are: with one, none can be favoured
+ * @returns why nothing may be compared, if so
+ */
+export function refusal(voids: readonly VoidBlock[], blocks: number, arms: number): string | undefined {
+  const voided = new Set(voids.map(({ block }) => block)).size;
+  if (voided > blocks * VOID_SHARE_MAX) return `${voided} of ${blocks} blocks are void, and more than ${VOID_SHARE_MAX * 100} % may not be`;
+  if (arms < 2) return undefined;
+  for (const arm of new Set(voids.map((each) => each.arm))) {
+    const ofArm = new Set(voids.filter((each) => each.arm === arm).map(({ block }) => block)).size;
+    if (arm !== 'machine' && ofArm >= 2 && ofArm > voided / 2)
+      return `${ofArm} of ${voided} void blocks are void because of the ${arm} alone`;
+  }
+  return undefined;
+}
+
+/** What the gate looks at; replaced in its own test. */
+export interface MachineSigns {
+  /** Milliseconds of a fixed job. */
+  calibrate(): number;
+  cores(): CoreTimes | undefined;
+  /** CPU time of the lab and of all it started that has ended. */
+  ownMs(): number | undefined;
+}
+
+/** Watches the machine over a block: CPU time taken by a hypervisor or by other programs, and a fixed job that should take as long as ever. */
+export class MachineGate {
+  readonly #signs: MachineSigns;
+  /** The first three are taken before anything runs, so that even the first block has something to be held against. */
+  readonly #calibrationsMs: number[];
+  #before: { cores: CoreTimes | undefined; ownMs: number | undefined } = { cores: undefined, ownMs: undefined };
+
+  constructor(signs: MachineSigns = REAL_SIGNS) {
+    this.#signs = signs;
+    signs.calibrate(); // compiles it
+    this.#calibrationsMs = [signs.calibrate(), signs.calibrate(), signs.calibrate()];
   }
 
-  /** Call after a block. @returns the reason to void it, if there is one */
+  /** Call before a block, with nothing of the lab's running. */
+  begin(): void {
+    this.#before = { cores: this.#signs.cores(), ownMs: this.#signs.ownMs() };
+  }
+
+  /** Call after a block, when all that it started has ended. @returns the reason to void it, if there is one */
   end(): string | undefined {
-    const after = stealTicks();
-    if (this.#before && after) {
-      const share = (after.steal - this.#before.steal) / Math.max(1, after.total - this.#before.total);
-      if (share > STEAL_SHARE_MAX) return `${(share * 100).toFixed(1)} % of CPU time stolen, bound ${STEAL_SHARE_MAX * 100} %`;
-    }
-    const jobMs = calibrate();
-    this.#calibrationsMs.push(jobMs);
+    const disturbed = this.#disturbed();
+    const jobMs = this.#signs.calibrate();
     const usual = median(this.#calibrationsMs);
-    if (jobMs > usual * (1 + CALIBRATION_OFF_MAX)) return `a fixed job took ${jobMs.toFixed(1)} ms instead of ${usual.toFixed(1)} ms`;
+    this.#calibrationsMs.push(jobMs);
+    if (disturbed !== undefined) return disturbed;
+    if (Math.abs(jobMs / usual - 1) > CALIBRATION_OFF_MAX)
+      return `a fixed job took ${jobMs.toFixed(1)} ms instead of ${usual.toFixed(1)} ms`;
+    return undefined;
+  }
+
+  #disturbed(): string | undefined {
+    const { cores: before, ownMs: ownBefore } = this.#before;
+    const [after, ownAfter] = [this.#signs.cores(), this.#signs.ownMs()];
+    if (!before || !after || ownBefore === undefined || ownAfter === undefined) return undefined;
+    const totalMs = Math.max(1, after.totalMs - before.totalMs);
+    const steal = (after.stealMs - before.stealMs) / totalMs;
+    if (steal > STEAL_SHARE_MAX) return `${(steal * 100).toFixed(1)} % of CPU time stolen, bound ${STEAL_SHARE_MAX * 100} %`;
+    const others = (after.busyMs - before.busyMs - (ownAfter - ownBefore)) / totalMs;
+    if (others > OTHERS_SHARE_MAX)
+      return `other programs used ${(others * 100).toFixed(0)} % of the cores, bound ${OTHERS_SHARE_MAX * 100} %`;
     return undefined;
   }
 }
+
+const REAL_SIGNS: MachineSigns = { calibrate, cores: coreTimes, ownMs: cpuMsOfOwnAndEnded };
 
 /** Milliseconds of a fixed, CPU-bound job: the median of eleven, so that one preemption does not count. */
 function calibrate(): number {

@@ -1,40 +1,77 @@
-import { parseArgs } from 'node:util';
+import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { compare } from './compare.js';
-import { selfcheck } from './selfcheck/selfcheck.js';
+import { publish } from './report/publish.js';
 import { renderAgain } from './report/write-report.js';
+import { selfcheck } from './selfcheck/selfcheck.js';
 
-const USAGE = `Usage: lab <command> [options]
+const USAGE = `Usage: npm run compare -- [options]
+       npm run lab -- <command> [options]
 
-  compare            both panels under load and under a crash, in about four minutes
-  selfcheck          whether the lab itself can be believed, in about six minutes
-  report <file>      writes the page anew from a results.json
+  compare               both panels under load and under a crash, in less than five minutes
+  selfcheck             whether the lab itself can be believed, and how fine this machine sees, in about ten minutes
+  report <results.json>   writes the page of an earlier run anew
+  publish <results.json>  puts an earlier run into the documents: table, picture, data
 
 Options of compare and selfcheck:
-  --seed <number>    repeats the arrivals, keys and orders of an earlier run
-  --out <directory>  where results of compare go (default: results/compare/<time>)
+  --seed <number>       repeats the arrivals, keys and orders of an earlier run
+  --out <directory>     where the results go (default: results/<command>/<time>)
+  --blocks <number>     of compare: how many paired blocks, 6 (default, indicative) to 60; 12 carry a verdict
+  --help
 
-Exit code: 0 what was expected holds; 1 it does not (an acknowledged write lost, the table of dependencies wrong); 2 cannot say.
+Exit code: 0  what was expected holds
+           1  it does not: an acknowledged write lost, a value that nobody wrote, the table of dependencies wrong, a check failed
+           2  cannot say: interrupted, too many void blocks, a fault that was not injected, or the command could not run as it was given
 `;
+
+const OPTIONS = { seed: { type: 'string' }, out: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
 
 async function main(args: string[]): Promise<number> {
   const [command, ...rest] = args;
+  if (command === undefined) return usage(2);
+  if (command === 'help' || command === '--help' || command === '-h') return usage(0);
   if (command === 'compare') {
-    const { values } = parseArgs({ args: rest, options: { seed: { type: 'string' }, out: { type: 'string' } } });
-    return compare({ seed: seedOf(values.seed), outDir: values.out });
+    const { values } = parsed(rest, { ...OPTIONS, blocks: { type: 'string' } });
+    if (values.help) return usage(0);
+    return compare({
+      seed: wholeNumber('seed', values.seed, 0, 999_999_999),
+      outDir: values.out,
+      blocks: wholeNumber('blocks', values.blocks, 6, 60),
+    });
   }
   if (command === 'selfcheck') {
-    const { values } = parseArgs({ args: rest, options: { seed: { type: 'string' } } });
-    return selfcheck(seedOf(values.seed) ?? 1);
+    const { values } = parsed(rest, OPTIONS);
+    if (values.help) return usage(0);
+    return selfcheck({ seed: wholeNumber('seed', values.seed, 0, 999_999_999) ?? 1, outDir: values.out });
   }
-  if (command === 'report' && rest.length === 1) return renderAgain(rest[0]!);
-  process.stderr.write(USAGE);
-  return command === undefined || command === '--help' || command === '-h' ? 0 : 2;
+  if (command === 'report' || command === 'publish') {
+    const { values, positionals } = parsed(rest, { help: OPTIONS.help }, true);
+    if (values.help) return usage(0);
+    if (positionals.length !== 1) throw new TypeError(`${command} wants one results.json, got ${positionals.length}`);
+    return command === 'report' ? renderAgain(positionals[0]!) : publish(positionals[0]!);
+  }
+  throw new TypeError(`there is no command ${command}; there are compare, selfcheck, report and publish (see --help)`);
 }
 
-function seedOf(text: string | undefined): number | undefined {
+/** Help that was asked for is output; help instead of what was asked for is a complaint. */
+function usage(exitCode: 0 | 2): number {
+  (exitCode === 0 ? process.stdout : process.stderr).write(USAGE);
+  return exitCode;
+}
+
+function parsed<Options extends ParseArgsOptionsConfig>(args: string[], options: Options, allowPositionals = false) {
+  try {
+    return parseArgs({ args, options, allowPositionals });
+  } catch (error) {
+    throw new TypeError(`${error instanceof Error ? error.message : String(error)} (see --help)`, { cause: error });
+  }
+}
+
+function wholeNumber(name: string, text: string | undefined, least: number, most: number): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^\d{1,9}$/.test(text)) throw new TypeError(`--seed wants a whole number below 1,000,000,000, got ${text}`);
-  return Number(text);
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most)
+    throw new TypeError(`--${name} wants a whole number from ${least} to ${most}, got ${JSON.stringify(text)}`);
+  return value;
 }
 
 try {

@@ -2,7 +2,7 @@ import { systemClock } from '@diptych/kernel';
 
 /** Where a run stands, on stderr: a bar that redraws itself on a terminal, a line a step elsewhere. */
 export class Progress {
-  readonly #totalSeconds: number;
+  #totalSeconds: number;
   readonly #out: NodeJS.WriteStream;
   readonly #startedMs = systemClock.nowMs();
   readonly #timer: Disposable | undefined;
@@ -26,6 +26,11 @@ export class Progress {
     this.#stepStartedMs = systemClock.nowMs();
     if (this.#timer) this.#draw();
     else this.#out.write(`[${clock(this.#elapsedSeconds)} of about ${clock(this.#expectedSeconds)}] ${what}\n`);
+  }
+
+  /** More is to be done than was planned. */
+  extend(seconds: number): void {
+    this.#totalSeconds += seconds;
   }
 
   /** A line that stays. */

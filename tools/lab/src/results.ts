@@ -7,15 +7,25 @@ import type { ArmName, Capability, PartName } from './dependency-table.js';
 export interface LabReport {
   readonly format: 'lab-report/1';
   readonly meta: Meta;
-  readonly gates: { readonly voidBlocks: readonly VoidBlock[] };
+  readonly gates: Gates;
   readonly experiments: readonly Experiment[];
   /** Set when the run ended early; what is here was measured all the same. */
   readonly interrupted?: string | undefined;
 }
 
+export interface Gates {
+  readonly voidBlocks: readonly VoidBlock[];
+  /** Why nothing is compared although there are figures: too many blocks were void, or one arm caused most of them. */
+  readonly refused?: string | undefined;
+  /** What the monolith's comparison with itself on this machine made of the margins, in words. */
+  readonly noiseFloor: string;
+}
+
 export interface Meta {
   /** What was asked for, for example `compare`. */
   readonly command: string;
+  /** SHA-256 over everything that was decided before the run: sizes, workloads, measures, margins. Equal hashes measured the same. */
+  readonly planHash: string;
   readonly replay: string;
   readonly startedAt: string;
   readonly seconds: number;
@@ -37,7 +47,8 @@ export interface Meta {
 export interface VoidBlock {
   readonly experiment: string;
   readonly block: number;
-  readonly arm: ArmName | 'both';
+  /** Whose run gave the reason; `machine`: nobody's. */
+  readonly arm: ArmName | 'machine';
   /** Which gate, with its figure: `generator late: p99 14.2 ms > 10 ms`. */
   readonly why: string;
 }
@@ -49,11 +60,10 @@ export interface Experiment {
   readonly claim: string;
   /** What we expected before running, and said so. */
   readonly expectation: string;
-  readonly replay: string;
   /** What this experiment cannot say. */
   readonly caveat: string;
   readonly runs: readonly Run[];
-  /** The first is the primary. Empty when the experiment carries no comparison. */
+  /** The first is the primary, the others describe. Empty when the experiment carries no comparison. */
   readonly contrasts: readonly Contrast[];
   /** One sentence a figure, for findings that are no paired contrast. */
   readonly findings: readonly string[];
@@ -74,7 +84,8 @@ export interface Run {
   /** One point a second of schedule. */
   readonly series: readonly SeriesPoint[];
   readonly fault?: Fault | undefined;
-  readonly steady: boolean;
+  /** Whether the warm-up ended in a steady state; undefined: not looked at. */
+  readonly steady?: boolean | undefined;
 }
 
 export interface SeriesPoint {
@@ -101,13 +112,15 @@ export type Verdict = 'better' | 'slightly better' | 'equal for practical purpos
 /** What is compared and how, declared before the run. */
 export interface ContrastPlan {
   readonly metric: string;
+  /** The metric in words. */
+  readonly label: string;
   readonly unit: string;
   readonly a: ArmName;
   readonly b: ArmName;
   /** `ratio` for positive figures (paired log-ratios); `difference` for those that can be 0 or 1. */
   readonly scale: 'ratio' | 'difference';
   readonly better: 'smaller' | 'larger';
-  /** The smallest effect worth acting on, declared before the run: 1.1 for 10 %, 0.01 for one point. */
+  /** The smallest effect worth acting on, declared before the run: 1.1 for 10 %, 0.01 for one point; more where the machine sees no better. */
   readonly margin: number;
 }
 
@@ -117,6 +130,10 @@ export interface Contrast extends ContrastPlan {
   readonly low: number;
   readonly high: number;
   readonly blocks: number;
+  /** Exact, two-sided; of this contrast by itself. */
+  readonly pValue: number;
+  /** Of a primary: corrected for all primaries of the report by Holm's method. */
+  readonly pHolm?: number | undefined;
   readonly verdict: Verdict;
   /** Which arm the verdict favours, if any. */
   readonly winner?: ArmName | undefined;

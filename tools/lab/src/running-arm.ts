@@ -12,9 +12,11 @@ export interface RunningArm {
   readonly ports: number;
   /** Environment variables that had to be set so that the parts work together. */
   readonly settings: number;
-  /** Of the whole arm, broker included. */
+  /** Of the whole arm, broker included, and of what was killed of it. */
   usage(): Usage;
-  /** SIGKILL. @returns the proof: what the operating system said of the end of the process */
+  /** The part of `usage` that costs next to nothing to ask. */
+  cpuMs(): number | undefined;
+  /** SIGKILL. @returns the proof: what the operating system said of the end of the process; empty when it has not ended */
   kill(part: PartName): Promise<string>;
   /** Starts a killed part anew, at its old address; resolves when it says that it is ready. */
   restart(part: PartName): Promise<void>;
@@ -22,4 +24,5 @@ export interface RunningArm {
   stop(): Promise<void>;
 }
 
-export type StartArm = (arm: ArmName) => Promise<RunningArm>;
+/** Aborting the signal ends the start; what was started is ended then. */
+export type StartArm = (arm: ArmName, signal: AbortSignal) => Promise<RunningArm>;

@@ -1,16 +1,22 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@diptych/kernel';
-import { Arm, ARMS, isAlive, type Part, pinned, type Profile, usageOf } from '@diptych/testing';
+import { Arm, ARMS, cpuMsOf, isAlive, type Part, pinned, type Profile, usageOf } from '@diptych/testing';
 import type { RunningArm, StartArm } from './running-arm.js';
 import type { ArmName, PartName } from './dependency-table.js';
 
 /** The real arms: built code, plain processes on the system's cores, the broker among them. */
 export function arms(profile: Profile): StartArm {
-  return async (name) => {
+  return async (name, signal) => {
+    signal.throwIfAborted();
     const spec = ARMS.find((arm) => arm.name === name)!;
     const startedMs = systemClock.nowMs();
     const arm = await Arm.start(spec, { launcher: (command, args) => pinned(profile.system, command, args) });
-    const firstGoodReplyMs = await untilGoodReply(arm.url, startedMs);
-    return asRunningArm(name, arm, firstGoodReplyMs);
+    try {
+      return asRunningArm(name, arm, await untilGoodReply(arm.url, startedMs, signal));
+    } catch (error) {
+      await arm[Symbol.asyncDispose]();
+      throw error;
+    }
   };
 }
 
@@ -19,6 +25,7 @@ function asRunningArm(name: ArmName, arm: Arm, firstGoodReplyMs: number): Runnin
   const pids = () => [...arm.pids, ...(broker ? [arm.broker.pid] : [])];
   // A part that was killed took its CPU time with it: what it had used is kept from just before.
   let goneCpuMs = 0;
+  const withGone = (cpuMs: number | undefined) => (cpuMs === undefined ? undefined : cpuMs + goneCpuMs);
   return {
     name,
     url: arm.url,
@@ -26,20 +33,16 @@ function asRunningArm(name: ArmName, arm: Arm, firstGoodReplyMs: number): Runnin
     processes: processes.length + (broker ? 1 : 0),
     ports: processes.length + (broker ? 1 : 0),
     settings: broker ? processes.length : 0,
-    usage() {
-      const usage = usageOf(pids());
-      return { ...usage, cpuMs: usage.cpuMs === undefined ? undefined : usage.cpuMs + goneCpuMs };
-    },
+    usage: () => ({ ...usageOf(pids()), cpuMs: withGone(cpuMsOf(pids())) }),
+    cpuMs: () => withGone(cpuMsOf(pids())),
     async kill(part) {
-      if (part === 'nats') {
-        await arm.broker.kill('SIGKILL');
-        return `nats-server (${arm.broker.pid}) is gone`;
-      }
-      const process = arm.process(arm.holding(held(part)));
-      goneCpuMs += usageOf([process.pid]).cpuMs ?? 0;
-      await process.kill('SIGKILL');
-      const { signal } = await process.exited;
-      return signal === 'SIGKILL' && !isAlive(process.pid) ? `process ${process.pid} (${process.name}) ended by ${signal}` : '';
+      const victim = part === 'nats' ? arm.broker : arm.process(arm.holding(held(part)));
+      const { pid } = victim;
+      const cpuMs = cpuMsOf([pid]) ?? 0;
+      await victim.kill('SIGKILL');
+      const proof = await proofOfEnd(part === 'nats' ? 'nats-server' : arm.holding(held(part)), pid);
+      if (proof !== '') goneCpuMs += cpuMs;
+      return proof;
     },
     restart: (part) => (part === 'nats' ? arm.broker.restart() : arm.restart(held(part))),
     stop: () => arm[Symbol.asyncDispose](),
@@ -51,15 +54,27 @@ function held(part: Exclude<PartName, 'nats'>): Part {
   return part === 'monolith' ? 'log' : part;
 }
 
+const PROOF_TIMEOUT_MS = 1_000;
+
+/** That a process is no more, by what the operating system says of its id; empty when it is still there a second after it was killed. */
+export async function proofOfEnd(name: string, pid: number): Promise<string> {
+  for (const endMs = systemClock.nowMs() + PROOF_TIMEOUT_MS; isAlive(pid); await sleep(10)) if (systemClock.nowMs() > endMs) return '';
+  return `${name}: the operating system knows no process ${pid} any more`;
+}
+
 const FIRST_REPLY_TIMEOUT_MS = 30_000;
 
 /** A write and its read: the first moment at which a user is served. */
-async function untilGoodReply(url: string, startedMs: number): Promise<number> {
+async function untilGoodReply(url: string, startedMs: number, signal: AbortSignal): Promise<number> {
+  const path = `${url}/v1/keys/first`;
   for (;;) {
-    const put = await fetch(`${url}/v1/keys/first`, { method: 'PUT', body: 'x' }).catch(() => undefined);
-    const get = put?.ok ? await fetch(`${url}/v1/keys/first`).catch(() => undefined) : undefined;
+    const within = AbortSignal.any([signal, AbortSignal.timeout(2_000)]);
+    const put = await fetch(path, { method: 'PUT', body: 'x', signal: within }).catch(() => undefined);
+    const get = put?.ok ? await fetch(path, { signal: within }).catch(() => undefined) : undefined;
     const elapsedMs = systemClock.nowMs() - startedMs;
     if (get?.status === 200) return elapsedMs;
+    signal.throwIfAborted();
     if (elapsedMs > FIRST_REPLY_TIMEOUT_MS) throw new Error(`no good reply from ${url} within ${FIRST_REPLY_TIMEOUT_MS} ms`);
+    await sleep(5);
   }
 }

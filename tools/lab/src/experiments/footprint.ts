@@ -1,32 +1,33 @@
-import type { ContrastPlan, Experiment, Run } from '../results.js';
-import { contrast } from '../statistics/verdict.js';
+import type { KnownNoise } from '../noise-floor.js';
+import type { Experiment } from '../results.js';
 import { median } from '../statistics/wilcoxon.js';
-import { pairsOf } from './hop-tax.js';
+import { contrastsOf, type Measure } from './hop-tax.js';
+import type { PanelRuns } from './panel-runs.js';
 
-const PLANS: ReadonlyArray<Omit<ContrastPlan, 'a' | 'b'>> = [
-  { metric: 'pssBytes', unit: 'B', scale: 'ratio', better: 'smaller', margin: 1.1 },
-  { metric: 'idlePssBytes', unit: 'B', scale: 'ratio', better: 'smaller', margin: 1.1 },
-  { metric: 'firstGoodReplyMs', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
+export const FOOTPRINT_MEASURES: readonly Measure[] = [
+  { metric: 'pssBytes', label: 'memory after load', unit: 'B', scale: 'ratio', better: 'smaller', margin: 1.1 },
+  { metric: 'idlePssBytes', label: 'memory when idle', unit: 'B', scale: 'ratio', better: 'smaller', margin: 1.1 },
+  { metric: 'firstGoodReplyMs', label: 'time to the first good reply', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
 ];
 
 /** What an arm costs before it has done anything: memory, time to the first good reply, processes. From the same fresh starts as the hop tax. */
-export function footprint(runs: readonly Run[]): Experiment {
+export function footprint({ runs, refused }: PanelRuns, noise: KnownNoise): Experiment {
   const middle = (arm: string, metric: string) =>
     median(runs.filter(({ label, valid }) => valid && label === arm).map(({ metrics }) => metrics[metric] ?? Number.NaN));
   const measured = (['monolith', 'services'] as const).filter((arm) => runs.some(({ label, valid }) => valid && label === arm));
+  const mebibytes = (arm: string, metric: string) => `${(middle(arm, metric) / 2 ** 20).toFixed(0)} MiB`;
   return {
     id: 'footprint',
     title: 'Footprint',
     claim: 'More processes need more memory and more time to start.',
     expectation: 'The monolith is better on memory, start and number of things to run.',
-    replay: 'npm run compare',
     caveat:
-      'Memory is the proportional set size after the load of the hop tax, broker included. The services start one after another, as their order demands.',
+      'Memory is the proportional set size, broker included; idle is right after the first good reply. The services start one after another, as their order demands. Idle CPU is not measured.',
     runs,
-    contrasts: PLANS.map((plan) => contrast({ ...plan, a: 'services', b: 'monolith' }, pairsOf(runs, plan.metric, 'services', 'monolith'))),
+    contrasts: contrastsOf(FOOTPRINT_MEASURES, runs, 'services', 'monolith', noise, refused),
     findings: measured.map(
       (arm) =>
-        `${arm}: ${middle(arm, 'processes')} process(es) on ${middle(arm, 'ports')} port(s), ${middle(arm, 'settings')} setting(s) to say how they find each other, ${(middle(arm, 'firstGoodReplyMs') / 1000).toFixed(2)} s to the first good reply, ${(middle(arm, 'idlePssBytes') / 2 ** 20).toFixed(0)} MiB idle, ${(middle(arm, 'pssBytes') / 2 ** 20).toFixed(0)} MiB after load.`,
+        `${arm}: ${middle(arm, 'processes')} process(es) on ${middle(arm, 'ports')} port(s), ${middle(arm, 'settings')} setting(s) to say how they find each other, ${(middle(arm, 'firstGoodReplyMs') / 1000).toFixed(2)} s to the first good reply, ${mebibytes(arm, 'idlePssBytes')} idle, ${mebibytes(arm, 'pssBytes')} after load (medians).`,
     ),
   };
 }

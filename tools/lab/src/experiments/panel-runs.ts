@@ -3,24 +3,24 @@ import { runLoad } from '../load/run-load.js';
 import type { LoadPlan, Stream } from '../load/schedule.js';
 import type { LoadResult } from '../load/summary.js';
 import { CITIES, CITY_READS, YCSB_A, YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
-import { generatorGate, MachineGate } from '../gates.js';
+import { generatorGate, MachineGate, refusal, VOID_SHARE_MAX } from '../gates.js';
 import { shuffled, seededRandom } from '../load/random.js';
 import type { ArmName } from '../dependency-table.js';
-import type { Run } from '../results.js';
+import type { Run, VoidBlock } from '../results.js';
 import type { RunningArm } from '../running-arm.js';
 import type { LabContext } from './context.js';
+import { isSteady, STEADY, type WarmUpWindow } from './steady.js';
 
-/** How long and how much. The small sizes are for tests, the real ones for a verdict. */
+/** How long and how much. */
 export interface PanelSizes {
-  /** Fixed before the run; six are the fewest that can carry a verdict. */
+  /** Fixed before the run; six are the fewest that can carry a verdict, twelve are wanted for one that is published. */
   readonly blocks: number;
   readonly ratePerSecond: number;
-  readonly warmUpSeconds: number;
   /** Of YCSB-B; A and the cities take a little over half as long. */
   readonly seconds: number;
 }
 
-export const PANEL_SIZES: PanelSizes = { blocks: 6, ratePerSecond: 1_700, warmUpSeconds: 1.5, seconds: 3 };
+export const PANEL_SIZES: PanelSizes = { blocks: 6, ratePerSecond: 1_700, seconds: 3 };
 
 /** Of the primary's time, for YCSB-A and for the cities: enough for a p99 of their own. */
 const SIDE_SHARE = 0.67;
@@ -28,45 +28,78 @@ const SIDE_SHARE = 0.67;
 const VALUE_BYTES = 256;
 const TIMEOUT_MS = 2_000;
 const CONNECTIONS = 256;
-/** More voids than this and the gate itself would choose what is seen. */
-const VOID_SHARE_MAX = 0.3;
+
+/** Everything that decides what a figure of a panel run means, but the number of blocks. */
+export const PANEL_MEASUREMENT = {
+  ratePerSecond: PANEL_SIZES.ratePerSecond,
+  seconds: PANEL_SIZES.seconds,
+  sideShare: SIDE_SHARE,
+  valueBytes: VALUE_BYTES,
+  timeoutMs: TIMEOUT_MS,
+  connections: CONNECTIONS,
+  steady: STEADY,
+  streams: { YCSB_A, YCSB_B, CITY_READS },
+};
+
+export interface PanelRuns {
+  readonly runs: readonly Run[];
+  /** Why nothing of this may be compared. */
+  readonly refused: string | undefined;
+  /** Why it ended before its last block; the blocks before it are here. */
+  readonly failed: string | undefined;
+}
 
 /**
- * Paired blocks: in each, every arm once, back to back, in random order, with fresh processes and the same seed. From the same runs come the hop
- * tax (load) and the footprint (start, memory).
+ * Paired blocks: in each, every arm once, back to back, with fresh processes and the same seed. The order is random, and each second block has the
+ * reverse of the one before, so that no arm goes first more often. From the same runs come the hop tax (load) and the footprint (start, memory).
  */
-export async function panelRuns(lab: LabContext, arms: readonly ArmName[], sizes: PanelSizes): Promise<Run[]> {
+export async function panelRuns(lab: LabContext, arms: readonly ArmName[], sizes: PanelSizes): Promise<PanelRuns> {
   const runs: Run[] = [];
+  const voids: VoidBlock[] = [];
   const machine = new MachineGate();
-  const voidsMax = Math.floor(sizes.blocks * VOID_SHARE_MAX) + 1;
-  let voids = 0;
-  for (let block = 0; block < sizes.blocks + voids && !lab.signal.aborted; block++) {
-    const order = shuffled(
-      arms.map((arm, i) => ({ arm, label: arms.indexOf(arm) === i ? arm : `${arm} again` })),
-      seededRandom(lab.seed + block, 'order'),
-    );
+  const sparesMax = Math.floor(sizes.blocks * VOID_SHARE_MAX) + 1;
+  let spares = 0;
+  let failed: string | undefined;
+  let block = 0;
+  for (; block < sizes.blocks + spares && !lab.signal.aborted && failed === undefined; block++) {
+    const found: VoidBlock[] = [];
     const ofBlock: Run[] = [];
-    const reasons: string[] = [];
     machine.begin();
-    for (const [place, { arm, label }] of order.entries()) {
-      if (lab.signal.aborted) break;
-      lab.progress.step(`block ${block + 1} of ${sizes.blocks + voids}: ${label}`, secondsPerRun(sizes));
-      const { run, why } = await oneRun(lab, { arm, label, block, order: place }, sizes);
-      if (why) reasons.push(`${label}: ${why}`);
-      ofBlock.push(run);
+    try {
+      for (const [place, { arm, label }] of orderOf(lab.seed, block, arms).entries()) {
+        lab.progress.step(`block ${block + 1} of ${sizes.blocks + spares}: ${label}`, secondsPerRun(sizes));
+        const { run, why } = await oneRun(lab, { arm, label, block, order: place }, sizes);
+        if (why) found.push({ experiment: 'panels', block, arm, why: `${label}: ${why}` });
+        ofBlock.push(run);
+      }
+    } catch (error) {
+      // What the blocks before have measured is kept.
+      failed = `block ${block + 1}: ${error instanceof Error ? error.message : String(error)}`;
     }
     const why = machine.end();
-    if (why) reasons.push(why);
-    for (const reason of reasons) lab.voidBlocks.push({ experiment: 'panels', block, arm: 'both', why: reason });
-    if (reasons.length > 0) lab.progress.note(`block ${block + 1} is void: ${reasons.join('; ')}`);
-    if (reasons.length > 0 && voids < voidsMax) voids++;
-    runs.push(...ofBlock.map((run) => ({ ...run, valid: reasons.length === 0 && ofBlock.length === arms.length })));
+    if (why) found.push({ experiment: 'panels', block, arm: 'machine', why });
+    // A run that was cut short has figures of another length than its pair.
+    const whole = ofBlock.length === arms.length && !lab.signal.aborted;
+    runs.push(...ofBlock.map((run) => ({ ...run, valid: found.length === 0 && whole })));
+    voids.push(...found);
+    if (found.length > 0) lab.progress.note(`block ${block + 1} is void: ${found.map((each) => each.why).join('; ')}`);
+    if (found.length > 0 && spares < sparesMax) {
+      spares++;
+      lab.progress.extend(arms.length * secondsPerRun(sizes));
+    }
   }
-  return runs;
+  lab.voidBlocks.push(...voids);
+  return { runs, refused: refusal(voids, block, new Set(arms).size), failed };
+}
+
+function orderOf(seed: number, block: number, arms: readonly ArmName[]): ReadonlyArray<{ arm: ArmName; label: string }> {
+  const labelled = arms.map((arm, i) => ({ arm, label: arms.indexOf(arm) === i ? arm : `${arm} again` }));
+  const order = shuffled(labelled, seededRandom(seed, `order of blocks ${block >> 1}`));
+  return block % 2 === 0 ? order : order.reverse();
 }
 
 export function secondsPerRun(sizes: PanelSizes): number {
-  return 5 + sizes.warmUpSeconds + sizes.seconds * (1 + 2 * SIDE_SHARE);
+  return 5.5 + (STEADY.windows * STEADY.windowSeconds + STEADY.capSeconds) / 2 + sizes.seconds * (1 + 2 * SIDE_SHARE);
 }
 
 async function oneRun(
@@ -74,33 +107,23 @@ async function oneRun(
   id: Pick<Run, 'arm' | 'label' | 'block' | 'order'>,
   sizes: PanelSizes,
 ): Promise<{ run: Run; why: string | undefined }> {
-  const arm = await lab.startArm(id.arm);
+  const arm = await lab.startArm(id.arm, lab.signal);
   try {
     const idle = arm.usage();
     await fill(arm.url, [ZIPF_KEYS, CITIES], VALUE_BYTES, lab.signal);
-    await warm(arm.url, CITIES, lab.signal);
-    const load = (streams: readonly Stream[], seconds: number, name: string) =>
-      measure(
-        lab,
-        arm,
-        planOf(
-          lab.seed + id.block,
-          arm.url,
-          streams,
-          seconds,
-          sizes.ratePerSecond,
-          `${lab.runDir}/history-${name}-${id.label.replaceAll(' ', '-')}-${id.block}.jsonl`,
-        ),
-      );
-    const warmUp = await load(YCSB_B, sizes.warmUpSeconds, 'warm-up');
-    const ycsbB = await load(YCSB_B, sizes.seconds, 'ycsb-b');
-    const ycsbA = await load(YCSB_A, sizes.seconds * SIDE_SHARE, 'ycsb-a');
-    const cities = await load(CITY_READS, sizes.seconds * SIDE_SHARE, 'cities');
+    await warm(arm.url, [ZIPF_KEYS, CITIES], lab.signal);
+    const load = (name: string, streams: readonly Stream[], seconds: number) =>
+      measure(lab, arm, planFor(lab, arm, id, { name, streams, seconds, ratePerSecond: sizes.ratePerSecond }));
+    const { steady, seconds: warmUpSeconds } = await warmUp(lab, arm, id, sizes);
+    const ycsbB = await load('ycsb-b', YCSB_B, sizes.seconds);
+    const ycsbA = await load('ycsb-a', YCSB_A, sizes.seconds * SIDE_SHARE);
+    const cities = await load('cities', CITY_READS, sizes.seconds * SIDE_SHARE);
     const { rssBytes, pssBytes } = arm.usage();
     const metrics = {
       ...figures('', ycsbB),
       ...figures('ycsbA.', ycsbA),
       ...figures('cities.', cities),
+      wrongAnswers: [ycsbB, ycsbA, cities].reduce((sum, { result }) => sum + result.outcomes['wrong-answer'], 0),
       firstGoodReplyMs: arm.firstGoodReplyMs,
       processes: arm.processes,
       ports: arm.ports,
@@ -108,44 +131,71 @@ async function oneRun(
       idlePssBytes: idle.pssBytes,
       rssBytes,
       pssBytes,
+      warmUpSeconds,
     };
     const why = [ycsbB, ycsbA, cities].map(({ result }) => generatorGate(result)).find((reason) => reason !== undefined);
-    const run: Run = {
-      ...id,
-      valid: why === undefined,
-      metrics: withoutMissing(metrics),
-      series: ycsbB.result.series,
-      steady: isSteady(warmUp.result, ycsbB.result),
-    };
-    return { run, why };
+    return { run: { ...id, valid: why === undefined, metrics: withoutMissing(metrics), series: ycsbB.result.series, steady }, why };
   } finally {
     await arm.stop();
   }
 }
 
+/** The load of the primary, with another seed, until the arm is steady or the cap is reached. Nothing of it is scored. */
+async function warmUp(
+  lab: LabContext,
+  arm: RunningArm,
+  id: Pick<Run, 'block' | 'label'>,
+  sizes: PanelSizes,
+): Promise<{ steady: boolean; seconds: number }> {
+  const enough = new AbortController();
+  const windows: WarmUpWindow[] = [];
+  let cpuMs = arm.cpuMs();
+  const plan = planFor(lab, arm, id, {
+    name: 'warm-up',
+    streams: YCSB_B,
+    seconds: STEADY.capSeconds + 0.5,
+    ratePerSecond: sizes.ratePerSecond,
+  });
+  await runLoad(
+    { ...plan, seed: seedOf(lab.seed, 'warm-up', id.block), windowSeconds: STEADY.windowSeconds, historyFile: undefined },
+    {
+      cores: lab.profile.generator,
+      signal: AbortSignal.any([lab.signal, enough.signal]),
+      onWindow: ({ p50Ms, good }) => {
+        const nowMs = arm.cpuMs();
+        windows.push({ p50Ms, cpuMsPer1000Good: nowMs === undefined || cpuMs === undefined ? undefined : ((nowMs - cpuMs) / good) * 1000 });
+        cpuMs = nowMs;
+        if (isSteady(windows) || windows.length * STEADY.windowSeconds >= STEADY.capSeconds) enough.abort();
+      },
+    },
+  );
+  return { steady: isSteady(windows), seconds: windows.length * STEADY.windowSeconds };
+}
+
 interface Measured {
   readonly result: LoadResult;
   readonly cpuMs: number | undefined;
+  readonly seconds: number;
 }
 
 async function measure(lab: LabContext, arm: RunningArm, plan: LoadPlan): Promise<Measured> {
-  const before = arm.usage().cpuMs;
+  const before = arm.cpuMs();
   const result = await runLoad(plan, { cores: lab.profile.generator, signal: lab.signal });
-  const after = arm.usage().cpuMs;
-  return { result, cpuMs: before === undefined || after === undefined ? undefined : after - before };
+  const after = arm.cpuMs();
+  return { result, cpuMs: before === undefined || after === undefined ? undefined : after - before, seconds: plan.seconds };
 }
 
-function planOf(
-  seed: number,
-  baseUrl: string,
-  streams: readonly Stream[],
-  seconds: number,
-  ratePerSecond: number,
-  historyFile: string,
+function planFor(
+  lab: LabContext,
+  arm: RunningArm,
+  { block, label }: Pick<Run, 'block' | 'label'>,
+  { name, streams, seconds, ratePerSecond }: Pick<LoadPlan, 'streams' | 'seconds' | 'ratePerSecond'> & { name: string },
 ): LoadPlan {
   return {
-    baseUrl,
-    seed,
+    id: name,
+    baseUrl: arm.url,
+    // The same for all arms of a block: arrivals, keys and operations are paired.
+    seed: seedOf(lab.seed, name, block),
     seconds,
     ratePerSecond,
     streams,
@@ -153,22 +203,22 @@ function planOf(
     timeoutMs: TIMEOUT_MS,
     connections: CONNECTIONS,
     mode: 'open',
-    historyFile,
+    historyFile: `${lab.runDir}/history/${name}-block-${block + 1}-${label.replaceAll(' ', '-')}.jsonl.gz`,
   };
 }
 
-function figures(prefix: string, { result, cpuMs }: Measured): Record<string, number | undefined> {
+function seedOf(seed: number, name: string, block: number): number {
+  return seededRandom(seed, `${name} of block ${block}`).below(1_000_000_000);
+}
+
+function figures(prefix: string, { result, cpuMs, seconds }: Measured): Record<string, number | undefined> {
   return {
     [`${prefix}p50Ms`]: result.latency.p50Ms,
     [`${prefix}p99Ms`]: result.latency.p99Ms ?? undefined,
     [`${prefix}availability`]: result.offered === 0 ? undefined : result.good / result.offered,
     [`${prefix}cpuMsPer1000Good`]: cpuMs === undefined || result.good === 0 ? undefined : (cpuMs / result.good) * 1000,
+    [`${prefix}coresUsed`]: cpuMs === undefined ? undefined : cpuMs / (seconds * 1000),
   };
-}
-
-/** The warm-up's second half and the measured part agree within 25 % on the median of the seconds' p99: a coarse look, as the warm-up is short. */
-function isSteady(warmUp: LoadResult, measured: LoadResult): boolean {
-  return measured.latency.p50Ms <= warmUp.latency.p50Ms * 1.05 && measured.latency.p50Ms >= warmUp.latency.p50Ms * 0.75;
 }
 
 function withoutMissing(metrics: Record<string, number | undefined>): Record<string, number> {

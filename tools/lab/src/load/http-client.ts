@@ -64,6 +64,8 @@ interface Owner {
 const READ_BYTES = 65_536;
 /** More than a key and its first chunk's size have. */
 const START_CHARS_MAX = 4_096;
+/** In a problem document (docs/reference/http.md): the operation did not happen and will not happen. */
+const DEFINITE = /"definite": ?true\b/;
 const CHUNKED_END = '\r\n0\r\n\r\n';
 
 /** A connection, and the answer that is being read from it. */
@@ -175,7 +177,13 @@ class Connection {
   #complete(): void {
     const { statuses, bodyPrefix } = this.#operation!;
     const right = bodyPrefix === undefined || this.#beginsRight(bodyPrefix);
-    const outcome = !statuses.includes(this.#status) ? 'wrong-status' : right ? 'good' : 'wrong-answer';
+    const outcome = !statuses.includes(this.#status)
+      ? DEFINITE.test(this.#start)
+        ? 'refused'
+        : 'wrong-status'
+      : right
+        ? 'good'
+        : 'wrong-answer';
     // Free before its caller hears of it, who may want to send at once.
     this.#operation = undefined;
     this.#owner.onFree();

@@ -10,11 +10,15 @@ export interface Operation {
   readonly statuses: readonly number[];
 }
 
-/** How an operation ended. Only `good` is good; `unsent` means that the bound of requests in flight was reached. */
-export const OUTCOMES = ['pending', 'good', 'wrong-status', 'wrong-answer', 'timeout', 'reset', 'unsent'] as const;
+/**
+ * How an operation ended. Only `good` is good. `refused`: an error that says of itself that the operation did not and will not happen;
+ * `wrong-status`: any other answer with a status that is not right, after which it may have happened; `unsent`: the bound of requests in
+ * flight was reached; `pending`: the run was ended before it was.
+ */
+export const OUTCOMES = ['pending', 'good', 'refused', 'wrong-status', 'wrong-answer', 'timeout', 'reset', 'unsent'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** @param operationId unique over all runs: it makes every written value different from every other */
+/** @param operationId unique over the life of an arm, whose processes and data are fresh: it makes every written value different from every other */
 export function operationFor(capability: Capability, key: string, operationId: string, valueBytes: number): Operation {
   const path = `/v1/keys/${encodeURIComponent(key)}`;
   switch (capability) {

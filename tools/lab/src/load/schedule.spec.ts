@@ -4,6 +4,7 @@ import { seededRandom } from './random.js';
 import { poissonSchedule, type LoadPlan } from './schedule.js';
 
 const plan: LoadPlan = {
+  id: 'test',
   baseUrl: 'http://127.0.0.1:1',
   seed: 11,
   seconds: 100,

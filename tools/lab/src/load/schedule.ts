@@ -2,7 +2,7 @@ import type { Capability } from '../dependency-table.js';
 import { keyChooser, type KeyChooser, type KeySpec } from './keys.js';
 import { seededRandom } from './random.js';
 
-/** What a stream of requests does. `read` is scored as hit or miss by what its keys are chosen to be. */
+/** What a stream of requests does. A read is scored as hit or miss by what its keys are chosen to be. */
 export interface Stream {
   readonly capability: Capability;
   readonly share: number;
@@ -11,6 +11,8 @@ export interface Stream {
 
 /** All that a run of load is: plain JSON, so that it can be sent to another process and written to a manifest. */
 export interface LoadPlan {
+  /** Begins the name of each operation, so that the values it writes are told from those of every other plan for the same arm. */
+  readonly id: string;
   readonly baseUrl: string;
   readonly seed: number;
   readonly seconds: number;
@@ -26,8 +28,10 @@ export interface LoadPlan {
    * request when the one before is answered; kept to show what that hides.
    */
   readonly mode: 'open' | 'closed';
-  /** Where the history goes, a line an operation; none when undefined. */
+  /** Where the history goes, a line an operation, compressed with gzip; none when undefined. */
   readonly historyFile?: string | undefined;
+  /** Tells of each stretch of so many seconds as soon as it is over (open loop only); undefined: of none. */
+  readonly windowSeconds?: number | undefined;
 }
 
 export interface Schedule {

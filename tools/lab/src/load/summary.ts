@@ -18,7 +18,7 @@ export interface LoadResult {
   /** Of the generator itself: whether its word can be taken. */
   readonly generator: {
     readonly latenessMs: { readonly p50: number; readonly p99: number; readonly max: number };
-    /** Requests that left within 10 ms of their time, over all of the schedule. */
+    /** Requests that left, or would have left had a connection been free, within 10 ms of their time, over all of the schedule. */
     readonly sentOnScheduleShare: number;
     /** CPU time over elapsed time: 1 is a whole core. */
     readonly cpuShare: number;
@@ -67,7 +67,7 @@ export function summarize(plan: LoadPlan, recording: Recording): LoadResult {
       second.good[capability] = (second.good[capability] ?? 0) + 1;
     }
     for (const target of [all, stream.latency, second.latency]) target.recordValue(Math.max(1, Math.round(latencyUs)));
-    if (how === 'unsent') continue;
+    // Of those that found no free connection too: the generator tried when it was time, and it is the generator that is judged here.
     const lateMs = plan.mode === 'open' ? Math.max(0, sentMs[i]! - schedule.atMs[i]!) : 0;
     lateness.recordValue(Math.round(lateMs * 1000));
     if (lateMs <= ON_SCHEDULE_MS) onSchedule++;

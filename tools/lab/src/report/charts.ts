@@ -4,7 +4,14 @@ import type { Capability } from '../dependency-table.js';
 import type { Experiment, Run } from '../results.js';
 
 /** Charts as SVG text: nothing to load, readable without scripts, on paper and in both colour schemes. */
-const WIDTH = 860;
+const WIDTHS = { wide: 860, narrow: 360 } as const;
+type Width = keyof typeof WIDTHS;
+
+/** Drawn twice, and the page shows one: an image made for a desk and shrunk to a phone has letters that nobody can read. */
+function bothWidths(draw: (width: Width) => string): string {
+  return `<div class="desk">${draw('wide')}</div><div class="phone" aria-hidden="true">${draw('narrow')}</div>`;
+}
+
 /** Colours come from the page, so that light, dark and print each have their own. */
 const ARM_COLOURS = { domain: ['monolith', 'services'], range: ['var(--monolith)', 'var(--services)'] };
 const LABELS: Readonly<Record<string, string>> = {
@@ -54,8 +61,12 @@ function rows(experiment: Experiment, metrics: readonly string[], unit: number):
 
 /** Every run is a dot; void ones are hollow; the stroke is the median. */
 function dots(data: Row[], label: string, type: 'log' | 'linear'): string {
+  return bothWidths((width) => drawDots(data, label, type, width));
+}
+
+function drawDots(data: Row[], label: string, type: 'log' | 'linear', width: Width): string {
   const measures = [...new Set(data.map(({ measure }) => measure))];
-  return svg({
+  return svg(width, {
     height: 60 + measures.length * 62,
     marginLeft: 130,
     x: { type, label, grid: true, ...(type === 'linear' && { zero: true }) },
@@ -82,7 +93,11 @@ function dots(data: Row[], label: string, type: 'log' | 'linear'): string {
 
 function ladder(experiment: Experiment): string {
   const data = experiment.runs.map(({ label, metrics, arm }) => ({ rung: label, value: metrics['aloneUs'], arm }));
-  return svg({
+  return bothWidths((width) => drawLadder(data, width));
+}
+
+function drawLadder(data: ReadonlyArray<object>, width: Width): string {
+  return svg(width, {
     height: 170,
     marginLeft: 90,
     x: { type: 'log', label: 'microseconds for a lone call, log scale', grid: true },
@@ -101,7 +116,12 @@ function timeline(run: Run): string {
     ),
   );
   const band = run.fault ? capabilities.map((capability) => ({ capability, from: run.fault!.fromSecond, to: run.fault!.toSecond })) : [];
-  const drawn = svg({
+  const drawn = bothWidths((width) => drawTimeline(run, capabilities, data, band, width));
+  return `<figure><figcaption>${escape(run.label)}${run.valid ? '' : ' (void)'}: share of good answers a second; the band is the time the part was away</figcaption>${drawn}</figure>`;
+}
+
+function drawTimeline(run: Run, capabilities: Capability[], data: object[], band: object[], width: Width): string {
+  return svg(width, {
     height: 50 + capabilities.length * 56,
     marginLeft: 60,
     marginRight: 60,
@@ -115,16 +135,15 @@ function timeline(run: Run): string {
       Plot.dot(data, { x: 'second', y: 'share', fy: 'capability', fill: `var(--${run.arm})`, r: 2 }),
     ],
   });
-  return `<figure><figcaption>${escape(run.label)}${run.valid ? '' : ' (void)'}: share of good answers a second; the band is the time the part was away</figcaption>${drawn}</figure>`;
 }
 
 /** The types of Plot and of the stand-in for a browser speak of the DOM, which this program does not have. */
 const draw = Plot.plot as unknown as (options: object) => { setAttribute(name: string, value: string): void; readonly outerHTML: string };
 const parse = parseHTML as unknown as (html: string) => { readonly document: object };
 
-function svg(options: Plot.PlotOptions): string {
+function svg(width: Width, options: Plot.PlotOptions): string {
   const { document } = parse('<html><body></body></html>');
-  const plot = draw({ width: WIDTH, document, style: { background: 'transparent', fontSize: '12px' }, ...options });
+  const plot = draw({ width: WIDTHS[width], document, style: { background: 'transparent', fontSize: '12px' }, ...options });
   plot.setAttribute('role', 'img');
   return plot.outerHTML;
 }

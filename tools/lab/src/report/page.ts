@@ -19,10 +19,11 @@ export function page(report: LabReport, conclusion: Conclusion): string {
 <h1>Monolith and services, side by side</h1>
 <p class="outcome ${conclusion.outcome.replace(' ', '-')}">Outcome: <strong>${conclusion.outcome}</strong>${conclusion.reasons.length > 0 ? ` – ${escape(conclusion.reasons.join('; '))}` : ''}</p>
 <ul class="sentences">${conclusion.sentences.map((sentence) => `<li>${escape(sentence)}</li>`).join('')}</ul>
+<ul class="notes">${conclusion.notes.map((note) => `<li>${escape(note)}</li>`).join('')}</ul>
 <p class="legend"><span class="monolith">● monolith</span> <span class="services">● services</span> – every dot is a run with fresh processes, a hollow one is void, a stroke is the median</p>
 </header>
 <main>
-${report.experiments.map(section).join('\n')}
+${report.experiments.map((experiment) => section(experiment, meta.replay)).join('\n')}
 </main>
 <footer>
 <h2>How this was measured</h2>
@@ -32,19 +33,28 @@ ${report.experiments.map(section).join('\n')}
 <dt>Commit</dt><dd><code>${escape(meta.commit)}</code>${meta.dirty ? ' with uncommitted changes' : ''}</dd>
 <dt>Machine</dt><dd>${escape(meta.machine.cpu)}, ${meta.machine.cores} cores, ${(meta.machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ${escape(meta.machine.platform)} ${escape(meta.machine.kernel)}; ${escape(meta.profile)}</dd>
 <dt>Versions</dt><dd>Node ${escape(meta.versions.node)}, nats-server ${escape(meta.versions.nats)}</dd>
-<dt>Void blocks</dt><dd>${report.gates.voidBlocks.length === 0 ? 'none' : report.gates.voidBlocks.map(({ experiment, block, why }) => escape(`${experiment} ${block + 1}: ${why}`)).join('; ')}</dd>
+<dt>Plan</dt><dd>decided before the run, <code>${escape(meta.planHash)}</code>; whole in <code>manifest.json</code></dd>
+<dt>Void blocks</dt><dd>${escape(voidWords(report))}</dd>
 </dl>
 <p>Latency runs from the moment a request was scheduled, not from when it could be sent; what failed or timed out counts at the timeout. The unit is one run: all arms
-back to back in random order with the same seed, compared in pairs by the Hodges–Lehmann estimate with the exact interval of Wilcoxon's signed-rank test. Six blocks are
-indicative. One machine: disk, kernel and power are shared, so the failure of a host is untested. The figures hold for this system on this machine.</p>
+back to back in random order with the same seed, compared in pairs by the Hodges–Lehmann estimate with the exact interval of Wilcoxon's signed-rank test. The first measure of each table is its primary.
+Both panels have the same cores and no limit of memory. One machine: disk, kernel and power are shared, so the failure of a host is untested. The figures hold for this system on this machine.</p>
 </footer>
 </body>
 </html>
 `;
 }
 
-function section(experiment: Experiment): string {
-  const { title, claim, expectation, contrasts, findings, survival, caveat, replay } = experiment;
+export function voidWords({ gates }: LabReport): string {
+  const each = gates.voidBlocks.map(({ experiment, block, arm, why }) => `${experiment} ${block + 1} (${arm}): ${why}`);
+  return [
+    ...(each.length === 0 ? ['none'] : each),
+    ...(gates.refused === undefined ? [] : [`so nothing is compared: ${gates.refused}`]),
+  ].join('; ');
+}
+
+function section(experiment: Experiment, replay: string): string {
+  const { title, claim, expectation, contrasts, findings, survival, caveat } = experiment;
   return `<section id="${experiment.id}">
 <h2>${escape(title)}</h2>
 <p><em>Claim:</em> ${escape(claim)} <em>Expected:</em> ${escape(expectation)}</p>
@@ -58,7 +68,7 @@ ${findings.length === 0 ? '' : `<ul>${findings.map((finding) => `<li>${escape(fi
 
 function contrastRow(contrast: Contrast): string {
   const figure = (value: number) => (Number.isNaN(value) ? '—' : contrast.scale === 'ratio' ? `${value.toFixed(2)} ×` : value.toFixed(4));
-  return `<tr><td>${escape(contrast.metric)}</td><td>${figure(contrast.estimate)}</td><td>${Number.isNaN(contrast.low) ? '—' : `${figure(contrast.low)} to ${figure(contrast.high)}`}</td><td>${contrast.blocks}</td><td class="${contrast.winner ?? ''}">${contrast.winner ? `${contrast.winner} ` : ''}${contrast.verdict}</td></tr>`;
+  return `<tr><td>${escape(contrast.label)}</td><td>${figure(contrast.estimate)}</td><td>${Number.isNaN(contrast.low) ? '—' : `${figure(contrast.low)} to ${figure(contrast.high)}`}</td><td>${contrast.blocks}</td><td class="${contrast.winner ?? ''}">${contrast.winner ? `${contrast.winner} ` : ''}${contrast.verdict}</td></tr>`;
 }
 
 function survivalTable(survival: NonNullable<Experiment['survival']>): string {
@@ -78,10 +88,11 @@ const STYLE = `
 body { color: var(--ink); background: var(--paper); font: 16px/1.55 system-ui, sans-serif; max-width: 56rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; } h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
 .outcome.pass strong { color: var(--good); } .outcome.fail strong, .surprise td, .outcome.cannot-say strong { color: var(--fault); }
-.sentences li { margin: .4rem 0; } .legend, .caveat { color: var(--faint); font-size: .9rem; }
+.sentences li { margin: .4rem 0; } .legend, .caveat, .notes { color: var(--faint); font-size: .9rem; }
 .monolith { color: var(--monolith); } .services { color: var(--services); }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; }
-.chart svg { max-width: 100%; height: auto; } .wide { overflow-x: auto; }
+.chart svg { max-width: 100%; height: auto; } .phone { display: none; }
+@media screen and (max-width: 600px) { .desk { display: none; } .phone { display: block; } } .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; } th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem; } code { font-size: .9em; overflow-wrap: anywhere; }
 `;

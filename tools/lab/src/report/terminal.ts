@@ -1,5 +1,6 @@
 import type { Conclusion } from '../conclusion.js';
 import type { Contrast, LabReport } from '../results.js';
+import { voidWords } from './page.js';
 
 /** The whole run on one screen: figures with their intervals, findings, three sentences and the outcome. */
 export function printTable(report: LabReport, conclusion: Conclusion, out: NodeJS.WritableStream): void {
@@ -23,13 +24,11 @@ export function printTable(report: LabReport, conclusion: Conclusion, out: NodeJ
       );
     lines.push(...findings.map((finding) => `  ${finding}`), '');
   }
-  if (report.gates.voidBlocks.length > 0)
-    lines.push(
-      `Void: ${report.gates.voidBlocks.map(({ experiment, block, why }) => `${experiment} block ${block + 1} (${why})`).join('; ')}`,
-      '',
-    );
+  if (report.gates.voidBlocks.length > 0) lines.push(`Void: ${voidWords(report)}`, '');
   lines.push(
     ...conclusion.sentences,
+    '',
+    ...conclusion.notes,
     '',
     `Outcome: ${conclusion.outcome}${conclusion.reasons.length > 0 ? `: ${conclusion.reasons.join('; ')}` : ''}`,
   );
@@ -40,7 +39,7 @@ function row(contrast: Contrast): string[] {
   const figure = (value: number) => (Number.isNaN(value) ? '—' : contrast.scale === 'ratio' ? `${value.toFixed(2)} ×` : value.toFixed(4));
   const interval = Number.isNaN(contrast.low) ? '—' : `${figure(contrast.low)} to ${figure(contrast.high)}`;
   return [
-    contrast.metric,
+    contrast.label,
     figure(contrast.estimate),
     interval,
     String(contrast.blocks),

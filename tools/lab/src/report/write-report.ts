@@ -13,14 +13,22 @@ export function writeReport(report: LabReport, conclusion: Conclusion, dir: stri
   return files;
 }
 
-/** Renders the page of an earlier run anew, beside its results. @returns the exit code that the run had */
-export function renderAgain(file: string): number {
+/** @throws TypeError when the file is no results file of `compare` */
+export function readReport(file: string): LabReport {
   const report = JSON.parse(readFileSync(file, 'utf8'), (name, value: unknown) =>
-    value === null && ['estimate', 'low', 'high'].includes(name) ? Number.NaN : value,
-  ) as LabReport;
-  if (report.format !== 'lab-report/1')
-    throw new TypeError(`${file} is no results file of this lab: its format is ${JSON.stringify(report.format)}, not "lab-report/1"`);
+    value === null && ['estimate', 'low', 'high', 'pValue'].includes(name) ? Number.NaN : value,
+  ) as Partial<LabReport> | null;
+  if (report?.format !== 'lab-report/1')
+    throw new TypeError(`${file} is no results file of compare: its format is ${JSON.stringify(report?.format)}, not "lab-report/1"`);
+  return report as LabReport;
+}
+
+/** Renders the page of an earlier run anew, beside its results, and leaves these as they are. @returns the exit code that the run had */
+export function renderAgain(file: string): number {
+  const report = readReport(file);
   const conclusion = conclude(report);
-  process.stdout.write(`${writeReport(report, conclusion, dirname(file)).html}\n`);
+  const html = join(dirname(file), 'report.html');
+  writeFileSync(html, page(report, conclusion));
+  process.stdout.write(`${html}\n`);
   return EXIT_CODES[conclusion.outcome];
 }

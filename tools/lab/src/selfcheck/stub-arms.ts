@@ -1,7 +1,8 @@
-import { startProcess, type RunningProcess, pinned, type Profile, usageOf } from '@diptych/testing';
+import { startProcess, type RunningProcess, pinned, type Profile, usageOf, cpuMsOf } from '@diptych/testing';
 import { childModule } from '../child-module.js';
 import type { ArmName } from '../dependency-table.js';
 import type { RunningArm, StartArm } from '../running-arm.js';
+import { proofOfEnd } from '../start-arm.js';
 
 /** What is planted: how long each arm takes for a request, and whether a kill kills. */
 export interface Planted {
@@ -33,10 +34,11 @@ export function stubArms(profile: Profile, planted: Planted): StartArm {
       ports: 1,
       settings: 0,
       usage: () => usageOf([running.pid]),
+      cpuMs: () => cpuMsOf([running.pid]),
       async kill() {
-        if (!planted.killWorks) return '';
-        await running.kill('SIGKILL');
-        return `process ${running.pid} ended by ${(await running.exited).signal}`;
+        // SIGCONT goes to a process that runs, and changes nothing.
+        await running.kill(planted.killWorks ? 'SIGKILL' : 'SIGCONT');
+        return proofOfEnd(`stub of ${name}`, running.pid);
       },
       async restart() {
         if (running.exit) running = await start(port);

@@ -1,8 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import type { ContrastPlan } from '../results.js';
-import { contrast } from './verdict.js';
+import { contrast, seeable } from './verdict.js';
 
-const plan: ContrastPlan = { metric: 'p50', unit: 'ms', a: 'services', b: 'monolith', scale: 'ratio', better: 'smaller', margin: 1.1 };
+const plan: ContrastPlan = {
+  metric: 'p50',
+  label: 'median latency',
+  unit: 'ms',
+  a: 'services',
+  b: 'monolith',
+  scale: 'ratio',
+  better: 'smaller',
+  margin: 1.1,
+};
 const pairs = (...ratios: number[]) => ratios.map((ratio) => ({ a: 2 * ratio, b: 2 }));
 
 describe('contrast', () => {
@@ -27,7 +36,9 @@ describe('contrast', () => {
   it('says inconclusive, and how many blocks it would take, when the interval spans it all', () => {
     const result = contrast(plan, pairs(0.7, 1.4, 0.9, 1.3, 0.8, 1.2));
     expect(result.verdict).toBe('inconclusive');
-    expect(result.sentence).toMatch(/^No winner: .* about \d+ blocks would be needed for the margin\.$/);
+    expect(result.sentence).toMatch(
+      /^No winner\. median latency ratio services\/monolith .*, 6 blocks\. This machine could only see differences above about \d+ %; about \d+ blocks would be needed for 10 %\.$/,
+    );
   });
 
   it('gives no verdict on fewer than six blocks, and leaves out figures that are missing', () => {
@@ -46,5 +57,24 @@ describe('contrast', () => {
 
   it('does not call an arm different from itself', () => {
     expect(contrast(plan, pairs(1, 1, 1, 1, 1, 1)).winner).toBeUndefined();
+  });
+
+  it('says it as the method’s own example does: 12 blocks, 0.86 to 1.37, so 26 % and about 70 blocks', () => {
+    expect(seeable(plan, { low: 0.86, high: 1.37, blocks: 12 })).toBe(
+      'This machine could only see differences above about 26 %; about 72 blocks would be needed for 10 %.',
+    );
+  });
+
+  it('takes the noise of the machine for the margin where that is larger, and never the other way round', () => {
+    const ratios = pairs(1.5, 1.6, 1.4, 1.55, 1.45, 1.5);
+    expect(contrast(plan, ratios, { halfWidth: Math.log(2) })).toMatchObject({ verdict: 'inconclusive', margin: 2 });
+    expect(contrast(plan, ratios, { halfWidth: Math.log(1.5) })).toMatchObject({ verdict: 'slightly better', winner: 'monolith' });
+    expect(contrast(plan, ratios, { halfWidth: 0.001 })).toMatchObject({ verdict: 'better', margin: 1.1 });
+  });
+
+  it('compares nothing in a measure that is refused', () => {
+    const result = contrast(plan, pairs(1.5, 1.6, 1.4, 1.55, 1.45, 1.5), { refused: 'it was different from itself' });
+    expect(result).toMatchObject({ verdict: 'no verdict', estimate: Number.NaN });
+    expect(result.winner).toBeUndefined();
   });
 });

@@ -2,6 +2,14 @@ import type { ArmName } from '../dependency-table.js';
 import type { Contrast, ContrastPlan, Verdict } from '../results.js';
 import { pairedEstimate } from './wilcoxon.js';
 
+/** What is known of a metric before it is compared. */
+export interface Floor {
+  /** Half of the interval of an arm beside itself, on the scale of the contrast (logarithm of a ratio, or difference): less cannot be told from noise. */
+  readonly halfWidth?: number | undefined;
+  /** Why the metric is not compared at all. */
+  readonly refused?: string | undefined;
+}
+
 /**
  * Compares two arms over paired blocks.
  *
@@ -9,18 +17,25 @@ import { pairedEstimate } from './wilcoxon.js';
  * "slightly better"; inside the margin on both sides is "equal for practical purposes"; anything else is "inconclusive". With
  * too few blocks for a 95 % interval (fewer than 6) there is no verdict.
  *
+ * Where the machine's floor is above the declared margin, it takes its place for winning but not for being equal: a machine that sees little makes
+ * nothing equal.
+ *
+ * @param declared its margin gives way to the floor where that is larger
  * @param pairs one pair a block: the same seed and minute, each arm started afresh
  */
-export function contrast(plan: ContrastPlan, pairs: ReadonlyArray<{ a: number; b: number }>): Contrast {
+export function contrast(declared: ContrastPlan, pairs: ReadonlyArray<{ a: number; b: number }>, floor: Floor = {}): Contrast {
+  const plan = { ...declared, margin: marginOf(declared, floor) };
   const usable = pairs.filter(({ a, b }) => Number.isFinite(a) && Number.isFinite(b) && (plan.scale === 'difference' || (a > 0 && b > 0)));
   const onScale = (value: number) => (plan.scale === 'ratio' ? Math.exp(value) : value);
   const result = pairedEstimate(usable.map(({ a, b }) => (plan.scale === 'ratio' ? Math.log(a / b) : a - b)));
+  const none = { ...plan, estimate: Number.NaN, low: Number.NaN, high: Number.NaN, pValue: Number.NaN, blocks: usable.length };
+  if (floor.refused !== undefined) return { ...none, verdict: 'no verdict', sentence: `No verdict on ${plan.label}: ${floor.refused}.` };
   if (!result) {
-    const sentence = `No verdict on ${plan.metric}: ${usable.length} of ${pairs.length} blocks are usable, and at least 6 are needed.`;
-    return { ...plan, estimate: Number.NaN, low: Number.NaN, high: Number.NaN, blocks: usable.length, verdict: 'no verdict', sentence };
+    const sentence = `No verdict on ${plan.label}: ${usable.length} of ${pairs.length} blocks are usable, and at least 6 are needed.`;
+    return { ...none, verdict: 'no verdict', sentence };
   }
   const [estimate, low, high] = [onScale(result.estimate), onScale(result.low), onScale(result.high)];
-  const { verdict, favours } = judge(plan, low, high);
+  const { verdict, favours } = judge(plan, declared.margin, low, high);
   const winner = favours === undefined ? undefined : (favours === 'smaller') === (plan.better === 'smaller') ? plan.a : plan.b;
   return {
     ...plan,
@@ -28,43 +43,60 @@ export function contrast(plan: ContrastPlan, pairs: ReadonlyArray<{ a: number; b
     low,
     high,
     blocks: usable.length,
+    pValue: result.pValue,
     verdict,
     ...(winner && { winner }),
-    sentence: say(plan, { estimate, low, high, blocks: usable.length }, verdict, winner),
+    sentence: say(declared, { estimate, low, high, blocks: usable.length }, verdict, winner),
   };
 }
 
+/** Half of a contrast's interval, on its scale. */
+export function halfWidthOf({ scale, low, high }: Pick<Contrast, 'scale' | 'low' | 'high'>): number {
+  return scale === 'ratio' ? Math.log(high / low) / 2 : (high - low) / 2;
+}
+
+function marginOf({ scale, margin }: ContrastPlan, { halfWidth = 0 }: Floor): number {
+  return Math.max(margin, scale === 'ratio' ? Math.exp(halfWidth) : halfWidth);
+}
+
 /** `favours` says on which side of no-difference the interval lies: `smaller` when `a` has the smaller figure. */
-function judge(plan: ContrastPlan, low: number, high: number): { verdict: Verdict; favours?: 'smaller' | 'larger' } {
+function judge(plan: ContrastPlan, declared: number, low: number, high: number): { verdict: Verdict; favours?: 'smaller' | 'larger' } {
   const none = plan.scale === 'ratio' ? 1 : 0;
-  const [marginLow, marginHigh] = plan.scale === 'ratio' ? [1 / plan.margin, plan.margin] : [-plan.margin, plan.margin];
+  const bounds = (margin: number) => (plan.scale === 'ratio' ? ([1 / margin, margin] as const) : ([-margin, margin] as const));
+  const [marginLow, marginHigh] = bounds(plan.margin);
+  const [equalLow, equalHigh] = bounds(declared);
   if (high < marginLow) return { verdict: 'better', favours: 'smaller' };
   if (low > marginHigh) return { verdict: 'better', favours: 'larger' };
   // Inside the margin a real difference may still be there; it is too small to act on.
-  if (low > marginLow && high < marginHigh) return { verdict: 'equal for practical purposes' };
+  if (low > equalLow && high < equalHigh) return { verdict: 'equal for practical purposes' };
+  if (low > marginLow && high < marginHigh) return { verdict: 'inconclusive' };
   if (high < none) return { verdict: 'slightly better', favours: 'smaller' };
   if (low > none) return { verdict: 'slightly better', favours: 'larger' };
   return { verdict: 'inconclusive' };
 }
 
-function say(
-  plan: ContrastPlan,
-  at: { estimate: number; low: number; high: number; blocks: number },
-  verdict: Verdict,
-  winner: ArmName | undefined,
-): string {
-  const figure = (value: number) => (plan.scale === 'ratio' ? value.toPrecision(3) : value.toFixed(3));
-  const shown = `${plan.metric} ${plan.scale} ${plan.a}/${plan.b} ${figure(at.estimate)} (${figure(at.low)} to ${figure(at.high)}, ${at.blocks} blocks)`;
+type Interval = Pick<Contrast, 'estimate' | 'low' | 'high' | 'blocks'>;
+
+function say(plan: ContrastPlan, at: Interval, verdict: Verdict, winner: ArmName | undefined): string {
+  const shown = `${plan.label} ${plan.scale} ${plan.a}/${plan.b} ${interval(plan, at)}, ${at.blocks} blocks`;
   if (winner) return `${winner} ${verdict}: ${shown}.`;
   if (verdict === 'equal for practical purposes') return `Equal for practical purposes: ${shown}.`;
-  return `No winner: ${shown}. ${seeable(plan, at)}`;
+  return `No winner. ${shown}. ${seeable(plan, at)}`;
 }
 
-/** What this many blocks could have seen, from the interval's own width; blocks needed grow with the square of that. */
-function seeable(plan: ContrastPlan, at: { low: number; high: number; blocks: number }): string {
-  const halfWidth = plan.scale === 'ratio' ? Math.log(at.high / at.low) / 2 : (at.high - at.low) / 2;
+/** `1.88 (1.74–1.99)` */
+export function interval({ scale }: Pick<Contrast, 'scale'>, { estimate, low, high }: Omit<Interval, 'blocks'>): string {
+  const figure = (value: number) => (scale === 'ratio' ? value.toFixed(2) : value.toFixed(4));
+  return `${figure(estimate)} (${figure(low)}–${figure(high)})`;
+}
+
+/** What this many blocks on this machine could have seen, from the interval's own width; blocks needed grow with the square of that. */
+export function seeable(plan: ContrastPlan, at: Pick<Interval, 'low' | 'high' | 'blocks'>): string {
+  const halfWidth = halfWidthOf({ ...plan, ...at });
   const margin = plan.scale === 'ratio' ? Math.log(plan.margin) : plan.margin;
   const needed = Math.ceil(at.blocks * (halfWidth / margin) ** 2);
-  const least = plan.scale === 'ratio' ? `${((Math.exp(halfWidth) - 1) * 100).toFixed(0)} %` : halfWidth.toFixed(3);
-  return `This run could only see differences above about ${least}${needed > at.blocks ? `; about ${needed} blocks would be needed for the margin` : ''}.`;
+  const words = (width: number) =>
+    plan.scale === 'ratio' ? `${((Math.exp(width) - 1) * 100).toFixed(0)} %` : `${(width * 100).toFixed(2)} points`;
+  const more = needed > at.blocks ? `; about ${needed} blocks would be needed for ${words(margin)}` : '';
+  return `This machine could only see differences above about ${words(halfWidth)}${more}.`;
 }

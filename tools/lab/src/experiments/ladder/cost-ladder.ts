@@ -1,6 +1,6 @@
 import { systemClock, within } from '@diptych/kernel';
 import { connectNats, inProcess, loopback } from '@diptych/messaging';
-import { startNatsServer, startProcess, pinned, usageOf } from '@diptych/testing';
+import { startNatsServer, startProcess, pinned, cpuMsOf } from '@diptych/testing';
 import { childModule } from '../../child-module.js';
 import { seededRandom, shuffled } from '../../load/random.js';
 import type { Experiment } from '../../results.js';
@@ -21,6 +21,7 @@ type Rung = (typeof RUNGS)[number];
 const IN_FLIGHT = 64;
 
 interface RungRound {
+  readonly order: number;
   readonly aloneUs: number;
   readonly callsPerSecond: number;
   readonly cpuUsPerCall: number | undefined;
@@ -53,8 +54,8 @@ export async function costLadder(lab: LabContext, sizes: LadderSizes = LADDER_SI
   };
   const rounds: Record<Rung, RungRound[]> = { 'in-process': [], loopback: [], NATS: [] };
   for (let round = 0; round <= sizes.rounds && !lab.signal.aborted; round++) {
-    for (const rung of shuffled(RUNGS, seededRandom(lab.seed + round, 'ladder'))) {
-      const measured = await measureRung(ports[rung], pids[rung], sizes.millisecondsEach);
+    for (const [order, rung] of shuffled(RUNGS, seededRandom(lab.seed, `ladder ${round}`)).entries()) {
+      const measured = { order, ...(await measureRung(ports[rung], pids[rung], sizes.millisecondsEach)) };
       // The first round warms the compiler up.
       if (round > 0) rounds[rung].push(measured);
     }
@@ -66,7 +67,7 @@ export function ladderSeconds(sizes: LadderSizes): number {
   return 2 + ((sizes.rounds + 1) * RUNGS.length * 2 * sizes.millisecondsEach) / 1000;
 }
 
-async function measureRung(port: EchoPort, pids: readonly number[], milliseconds: number): Promise<RungRound> {
+async function measureRung(port: EchoPort, pids: readonly number[], milliseconds: number): Promise<Omit<RungRound, 'order'>> {
   const alone: number[] = [];
   const endAloneMs = systemClock.nowMs() + milliseconds;
   for (let nowMs = systemClock.nowMs(); nowMs < endAloneMs;) {
@@ -75,7 +76,7 @@ async function measureRung(port: EchoPort, pids: readonly number[], milliseconds
     alone.push((thenMs - nowMs) * 1000);
     nowMs = thenMs;
   }
-  const cpuBefore = usageOf(pids).cpuMs;
+  const cpuBefore = cpuMsOf(pids);
   const startMs = systemClock.nowMs();
   const endMs = startMs + milliseconds;
   let calls = 0;
@@ -88,7 +89,7 @@ async function measureRung(port: EchoPort, pids: readonly number[], milliseconds
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, caller));
   const elapsedMs = systemClock.nowMs() - startMs;
-  const cpuAfter = usageOf(pids).cpuMs;
+  const cpuAfter = cpuMsOf(pids);
   const cpuUsPerCall = cpuBefore === undefined || cpuAfter === undefined ? undefined : ((cpuAfter - cpuBefore) * 1000) / calls;
   return { aloneUs: median(alone), callsPerSecond: (calls / elapsedMs) * 1000, cpuUsPerCall };
 }
@@ -97,7 +98,7 @@ function asExperiment(rounds: Record<Rung, RungRound[]>): Experiment {
   const runs = RUNGS.flatMap((rung) =>
     rounds[rung].map((round, block) => ({
       block,
-      order: 0,
+      order: round.order,
       arm: rung === 'NATS' ? ('services' as const) : ('monolith' as const),
       label: rung,
       valid: true,
@@ -107,23 +108,25 @@ function asExperiment(rounds: Record<Rung, RungRound[]>): Experiment {
         ...(round.cpuUsPerCall !== undefined && { cpuUsPerCall: round.cpuUsPerCall }),
       },
       series: [],
-      steady: true,
     })),
   );
   const middle = (rung: Rung, figure: keyof RungRound) => median(rounds[rung].map((round) => round[figure] ?? Number.NaN));
+  const range = (rung: Rung) => {
+    const values = rounds[rung].map(({ aloneUs }) => aloneUs);
+    return `${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)} in ${values.length} rounds`;
+  };
   const measured = RUNGS.filter((rung) => rounds[rung].length > 0);
   return {
     id: 'cost-ladder',
     title: 'Cost ladder',
     claim: 'The cost of a microservice is the network.',
     expectation: 'Encoding costs some microseconds, the hop through the broker some ten times that.',
-    replay: 'npm run compare',
-    caveat: `A port that does nothing, 256 bytes back; ${IN_FLIGHT} in flight for rate and CPU; the near end is not pinned.`,
+    caveat: `A port that does nothing, 256 bytes back; ${IN_FLIGHT} in flight for rate and CPU; the near end and the broker are not pinned, and each call's time holds a look at the clock. No paired comparison: medians and ranges.`,
     runs,
     contrasts: [],
     findings: measured.map(
       (rung) =>
-        `${rung}: ${middle(rung, 'aloneUs').toFixed(1)} µs for a lone call, ${Math.round(middle(rung, 'callsPerSecond')).toLocaleString('en')} calls/s and ${middle(rung, 'cpuUsPerCall').toFixed(1)} µs of CPU a call with ${IN_FLIGHT} in flight.`,
+        `${rung}: ${middle(rung, 'aloneUs').toFixed(1)} µs (${range(rung)}) for a lone call, ${Math.round(middle(rung, 'callsPerSecond')).toLocaleString('en')} calls/s and ${middle(rung, 'cpuUsPerCall').toFixed(1)} µs of CPU a call with ${IN_FLIGHT} in flight.`,
     ),
   };
 }
