@@ -38,11 +38,11 @@ function perform(load: Load): Promise<LoadResult> {
   }
 }
 
-async function lockstep({ key, width, milliseconds }: Lockstep): Promise<LoadResult> {
+async function lockstep({ key, width, milliseconds, callsMin = 0, millisecondsMax = milliseconds }: Lockstep): Promise<LoadResult> {
   const startMs = systemClock.nowMs();
   let elapsedMs = 0;
   let calls = 0;
-  for (; elapsedMs < milliseconds; calls += width) {
+  for (; elapsedMs < milliseconds || (calls < callsMin && elapsedMs < millisecondsMax); calls += width) {
     await Promise.all(Array.from({ length: width }, () => caller.get(key)));
     elapsedMs = systemClock.nowMs() - startMs;
   }

@@ -9,6 +9,9 @@ export interface Lockstep {
   readonly key: Key;
   readonly width: number;
   readonly milliseconds: number;
+  /** It goes on until it has made so many, but not beyond `millisecondsMax`: to warm up on a machine that is busy. */
+  readonly callsMin?: number;
+  readonly millisecondsMax?: number;
 }
 
 /** So many callers, each of which calls again when it is answered. */

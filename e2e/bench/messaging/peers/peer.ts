@@ -19,6 +19,7 @@ export const VALUES: Values = { small: 'x'.repeat(256), large: 'x'.repeat(65_536
 /** Each is loaded only where it runs, so that a process holds no other's code. */
 export const PEERS = {
   port: () => import('./port.js'),
+  send: () => import('./send.js'),
   nest: () => import('./nest.js'),
   moleculer: () => import('./moleculer.js'),
   nats: () => import('./nats-request.js'),
@@ -32,6 +33,7 @@ export const OTHERS = ['nest', 'moleculer', 'nats'] as const satisfies readonly 
 /** What each is, and what a call over it does not promise that a call of a typed port does. */
 export const ABOUT: Record<PeerName, { readonly title: string; readonly lacks: string }> = {
   port: { title: 'typed port', lacks: 'nothing: deadline, cancellation, trace context, typed errors, bounds and schemas are on' },
+  send: { title: 'client.send, ours', lacks: 'schemas, and the trace context unless a record carries it' },
   nest: { title: "Nest's NATS", lacks: 'deadline, cancellation, trace context, error identity, bounds' },
   moleculer: { title: 'Moleculer', lacks: 'cancellation, bounds (its deadline is on; its tracing is off)' },
   nats: { title: 'nc.request', lacks: 'encoding, errors, cancellation, trace context, bounds, and a deadline that the server knows' },

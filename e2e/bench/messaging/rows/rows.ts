@@ -60,6 +60,7 @@ export const ROWS: readonly Row[] = [
       ratio('port', 'nest', 'callsPerSecond', { atLeast: 5 }),
       ratio('port', 'moleculer', 'callsPerSecond', { atLeast: 3 }),
       ratio('port', 'nats', 'callsPerSecond', { atLeast: 5 }),
+      ratio('send', 'nest', 'callsPerSecond', { atLeast: 3 }),
     ],
   },
   { id: 'one', title: '1 in flight, 256-byte values', arms: titles, columns: [rate, p50, p99, frames, cpu], checks: noSlower },
