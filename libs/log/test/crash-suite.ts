@@ -14,6 +14,7 @@ export interface CrashReport {
   /** Operations on the disk that were recorded. */
   operations: number;
   mutations: number;
+  compactions: number;
   /** Recovered, no two the same. */
   images: number;
   /** Of them, of a crash during or after a recovery. */
@@ -51,7 +52,17 @@ class CrashSuite {
   constructor(options: Required<Parameters<typeof crashEverywhere>[0]>) {
     this.#options = options;
     const { seed } = options;
-    this.#report = { seed, workloads: 0, operations: 0, mutations: 0, images: 0, secondCrashes: 0, torn: 0, violations: [] };
+    this.#report = {
+      seed,
+      workloads: 0,
+      operations: 0,
+      mutations: 0,
+      compactions: 0,
+      images: 0,
+      secondCrashes: 0,
+      torn: 0,
+      violations: [],
+    };
   }
 
   async run(): Promise<CrashReport> {
@@ -79,6 +90,7 @@ class CrashSuite {
       for (const crash of crashes) await this.#crash(state.crash(crash, random), expected, { workload, random, crash, step });
     }
     await workload.end();
+    this.#report.compactions += workload.compactions;
   }
 
   async #crash(disk: MemoryDisk, expected: Expectation, at: Moment): Promise<void> {

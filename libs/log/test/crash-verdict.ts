@@ -6,7 +6,7 @@ import type { Commit } from '../src/log.port.js';
 import type { Random } from './crash-state.js';
 import { pick } from './crash-state.js';
 import type { Event, History } from './crash-workload.js';
-import { logOptions, soonBy } from './crash-workload.js';
+import { logOptions, remembered, soonBy } from './crash-workload.js';
 import { putRequest } from './log-fixture.js';
 import type { MemoryDisk } from './memory-disk.js';
 
@@ -53,9 +53,9 @@ export async function recoverAndCheck(
   };
   let log: FileLog;
   try {
-    log = await openFileLog({ ...logOptions(fileSystem, clock), onWarning });
+    log = await openFileLog({ ...logOptions(fileSystem, clock), ...expected.history.window, onWarning });
   } catch (error) {
-    return { violations: [`it does not open: ${(error as Error).message}`], history: { events: [] }, openAt: 0, cuts };
+    return { violations: [`it does not open: ${(error as Error).message}`], history: expected.history, openAt: 0, cuts };
   }
   const openAt = disk.records.length;
   try {
@@ -64,9 +64,9 @@ export async function recoverAndCheck(
     await check.everything();
     const there = check.there.map((event) => ({ ...event, sentAt: openAt, knownAt: openAt }));
     const events = [...there, ...(await check.goesOn(disk))];
-    return { violations: check.violations, history: { events }, openAt, cuts };
+    return { violations: check.violations, history: { ...expected.history, events }, openAt, cuts };
   } catch (error) {
-    return { violations: [`a call failed: ${(error as Error).message}`], history: { events: [] }, openAt, cuts };
+    return { violations: [`a call failed: ${(error as Error).message}`], history: expected.history, openAt, cuts };
   } finally {
     await log.close();
   }
@@ -117,15 +117,19 @@ class Check {
 
   /** In the same order, none left out, unless they were compacted away. */
   async #commits(): Promise<void> {
-    const after = { incarnation: this.#log.incarnation, partition: 0, revision: 0 };
-    const page = await this.#log.committed({ after, limit: 10_000 }, soonBy(this.#clock));
+    const from = async (revision: number) =>
+      this.#log.committed({ after: { incarnation: this.#log.incarnation, partition: 0, revision }, limit: 10_000 }, soonBy(this.#clock));
+    let page = await from(0);
+    const middle = this.there.length === 0 ? 0 : pick(this.#random, this.there).reply.position.revision;
+    if (page.kind === 'resync') page = await from(middle);
     if (page.kind === 'resync') return;
+    const { commits } = page;
     const expected = this.there.map(({ request: { mutation }, reply }, index): Commit => {
       const previous = this.there[index - 1]?.reply.position.revision ?? 0;
       return { key: mutation.key, revision: reply.position.revision, previous, deleted: mutation.kind === 'delete' };
     });
-    if (JSON.stringify(page.commits) !== JSON.stringify(expected))
-      this.violations.push(`out of order: commits ${JSON.stringify(page.commits)} instead of ${JSON.stringify(expected)}`);
+    if (JSON.stringify(commits) !== JSON.stringify(expected.slice(expected.length - commits.length)))
+      this.violations.push(`out of order: commits ${JSON.stringify(commits)} instead of ${JSON.stringify(expected)}`);
   }
 
   async #entries(): Promise<void> {
@@ -146,8 +150,8 @@ class Check {
 
   /** Answered, or only written: whoever asks again gets the answer of the first time. */
   async #repeats(): Promise<void> {
-    const events =
-      this.there.length <= 12 ? this.there : [...this.there.slice(-6), ...Array.from({ length: 4 }, () => pick(this.#random, this.there))];
+    const all = remembered(this.there, this.#expected.history.window, this.#clock);
+    const events = all.length <= 12 ? all : [...all.slice(-6), ...Array.from({ length: 4 }, () => pick(this.#random, all))];
     const again = await Promise.all(
       events.map(({ request }) => this.#log.append(request, soonBy(this.#clock)).catch((error: Error) => error.message)),
     );
@@ -160,14 +164,19 @@ class Check {
   async goesOn(disk: MemoryDisk): Promise<Event[]> {
     if (this.violations.length > 0) return [];
     const head = this.#log.status.headRevision;
+    // Sometimes beside compaction, that the second crash may come in the middle of it.
+    const compacting = this.#random() < 0.3 ? this.#log.compact() : undefined;
     const sentAt = disk.records.length;
+    const atMs = this.#clock.nowMs();
     const append = async (key: string): Promise<Event> => {
       const request = putRequest(key, 'x'.repeat(Math.floor(this.#random() * 700)));
       const reply = await this.#log.append(request, soonBy(this.#clock));
       if (reply.position.revision <= head) this.violations.push(`revision ${reply.position.revision} was given twice`);
-      return { request, reply, sentAt, knownAt: disk.records.length };
+      return { atMs, request, reply, sentAt, knownAt: disk.records.length };
     };
-    return Promise.all(['after the crash', 'key 1', 'key 2'].map(append));
+    const events = await Promise.all(['after the crash', 'key 1', 'key 2'].map(append));
+    await compacting;
+    return events;
   }
 }
 

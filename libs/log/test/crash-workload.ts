@@ -14,6 +14,8 @@ export const DIRECTORY = '/log';
 
 /** One mutation that came to be, and when, counted in the disk's records. */
 export interface Event {
+  /** By the clock. */
+  readonly atMs: number;
   readonly request: AppendRequest;
   readonly reply: AppendReply;
   readonly sentAt: number;
@@ -24,47 +26,72 @@ export interface Event {
 /** All mutations of a run without faults, by revision. Every crash must leave the first so many of them, and no others. */
 export interface History {
   readonly events: readonly Event[];
+  /** How the log was opened. */
+  readonly window: Window;
+}
+
+/** What of its request ids the log remembers. Compaction drops the rest. */
+type Window = Pick<FileLogOptions, 'dedupeMs' | 'dedupeCountMax'>;
+const WINDOWS: readonly Window[] = [{}, { dedupeMs: 200 }, { dedupeCountMax: 8 }];
+
+/** The events whose repeats get the first answer, of those that a log holds. */
+export function remembered(there: readonly Event[], { dedupeMs = Infinity, dedupeCountMax = Infinity }: Window, clock: FakeClock): Event[] {
+  return there.slice(-dedupeCountMax).filter(({ atMs }) => clock.nowMs() - atMs <= dedupeMs);
 }
 
 /**
- * A seeded run over a log with small segments: appends in bursts, so that some share a write, conditions, deletions, repeats, and clean restarts.
- * Keys are few, so that most of what is written is soon superseded.
+ * A seeded run over a log with small segments: appends in bursts, so that some share a write, conditions, deletions, repeats, compaction beside
+ * them, and clean restarts. Keys are few, so that most of what is written is soon superseded.
  */
 export class Workload {
   readonly clock = new FakeClock();
+  /** Times that segments were made into one. */
+  compactions = 0;
   readonly #disk: MemoryDisk;
   readonly #options: FileLogOptions;
+  readonly #window: Window;
   readonly #random: Random;
   readonly #events = new Map<number, Event>();
   readonly #announced = new Map<number, number>();
   readonly #sent: AppendRequest[] = [];
   #log: FileLog | undefined;
+  #compacting: Promise<void> | undefined;
 
   /** @param fileSystem over the disk, with what is to go wrong there */
-  constructor(disk: MemoryDisk, random: Random, fileSystem: FileSystem = disk, options: Partial<FileLogOptions> = {}) {
+  constructor(disk: MemoryDisk, random: Random, fileSystem: FileSystem = disk) {
     this.#disk = disk;
     this.#random = random;
-    this.#options = { ...logOptions(fileSystem, this.clock), ...options };
+    this.#window = pick(random, WINDOWS);
+    this.#options = { ...logOptions(fileSystem, this.clock), ...this.#window };
   }
 
   async run(bursts: number): Promise<History> {
     await this.#open();
     for (let burst = 0; burst < bursts; burst++) {
       this.clock.advance(1 + Math.floor(this.#random() * 50));
+      if (this.#random() < 0.15) this.#compacting = this.#log!.compact();
       await this.#burst();
+      if (this.#random() < 0.3) await this.#compacting;
       if (this.#random() < 0.06) {
-        await this.#log!.close();
+        await this.#close();
         await this.#open();
       }
     }
     // Half of the runs end as a process does that is told to.
-    if (this.#random() < 0.5) await this.#log!.close();
+    if (this.#random() < 0.5) await this.#close();
+    await this.#compacting;
     const events = [...this.#events.values()].sort((a, b) => a.reply.position.revision - b.reply.position.revision);
-    return { events };
+    return { events, window: this.#window };
   }
 
   async end(): Promise<void> {
+    await this.#close();
+  }
+
+  async #close(): Promise<void> {
     await this.#log?.close();
+    this.compactions += this.#log?.status.compaction.compactions ?? 0;
+    this.#log = undefined;
   }
 
   async #open(): Promise<void> {
@@ -103,6 +130,7 @@ export class Workload {
 
   async #append(request: AppendRequest): Promise<void> {
     const sentAt = this.#disk.records.length;
+    const atMs = this.clock.nowMs();
     const reply = await this.#log!.append(request, soonBy(this.clock)).catch((error: { code?: string }) => {
       if (error.code === 'CONFLICT') return undefined;
       throw error;
@@ -110,12 +138,20 @@ export class Workload {
     if (!reply || this.#events.has(reply.position.revision)) return;
     const answeredAt = this.#disk.records.length;
     const announcedAt = this.#announced.get(reply.position.revision) ?? answeredAt;
-    this.#events.set(reply.position.revision, { request, reply, sentAt, knownAt: Math.min(announcedAt, answeredAt) });
+    this.#events.set(reply.position.revision, { atMs, request, reply, sentAt, knownAt: Math.min(announcedAt, answeredAt) });
   }
 }
 
 export function logOptions(fileSystem: FileSystem, clock: FakeClock): FileLogOptions {
-  return { directory: DIRECTORY, fileSystem, clock, segmentBytes: 3_000 };
+  return {
+    directory: DIRECTORY,
+    fileSystem,
+    clock,
+    segmentBytes: 3_000,
+    compactionGarbageBytes: 1,
+    compactionGarbageRatio: 0.3,
+    compactionBytesPerSecond: 1e9,
+  };
 }
 
 export function soonBy(clock: FakeClock): CallContext {
