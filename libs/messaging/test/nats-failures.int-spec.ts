@@ -244,9 +244,10 @@ describe('servers', () => {
   });
 
   it('share the calls of one port', async () => {
-    const { port, probe } = await served();
+    const { port, probe, caller } = await served();
     const other = new Probe();
     await (await connect()).serve(probePort, other.port);
+    await waitFor(() => caller.routing.members === 2);
     await Promise.all(Array.from({ length: 200 }, (_, i) => port.echo({ text: String(i) }, within(5_000))));
     expect(probe.seen.length + other.seen.length).toBe(200);
     expect(Math.min(probe.seen.length, other.seen.length)).toBeGreaterThan(40);
@@ -357,12 +358,14 @@ describe('a server process', () => {
     expect(child.stdout.match(/ran .*/g)!.slice(20)).toEqual(['ran alive', 'ran last']);
   });
 
-  it('that is killed leaves its callers with their deadline, and the others with UNAVAILABLE', async () => {
-    const port = (await connect()).client(probePort);
-    const code = codeOf(port.hold({ id: 'x' }, within(500)));
+  it('that is killed makes what it had CONNECTION_LOST, long before its deadline, and the rest UNAVAILABLE', async () => {
+    const caller = await connect();
+    const port = caller.client(probePort);
+    await waitFor(() => caller.routing.members === 1);
+    const code = codeOf(port.hold({ id: 'x' }, within(60_000)));
     await port.echo({ text: 'there' }, within(5_000));
     await child.kill();
-    expect(await code).toBe('DEADLINE_EXCEEDED');
+    expect(await code).toBe('CONNECTION_LOST');
     expect(await codeOf(port.echo({ text: '' }, within(60_000)))).toBe('UNAVAILABLE');
   });
 

@@ -20,7 +20,8 @@ import { Replies } from './replies.js';
 import { Requester } from './requester.js';
 import type { Responder } from './responder.js';
 import { PortResponder } from './responder.js';
-import { anyoneOf } from './routing/routes.js';
+import type { RoutingCounts } from './routing/live-routes.js';
+import { RouteTable } from './routing/route-table.js';
 import { eventFrame, FRAME_OVERHEAD_BYTES, parseEventFrame } from './wire.js';
 
 /**
@@ -33,16 +34,19 @@ export interface NatsLink {
   readonly status: LinkStatus;
   /** Calls of this process's clients that wait for an answer. */
   readonly inFlight: number;
+  /** The instances that its clients know, of all their ports. */
+  readonly routing: RoutingCounts;
   /** Hears of every change from now on. Disposing ends it. */
   onStatus(listener: (status: LinkStatus) => void): Disposable;
   /**
-   * A port that others serve. Costs nothing and holds nothing.
+   * A port that others serve. A call goes to one of the live instances, the less loaded of two random ones as this link knows them, or to the owner
+   * of its key; see `routing/members.ts`. What that takes is made once a port, and ends with the link: two subscriptions and one timer.
    *
    * Each call may throw, besides what the implementation throws: UNAVAILABLE (not connected, or nobody serves it: at once),
    * OVERLOADED and TOO_LARGE (nothing was sent), DEADLINE_EXCEEDED, CANCELLED, CONNECTION_LOST and INTERNAL (it may have
-   * happened). Topics are best-effort, in order; subscribing resolves once the broker knows, and throws UNAVAILABLE.
+   * happened; CONNECTION_LOST also when the broker says that the instance which had the call is gone). Topics are best-effort, in order; subscribing resolves once the broker knows, and throws UNAVAILABLE.
    */
-  client<Port>(descriptor: PortDescriptor<Port>): Port;
+  client<Port>(descriptor: PortDescriptor<Port>, options?: ClientOptions): Port;
   /**
    * Answers the calls of others, sharing them with all who serve the same port, and publishes the events of its topics. Values an implementation gets
    * are its own: they share nothing with the caller's.
@@ -52,6 +56,14 @@ export interface NatsLink {
   serve<Port>(descriptor: PortDescriptor<Port>, implementation: Port): Promise<Responder>;
   /** Drains all responders within `graceMs`, then ends everything. Calls still in flight become CONNECTION_LOST. Never rejects. Safe to repeat. */
   close(graceMs: number): Promise<void>;
+}
+
+export interface ClientOptions {
+  /**
+   * Each call of a method that declares a `routingKey` goes to the instance that owns its key: the same for all callers that know the same instances.
+   * When one comes or goes, or is silent for a second, only the keys move that it gets or had. Default false.
+   */
+  readonly ownedByKey?: boolean;
 }
 
 export interface NatsOptions {
@@ -132,9 +144,11 @@ class Link implements NatsLink, LinkOutlet {
   readonly #requester: Requester;
   readonly #lateness = new Lateness();
   readonly #replies: Replies;
+  readonly #routes: RouteTable;
   readonly #responders = new Set<Responder>();
   /** Of this link, among all that serve. */
   readonly #instance = randomBytes(6).toString('base64url');
+  #served = 0;
   #closing: Promise<void> | undefined;
 
   constructor(connection: Connection, bounds: Bounds, onFault: FaultListener) {
@@ -142,6 +156,7 @@ class Link implements NatsLink, LinkOutlet {
     this.#bounds = bounds;
     this.#onFault = onFault;
     this.#requester = new Requester(connection, createInbox(), bounds);
+    this.#routes = new RouteTable(connection, (destination) => this.#requester.lose(destination));
     this.#replies = new Replies(connection, () => this.#messageBytesMax(), onFault);
   }
 
@@ -151,6 +166,10 @@ class Link implements NatsLink, LinkOutlet {
 
   get inFlight(): number {
     return this.#requester.inFlight;
+  }
+
+  get routing(): RoutingCounts {
+    return this.#routes.counts;
   }
 
   onStatus(listener: (status: LinkStatus) => void): Disposable {
@@ -170,9 +189,9 @@ class Link implements NatsLink, LinkOutlet {
     return this.#connection.flush();
   }
 
-  client<Port>(descriptor: PortDescriptor<Port>): Port {
+  client<Port>(descriptor: PortDescriptor<Port>, { ownedByKey = false }: ClientOptions = {}): Port {
     const port: Record<string, unknown> = {};
-    const routes = anyoneOf(descriptor);
+    const routes = this.#routes.to(descriptor);
     for (const name of Object.keys(descriptor.methods)) {
       const what = `${descriptor.name}.${name}`;
       const subject = subjectOf(descriptor, name);
@@ -185,7 +204,7 @@ class Link implements NatsLink, LinkOutlet {
         what,
         method: name,
         routes,
-        routingKeyOf: undefined,
+        routingKeyOf: ownedByKey ? (method.routingKey as Target['routingKeyOf']) : undefined,
         replyFits: checkOf(method.reply),
         lanes: new WeakMap(),
         inFlight: this.#requester.inFlightOf(subject),
@@ -201,7 +220,8 @@ class Link implements NatsLink, LinkOutlet {
     const responder = new PortResponder(
       {
         connection: this.#connection,
-        instance: this.#instance,
+        // One that served, drained and serves again is another, and so is a second one of the same port.
+        instance: `${this.#instance}-${++this.#served}`,
         lateness: this.#lateness,
         replies: this.#replies,
         bounds: this.#bounds,
@@ -232,6 +252,7 @@ class Link implements NatsLink, LinkOutlet {
     await Promise.all([...this.#responders].map((responder) => responder.drain(endMs - systemClock.nowMs())));
     this.#replies.flush();
     this.#requester.close();
+    this.#routes.close();
     await this.#connection.close();
   }
 
