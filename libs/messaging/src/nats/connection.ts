@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import { DiptychError, systemClock } from '@diptych/kernel';
 import type { Msg, NatsConnection, PublishOptions } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
@@ -6,17 +5,15 @@ import type { Dialled, ServerAddress } from './dial.js';
 import { describeServer, dial, parseServerAddress } from './dial.js';
 import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
+import type { SessionOptions } from './session.js';
+import { flushed, Session } from './session.js';
 
 export type LinkStatus = 'connected' | 'disconnected' | 'closed';
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends SessionOptions {
   readonly servers: readonly ServerAddress[];
   readonly name: string;
   readonly connectTimeoutMs: number;
-  /** How often the broker is asked whether it is there. */
-  readonly pingIntervalMs: number;
-  /** Questions without an answer after which the connection counts as lost. */
-  readonly pingsOutMax: number;
   /** What may wait in the socket of a broker that takes it too slowly. */
   readonly backlogBytesMax: number;
   readonly onFault: FaultListener;
@@ -226,46 +223,6 @@ export class Connection {
       }
     }
   }
-}
-
-/** One connection as long as it lasts, with its heartbeat. */
-class Session {
-  readonly nats: NatsConnection;
-  readonly payloadBytesMax: number;
-  readonly #socket: Socket | undefined;
-  readonly #heartbeat: Disposable;
-  /** Pings since the last answer. Counted, not timed: a loop that was blocked for a while has not read the answers yet. */
-  #pingsOut = 0;
-
-  constructor({ nats, socket }: Dialled, options: ConnectionOptions, onLost: (why: unknown) => void) {
-    this.nats = nats;
-    this.#socket = socket;
-    this.payloadBytesMax = nats.info?.max_payload ?? Number.MAX_SAFE_INTEGER;
-    this.#heartbeat = systemClock.every(options.pingIntervalMs, () => {
-      if (this.#pingsOut >= options.pingsOutMax) return onLost(new Error(`the broker left ${this.#pingsOut} pings unanswered`));
-      this.#pingsOut++;
-      nats.flush().then(
-        () => (this.#pingsOut = 0),
-        () => undefined,
-      );
-    });
-    void nats.closed().then((why) => onLost(why ?? undefined));
-  }
-
-  /** What was written and the broker has not taken yet. */
-  get backlogBytes(): number {
-    return this.#socket?.writableLength ?? 0;
-  }
-
-  async end(): Promise<void> {
-    this.#heartbeat[Symbol.dispose]();
-    await this.nats.close().catch(() => undefined);
-  }
-}
-
-/** Resolves when the broker has answered, or with the end of the connection: a flush that is under way then would never settle. */
-async function flushed(nats: NatsConnection): Promise<void> {
-  await Promise.race([nats.flush().catch(() => undefined), nats.closed()]);
 }
 
 function brokerTooSlow(bytes: number): DiptychError {

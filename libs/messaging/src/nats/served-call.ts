@@ -1,5 +1,4 @@
-import type { DiptychError } from '@diptych/kernel';
-import { StoppableContext } from '@diptych/kernel';
+import type { DiptychError, StoppableContext } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
 
 /** How one caller is answered. Both throw what publishing throws; `answer` also INTERNAL when the value cannot be sent. */

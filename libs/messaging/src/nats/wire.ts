@@ -246,7 +246,7 @@ export function looksLikeJson(message: Uint8Array): boolean {
 
 /** The library gives out views of what it read from the socket, which are Buffers; that is not promised. */
 function bufferOf(bytes: Uint8Array): Buffer {
-  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function countOf(frame: Buffer, kind: number, otherwise: string, headerBytes: number): number {
