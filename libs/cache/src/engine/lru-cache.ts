@@ -1,4 +1,6 @@
 import { LRUCache as Lru } from 'lru-cache';
+import type { EvictReason } from './evictions.js';
+import { tellOf } from './evictions.js';
 
 /**
  * A bounded set of values by key that forgets the least recently used first. It never holds more than `capacity` values, nor
@@ -151,24 +153,12 @@ export class LruCache<Key extends Present, Value extends Present> {
 
   #tell(): void {
     if (this.#gone.length === 0) return;
-    const gone = this.#gone.splice(0);
-    const failures: unknown[] = [];
-    for (const { key, value, reason } of gone) {
-      try {
-        this.#options.onEvict?.(key, value, reason);
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
+    tellOf(this.#gone.splice(0), this.#options.onEvict);
   }
 }
 
 /** Not undefined: what a look-up that found nothing answers. */
 type Present = NonNullable<unknown>;
-
-/** `evicted`: a bound pushed it out; `removed`: by key; `purged`: with all others. */
-export type EvictReason = 'evicted' | 'removed' | 'purged';
 
 export interface LruCacheOptions<Key, Value> {
   /** Values held at most. Room for their index is taken at once. */

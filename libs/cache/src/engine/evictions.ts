@@ -1,0 +1,18 @@
+/** `evicted`: a bound pushed it out; `removed`: by key; `purged`: with all others. */
+export type EvictReason = 'evicted' | 'removed' | 'purged';
+
+/** Tells the owner of a cache what left it. All are told; what the first that failed threw is thrown then. */
+export function tellOf<Key, Value>(
+  gone: ReadonlyArray<{ readonly key: Key; readonly value: Value; readonly reason: EvictReason }>,
+  onEvict: ((key: Key, value: Value, reason: EvictReason) => void) | undefined,
+): void {
+  const failures: unknown[] = [];
+  for (const { key, value, reason } of gone) {
+    try {
+      onEvict?.(key, value, reason);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}

@@ -1,0 +1,84 @@
+import { performance } from 'node:perf_hooks';
+import { Control, Head, SEATS_MAX } from './layout.js';
+
+/**
+ * The lock of a shard, held by one thread of the process at a time. Taking a free one costs one atomic operation; a taken one is tried a few
+ * times, since it is held for less than a microsecond, and then slept on, for `timeoutMs` in all.
+ *
+ * The word is 0 when free, else the holder's seat plus 1, so that a lock whose holder died can be told; `WAITERS` in it means that
+ * somebody sleeps, as in the second mutex of Ulrich Drepper's "Futexes Are Tricky".
+ */
+export class ShardLock {
+  readonly #words: Int32Array;
+  readonly #seat: number;
+  readonly #timeoutMs: number;
+
+  constructor(words: Int32Array, seat: number, timeoutMs: number) {
+    this.#words = words;
+    this.#seat = seat;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** @returns false when it could not be had in time */
+  take(shardAt: number): boolean {
+    const words = this.#words;
+    const at = shardAt + Control.LOCK;
+    const seat = this.#seat;
+    if (Atomics.compareExchange(words, at, 0, seat) === 0) return true;
+    for (let i = 0; i < SPINS; i++) if (Atomics.load(words, at) === 0 && Atomics.compareExchange(words, at, 0, seat) === 0) return true;
+    return this.#sleepFor(at);
+  }
+
+  release(shardAt: number): void {
+    const at = shardAt + Control.LOCK;
+    if (Atomics.exchange(this.#words, at, 0) & WAITERS) Atomics.notify(this.#words, at, 1);
+  }
+
+  /** Takes the lock over from a thread that has ended. @returns whether it held it */
+  inherit(shardAt: number, seat: number): boolean {
+    const at = shardAt + Control.LOCK;
+    const word = Atomics.load(this.#words, at);
+    // Others may add WAITERS meanwhile, but nobody can free it.
+    if ((word & ~WAITERS) !== seat) return false;
+    Atomics.store(this.#words, at, this.#seat | WAITERS);
+    return true;
+  }
+
+  #sleepFor(at: number): boolean {
+    const words = this.#words;
+    const endMs = performance.now() + this.#timeoutMs;
+    for (;;) {
+      const word = Atomics.load(words, at);
+      if (word === 0) {
+        // Others may still sleep: whoever releases it wakes the next.
+        if (Atomics.compareExchange(words, at, 0, this.#seat | WAITERS) === 0) return true;
+        continue;
+      }
+      const leftMs = endMs - performance.now();
+      if (leftMs <= 0) return false;
+      if (word & WAITERS || Atomics.compareExchange(words, at, word, word | WAITERS) === word)
+        // In slices, because whoever was woken may have died before it took the lock.
+        Atomics.wait(words, at, word | WAITERS, Math.min(leftMs, SLICE_MS));
+    }
+  }
+}
+
+/** @returns the seat this thread now has, counted from 1 @throws RangeError when all are taken */
+export function takeSeat(words: Int32Array, threadId: number): number {
+  for (let i = 0; i < SEATS_MAX; i++) if (Atomics.compareExchange(words, Head.SEATS + i, 0, threadId + 1) === 0) return i + 1;
+  throw new RangeError(`${SEATS_MAX} threads use this cache already; tell it of those that have ended (threadExited)`);
+}
+
+export function seatsOf(words: Int32Array, threadId: number): number[] {
+  const seats: number[] = [];
+  for (let i = 0; i < SEATS_MAX; i++) if (Atomics.load(words, Head.SEATS + i) === threadId + 1) seats.push(i + 1);
+  return seats;
+}
+
+export function leaveSeat(words: Int32Array, seat: number): void {
+  Atomics.store(words, Head.SEATS + seat - 1, 0);
+}
+
+const WAITERS = 1 << 16;
+const SPINS = 200;
+const SLICE_MS = 5;

@@ -1,0 +1,166 @@
+import { randomUUID } from 'node:crypto';
+import { seedFromEnv } from '@diptych/testing';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { NumberCache } from '../../../test/simplelru.cases.js';
+import { behavesAsSimplelru } from '../../../test/simplelru.cases.js';
+import { Control, Head, layoutOf } from './layout.js';
+import { SharedLruCache } from './shared-lru-cache.js';
+
+const seed = seedFromEnv();
+
+behavesAsSimplelru('SharedLruCache with one shard', (capacity, onEvict) => {
+  const cache = SharedLruCache.create({
+    capacity: 256,
+    bytesMax: 256 * 64,
+    blockBytes: 64,
+    shards: 1,
+    onEvict: (key) => onEvict(Number(key)),
+  });
+  cache.resize(capacity);
+  return overNumbers(cache);
+});
+
+describe('SharedLruCache', () => {
+  it('answers as an ordered list would, over keys and values of any size, and never exceeds a bound', () => {
+    const key = fc.oneof(fc.string({ unit: 'binary', maxLength: 3 }), fc.string({ maxLength: 80 }));
+    const value = fc.uint8Array({ maxLength: 300 });
+    const step = fc.oneof(
+      fc.record({ do: fc.constant('add' as const), key, value }),
+      fc.record({ do: fc.constantFrom('get' as const, 'remove' as const, 'peek' as const), key }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+        const blockBytes = 64;
+        const blocks = 12;
+        const cache = SharedLruCache.create({ capacity: 6, bytesMax: blocks * blockBytes, shards: 1, blockBytes });
+        const blocksOf = (key: string, value: Uint8Array) =>
+          Math.ceil((Math.ceil(key.length / 2) * 4 + value.byteLength) / blockBytes) || 1;
+        let model: Array<[string, Uint8Array]> = [];
+        const used = () => model.reduce((sum, [key, value]) => sum + blocksOf(key, value), 0);
+        for (const step of steps) {
+          const found = model.find(([key]) => key === step.key);
+          if (step.do === 'add') {
+            model = model.filter((pair) => pair !== found);
+            const need = blocksOf(step.key, step.value);
+            let evicted = need > blocks;
+            if (need <= blocks) {
+              // As in the cache: an entry that takes as many blocks as before is written over in its place.
+              for (; model.length >= 6 || used() + need > blocks; evicted = true) model.shift();
+              model.push([step.key, step.value]);
+            }
+            expect(cache.add(step.key, step.value)).toBe(evicted);
+          } else if (step.do === 'remove') {
+            model = model.filter((pair) => pair !== found);
+            expect(cache.remove(step.key)).toBe(found !== undefined);
+          } else {
+            const answer = cache[step.do](step.key);
+            expect(answer && [...answer]).toEqual(found && [...found[1]]);
+            if (step.do === 'get' && found) model = [...model.filter((pair) => pair !== found), found];
+          }
+          expect(cache.keys()).toEqual(model.map(([key]) => key));
+          expect([cache.length, cache.bytes]).toEqual([model.length, used() * blockBytes]);
+        }
+      }),
+      { seed },
+    );
+  });
+
+  it('gives copies: neither what was put in nor what was got out is the memory itself', () => {
+    const cache = SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320 });
+    const value = new Uint8Array([1, 2, 3]);
+    cache.add('k', value);
+    value[0] = 9;
+    cache.get('k')![1] = 9;
+    expect([...cache.get('k')!]).toEqual([1, 2, 3]);
+  });
+
+  it('deals its capacity out to the shards exactly', () => {
+    const cache = SharedLruCache.create({ capacity: 103, bytesMax: 10_000 * 64, blockBytes: 64, shards: 8 });
+    for (let i = 0; i < 5_000; i++) {
+      cache.add(randomUUID(), new Uint8Array(8));
+      expect(cache.length).toBeLessThanOrEqual(103);
+    }
+    expect(cache.length).toBe(103);
+  });
+
+  it('does not hold a value above its limit, and forgets what that was to replace', () => {
+    const cache = SharedLruCache.create({ capacity: 4, bytesMax: 4 * 320, shards: 1, valueBytesMax: 100 });
+    cache.add('k', new Uint8Array(100));
+    expect(cache.add('k', new Uint8Array(101))).toBe(true);
+    expect([cache.contains('k'), cache.length, cache.bytes]).toEqual([false, 0, 0]);
+  });
+
+  it('refuses a fill that is older than what invalidated the key, also after it was purged', () => {
+    const cache = SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320 });
+    expect(cache.fill('k', new Uint8Array(1), 5)).toBe(true);
+    cache.invalidate('k', 7);
+    expect(cache.contains('k')).toBe(false);
+    expect(cache.fill('k', new Uint8Array(1), 6)).toBe(false);
+    cache.purge();
+    expect(cache.fill('k', new Uint8Array(1), 6)).toBe(false);
+    expect(cache.fill('k', new Uint8Array(1), 7)).toBe(true);
+  });
+
+  it('gives up on a lock in time: a look-up is a miss, and what a change could not do is made up for by emptying the shard', () => {
+    const cache = SharedLruCache.create({ capacity: 8, bytesMax: 8 * 320, shards: 1, lockTimeoutMs: 5 });
+    cache.add('k', new Uint8Array(1));
+    const { words, lockAt } = lockOf(cache);
+    Atomics.store(words, lockAt, 99);
+    expect([cache.get('k'), cache.contains('k')]).toEqual([undefined, false]);
+    expect(cache.remove('k')).toBe(false);
+    cache.invalidate('other', 7);
+    Atomics.store(words, lockAt, 0);
+    expect(cache.get('k')).toBeUndefined();
+    expect(cache.counts).toMatchObject({ timedOut: 4, emptied: 1 });
+    expect([cache.fill('other', new Uint8Array(1), 6), cache.fill('other', new Uint8Array(1), 7)]).toEqual([false, true]);
+  });
+
+  it('empties and frees the shard whose holder died, and keeps its watermarks', () => {
+    const cache = SharedLruCache.create({ capacity: 8, bytesMax: 8 * 320, shards: 1, lockTimeoutMs: 5 });
+    cache.add('a', new Uint8Array(1));
+    cache.invalidate('k', 7);
+    const { words, lockAt } = lockOf(cache);
+    words[Head.SEATS + 4] = 1_000 + 1;
+    Atomics.store(words, lockAt, 5);
+    expect(cache.get('a')).toBeUndefined();
+    expect(cache.threadExited(999)).toBe(0);
+    expect(cache.threadExited(1_000)).toBe(1);
+    expect(cache.threadExited(1_000)).toBe(0);
+    expect([cache.length, cache.fill('k', new Uint8Array(1), 6)]).toEqual([0, false]);
+    expect(cache.fill('k', new Uint8Array(1), 8)).toBe(true);
+  });
+
+  it('says clearly what memory and which bounds it cannot use', () => {
+    expect(() => SharedLruCache.attach(new SharedArrayBuffer(8))).toThrow(/no SharedLruCache/);
+    expect(() => SharedLruCache.create({ capacity: 10, bytesMax: 1_000_000 })).toThrow(/10 entries in 64 shards/);
+    expect(() => SharedLruCache.create({ capacity: 100, bytesMax: 1_000 })).toThrow(/block of 320 bytes/);
+    expect(() => SharedLruCache.create({ capacity: 1.5, bytesMax: 1_000 })).toThrow(/whole number/);
+    expect(() => SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320 }).resize(65)).toThrow(/64/);
+  });
+});
+
+function lockOf(cache: SharedLruCache): { words: Int32Array; lockAt: number } {
+  return { words: new Int32Array(cache.memory), lockAt: layoutOf(cache.memory).shardAt + Control.LOCK };
+}
+
+function overNumbers(cache: SharedLruCache): NumberCache {
+  const bytesOf = (value: number) => new Uint8Array(Int32Array.of(value).buffer);
+  const valueOf = (bytes: Buffer | undefined) => bytes?.readInt32LE(0);
+  return {
+    get length() {
+      return cache.length;
+    },
+    get capacity() {
+      return cache.capacity;
+    },
+    add: (key, value) => cache.add(String(key), bytesOf(value)),
+    get: (key) => valueOf(cache.get(String(key))),
+    peek: (key) => valueOf(cache.peek(String(key))),
+    contains: (key) => cache.contains(String(key)),
+    remove: (key) => cache.remove(String(key)),
+    keys: () => cache.keys().map(Number),
+    purge: () => cache.purge(),
+    resize: (capacity) => cache.resize(capacity),
+  };
+}
