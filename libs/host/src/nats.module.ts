@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common';
 import type { Lifetime } from '@diptych/kernel';
 import { connectNats, type NatsLink } from '@diptych/messaging';
-import type { Telemetry } from '@diptych/telemetry';
+import { readMetrics, type Telemetry } from '@diptych/telemetry';
 import { Type } from 'typebox';
 import { defineSettings, provideSettings, type SettingsOf } from './settings.js';
 import { LIFETIME, TELEMETRY, type Token } from './tokens.js';
@@ -43,7 +43,7 @@ const SETTINGS = Symbol('NATS_SETTINGS');
     {
       provide: NATS_LINK,
       inject: [SETTINGS, LIFETIME, TELEMETRY],
-      useFactory: async (settings: SettingsOf<typeof NATS_SETTINGS>, lifetime: Lifetime, { health, logger, name }: Telemetry) => {
+      useFactory: async (settings: SettingsOf<typeof NATS_SETTINGS>, lifetime: Lifetime, { health, logger, metrics, name }: Telemetry) => {
         const link = await connectNats({
           servers: settings.url.split(','),
           name,
@@ -60,6 +60,11 @@ const SETTINGS = Symbol('NATS_SETTINGS');
           'nats.health',
           health.check('nats', () => ({ ok: link.status === 'connected', reason: `the connection to NATS is ${link.status}` })),
         );
+        const { counter, gauge } = readMetrics(metrics);
+        gauge('diptych_nats_calls_in_flight', 'Calls to other processes that wait for an answer.', () => link.inFlight);
+        gauge('diptych_nats_members', 'Instances of other parts that are known to serve.', () => link.routing.members);
+        gauge('diptych_nats_members_ejected', 'Those of them that get no calls because they fell silent.', () => link.routing.ejected);
+        counter('diptych_nats_ejections_total', 'How often an instance was ejected for its silence.', () => link.routing.ejections);
         return link;
       },
     },
