@@ -70,7 +70,11 @@ export class Replies {
 
   #post(caller: Caller, id: number, part: Buffer): void {
     const isLone = this.#working === 0 && this.#turnEnd === undefined;
-    if (isLone || part.byteLength >= ALONE_BYTES) return this.#send(caller.inbox, id, [part]);
+    if (isLone || part.byteLength >= ALONE_BYTES) {
+      // The values of a stream arrive in their order, whatever their sizes.
+      this.#sendFrame(caller);
+      return this.#send(caller, id, [part]);
+    }
     if (caller.bytes + part.byteLength > FRAME_BYTES_MAX) this.#sendFrame(caller);
     if (caller.parts.length === 0) {
       caller.first = id;
@@ -84,7 +88,7 @@ export class Replies {
 
   #sendFrame(caller: Caller): void {
     if (caller.parts.length === 0) return;
-    this.#send(caller.inbox, caller.first, caller.parts);
+    this.#send(caller, caller.first, caller.parts);
     caller.parts.length = 0;
     caller.bytes = 0;
   }
@@ -93,11 +97,12 @@ export class Replies {
    * A reply that cannot be sent, because the connection is lost, is lost with it: the caller learns from CONNECTION_LOST or its deadline.
    * One that the broker does not take is dropped, or the memory of this process would be its queue.
    */
-  #send(inbox: string, id: number, parts: readonly Buffer[]): void {
+  #send(caller: Caller, id: number, parts: readonly Buffer[]): void {
     try {
-      this.#connection.publish(`${inbox}.${id}`, replyFrame(parts));
+      this.#connection.publish(`${caller.inbox}.${id}`, replyFrame(parts));
       this.#isDropping = false;
     } catch (error) {
+      caller.framesLost++;
       if (this.#connection.status !== 'connected' || this.#isDropping) return;
       this.#isDropping = true;
       this.#onFault(new DiptychError(toDiptychError(error).code, 'replies are lost', { cause: error }));
@@ -110,11 +115,16 @@ export class Caller {
   readonly parts: Buffer[] = [];
   bytes = 0;
   first = 0;
+  /** Frames to it that could not be sent. */
+  framesLost = 0;
 
   constructor(readonly inbox: string) {}
 }
 
 class FramedExchange implements Exchange {
+  /** As it was at the first of several values. */
+  #framesLost: number | undefined;
+
   constructor(
     readonly replies: Replies,
     readonly caller: Caller,
@@ -127,15 +137,24 @@ class FramedExchange implements Exchange {
   }
 
   answer(value: unknown): void {
+    this.#assertWhole();
     this.replies.answer(this.caller, this.id, ReplyKind.ANSWER, this.what, value);
   }
 
   next(value: unknown): number {
+    this.#framesLost ??= this.caller.framesLost;
+    this.#assertWhole();
     return this.replies.answer(this.caller, this.id, ReplyKind.VALUE, this.what, value);
   }
 
   fail(error: DiptychError): void {
     this.replies.fail(this.caller, this.id, error);
+  }
+
+  /** @throws CONNECTION_LOST: a stream never goes on past a gap */
+  #assertWhole(): void {
+    if (this.#framesLost !== undefined && this.#framesLost !== this.caller.framesLost)
+      throw new DiptychError('CONNECTION_LOST', `values of ${this.what} were lost on their way`);
   }
 }
 

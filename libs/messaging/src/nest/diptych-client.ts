@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { DiptychError, systemClock } from '@diptych/kernel';
+import { DiptychError, StoppableContext, systemClock } from '@diptych/kernel';
 import { Logger } from '@nestjs/common';
 import type { MsPattern, ReadPacket, WritePacket } from '@nestjs/microservices';
 import { ClientProxy } from '@nestjs/microservices';
@@ -12,7 +12,6 @@ import type { DiptychTransportEvents } from './diptych-server.js';
 import { envelopeOf } from './envelope.js';
 import { fromWireError } from './errors.js';
 import { nestPort } from './nest-port.js';
-import { OutgoingCall } from './outgoing-call.js';
 import { assertRoute, subjectOfRoute } from './pattern.js';
 import type { DiptychRecord, Headers } from './record.js';
 import { recordOf } from './record.js';
@@ -26,7 +25,7 @@ export interface DiptychClientOptions extends DiptychTransportOptions {
   readonly headers?: Headers;
 }
 
-type Call = (request: unknown, context: OutgoingCall, onValue: (value: unknown) => void) => Promise<unknown>;
+type Call = (request: unknown, context: StoppableContext, onValue: (value: unknown) => void) => Promise<unknown>;
 
 /**
  * Sends messages and events to whoever handles their pattern:
@@ -43,7 +42,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
   readonly #events = new EventEmitter();
   /** By route; bounded, since patterns may be made up of data. */
   readonly #targets = new Map<string, Call>();
-  readonly #calls = new Set<OutgoingCall>();
+  readonly #calls = new Set<StoppableContext>();
   #connection: OpenConnection | undefined;
   #connecting: Promise<OpenConnection> | undefined;
 
@@ -59,7 +58,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
 
   /** Calls in flight end as CANCELLED. Never rejects. Safe to repeat, and to connect again afterwards. */
   async close(): Promise<void> {
-    for (const call of this.#calls) call.cancel('the client was closed');
+    for (const call of this.#calls) call.stop(new DiptychError('CANCELLED', 'the client was closed'));
     const connecting = this.#connecting;
     this.#connection = undefined;
     this.#connecting = undefined;
@@ -116,21 +115,20 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
   }
 
   #start(open: OpenConnection, pattern: MsPattern, data: unknown, subscriber: Subscriber<unknown>): (() => void) | undefined {
-    let call: OutgoingCall;
+    let call: StoppableContext;
     let reply: Promise<unknown>;
     try {
       const packet = this.createPacket(pattern, data);
       const record = recordOf(packet.data);
       const timeoutMs = record.timeoutMs ?? this.#options.timeoutMs ?? 30_000;
       const headers = this.#headers(record);
-      call = new OutgoingCall(systemClock.nowMs() + timeoutMs, record.traceparent ?? traceparentIn(headers, packet.metadata));
+      call = new StoppableContext(systemClock.nowMs() + timeoutMs, record.traceparent ?? traceparentIn(headers, packet.metadata));
       const target = this.#target(open, pattern);
       reply = target(envelopeOf(record.data, headers, packet.metadata), call, (value) => subscriber.next(value));
     } catch (error) {
       subscriber.error(error);
       return undefined;
     }
-    call.sent();
     this.#calls.add(call);
     let settled = false;
     reply.then(
@@ -148,7 +146,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
       },
     );
     return () => {
-      if (!settled) call.cancel('unsubscribed');
+      if (!settled) call.stop(new DiptychError('CANCELLED', 'unsubscribed'));
     };
   }
 

@@ -90,6 +90,13 @@ describe.each([STOCK, OURS])('a Nest application over $name', (transport) => {
     expect(await errorOf(pattern, data)).toEqual(error);
   });
 
+  it('keeps the order of a stream, whatever the sizes of its values and however many streams there are', async () => {
+    const counts = [1, 2, 3, 4, 99, 100, 101];
+    const streams = await Promise.all(counts.map((count) => all('orders.mixed', count)));
+    for (const [i, values] of streams.entries())
+      expect(values.map((value) => Number.parseInt(String(value)))).toEqual(Array.from({ length: counts[i]! }, (_, n) => n));
+  });
+
   it('gives the values of a stream before its error', async () => {
     const values: unknown[] = [];
     const error = await new Promise((resolve) => {

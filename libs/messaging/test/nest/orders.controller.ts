@@ -138,6 +138,12 @@ export class OrdersController {
     });
   }
 
+  /** Of sizes that travel in company and of sizes that travel alone, in turns. */
+  @MessagePattern('orders.mixed')
+  mixed(@Payload() count: number): Observable<string> {
+    return from(Array.from({ length: count }, (_, i) => `${i} `.padEnd(i % 3 === 0 ? 20_000 : 3, 'x')));
+  }
+
   @MessagePattern('orders.repeat')
   repeat(@Payload() count: number): string {
     return 'x'.repeat(count);
