@@ -15,8 +15,8 @@ import { nestPort } from './nest-port.js';
 import { assertRoute, subjectOfRoute } from './pattern.js';
 import type { DiptychRecord, Headers } from './record.js';
 import { recordOf } from './record.js';
-import type { DiptychTransportOptions, LinkShare } from './shared-link.js';
-import { shareLink } from './shared-link.js';
+import type { DiptychTransportOptions, LinkShare } from './process-link.js';
+import { shareLink } from './process-link.js';
 
 export interface DiptychClientOptions extends DiptychTransportOptions {
   /** How long the answer to a message is worth something, unless its record says so. For a stream: all of it. Default 30,000. */
@@ -36,7 +36,7 @@ type Call = (request: unknown, context: StoppableContext, onValue: (value: unkno
  * exception filter gives, a call ends with a `DiptychError`: UNAVAILABLE at once when nobody handles the pattern or NATS cannot be reached,
  * DEADLINE_EXCEEDED, OVERLOADED, TOO_LARGE, CONNECTION_LOST.
  */
-export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatus> {
+export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
   readonly #options: DiptychClientOptions;
   readonly #logger = new Logger(DiptychClient.name);
   readonly #events = new EventEmitter();
@@ -49,6 +49,12 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
   constructor(options: DiptychClientOptions = {}) {
     super();
     this.#options = options;
+  }
+
+  /** The state of the connection now, once there is one, and each change. */
+  override get status(): Observable<LinkStatus> {
+    // Nest declares it as text: a narrower declaration would not fit `customClass`.
+    return super.status as Observable<LinkStatus>;
   }
 
   /** @throws UNAVAILABLE when there is no connection within `connectTimeoutMs`; the next call tries again */
@@ -65,6 +71,8 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents, LinkStatu
     this.#targets.clear();
     const open = await connecting?.catch(() => undefined);
     open?.watch[Symbol.dispose]();
+    // What was emitted just now shall not end in a buffer of this process.
+    await open?.outlet.flush();
     await open?.share.release();
     this.#events.removeAllListeners();
   }

@@ -14,8 +14,8 @@ import { nestPort } from './nest-port.js';
 import { assertRoute } from './pattern.js';
 import { nestPlainCall } from './plain-call.js';
 import { replyWith } from './reply-stream.js';
-import type { DiptychTransportOptions, LinkShare } from './shared-link.js';
-import { shareLink } from './shared-link.js';
+import type { DiptychTransportOptions, LinkShare } from './process-link.js';
+import { shareLink } from './process-link.js';
 
 export interface DiptychServerOptions extends DiptychTransportOptions {
   /**

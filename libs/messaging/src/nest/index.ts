@@ -6,4 +6,4 @@ export { DiptychRecord, DiptychRecordBuilder } from './record.js';
 export type { Headers } from './record.js';
 export { DiptychServer } from './diptych-server.js';
 export type { DiptychServerOptions, DiptychTransportEvents } from './diptych-server.js';
-export type { DiptychTransportOptions } from './shared-link.js';
+export type { DiptychTransportOptions } from './process-link.js';

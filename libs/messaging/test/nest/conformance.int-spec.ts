@@ -151,6 +151,11 @@ describe.each([STOCK, OURS])('a Nest application over $name', (transport) => {
     expect(answer).toEqual({ given: { bytes: differs ? new Uint8Array([1, 2, 255]) : { 0: 1, 1: 2, 2: 255 } } });
   });
 
+  it('carries dates as dates, where JSON makes text of them', async () => {
+    const answer = await send('orders.value', new Date(5));
+    expect(answer).toEqual({ given: differs ? new Date(5) : '1970-01-01T00:00:00.005Z' });
+  });
+
   it('ends the work of a caller who unsubscribes; with stock it goes on', async () => {
     const never = client.send<unknown, unknown>('orders.never', 'x').subscribe();
     await waitFor(() => seen.waiting === 1);
