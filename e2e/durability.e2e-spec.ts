@@ -13,10 +13,10 @@ import { HttpClient } from './support/http-client.js';
  * doubt; half of the operations in doubt are repeated with the same Idempotency-Key. After the last restart every key is read
  * back, and the list of keys is held against what may be there: nothing lost, nothing wrong, nothing made up.
  *
- * `npm test` does a small size, `npm run test:long` (DIPTYCH_LONG=1) all entries and ten kills, with a record in results/durability.
+ * `npm test` does a small size, `npm run test:long` (DIPTYCH_LONG=1) all entries and 200 kills, with a record in results/durability.
  */
 const long = process.env['DIPTYCH_LONG'] === '1';
-const size = long ? { entries: CITY_COUNT, kills: 10 } : { entries: 6_000, kills: 3 };
+const size = long ? { entries: CITY_COUNT, kills: 200 } : { entries: 6_000, kills: 3 };
 const IN_FLIGHT = 96;
 
 describe.each(PANELS)('durability: $name', (spec) => {

@@ -32,6 +32,7 @@ export interface History {
 
 /** What of its request ids the log remembers. Compaction drops the rest. */
 type Window = Pick<FileLogOptions, 'dedupeMs' | 'dedupeCountMax'>;
+const COLD_KEYS = 12;
 const WINDOWS: readonly Window[] = [{}, { dedupeMs: 200 }, { dedupeCountMax: 8 }];
 
 /** The events whose repeats get the first answer, of those that a log holds. */
@@ -108,13 +109,18 @@ export class Workload {
 
   #request(): AppendRequest {
     if (this.#sent.length > 0 && this.#random() < 0.1) return pick(this.#random, this.#sent.slice(-20));
-    const key = `key ${Math.floor(this.#random() * 12)}`;
+    // First come keys that are left alone, so that their segments are, too; some of them are deleted much later.
+    const early = this.#sent.length < COLD_KEYS;
+    const cold = early || this.#random() < 0.06;
+    const key = cold
+      ? `cold ${early ? this.#sent.length : Math.floor(this.#random() * COLD_KEYS)}`
+      : `key ${Math.floor(this.#random() * 12)}`;
     const requestId = `request ${this.#sent.length}`;
-    const condition = this.#random() < 0.3 ? this.#condition() : undefined;
+    const condition = !cold && this.#random() < 0.3 ? this.#condition() : undefined;
     // Some batches span many sectors.
-    const bytes = Math.floor(this.#random() ** 3 * pick(this.#random, [100, 300, 3_000]));
+    const bytes = early ? 500 : Math.floor(this.#random() ** 3 * pick(this.#random, [100, 300, 3_000]));
     const mutation =
-      this.#random() < 0.2
+      !early && (cold || this.#random() < 0.2)
         ? ({ kind: 'delete', key } as const)
         : ({ kind: 'put', key, value: bytesOf(`${requestId} ${'x'.repeat(bytes)}`), contentType: 'text/plain' } as const);
     const request = { mutation, condition, requestId };

@@ -11,15 +11,23 @@ import type { KeyIndex } from './key-index.js';
  */
 const IMAGES_MAX = 3_000;
 
-async function firstViolation(bursts = 15, wrap?: Parameters<typeof crashSuite.crashEverywhere>[0]['wrap']): Promise<string | undefined> {
+type Options = Partial<Parameters<typeof crashSuite.crashEverywhere>[0]>;
+
+async function firstViolation(options: Options = {}): Promise<string | undefined> {
   const { crashEverywhere } = await import('../../test/crash-suite.js');
-  const settings = { seed: seedFromEnv(), images: IMAGES_MAX, random: seededRandom, bursts, violationsMax: 1 };
-  const report = await crashEverywhere(wrap ? { ...settings, wrap } : settings);
+  const report = await crashEverywhere({
+    seed: seedFromEnv(),
+    images: IMAGES_MAX,
+    random: seededRandom,
+    bursts: 15,
+    violationsMax: 1,
+    ...options,
+  });
   return report.violations[0];
 }
 
 it.each(Object.entries(BROKEN_DISKS))('%s: caught', async (_, wrap) => {
-  expect(await firstViolation(15, wrap)).toBeDefined();
+  expect(await firstViolation({ wrap })).toBeDefined();
 });
 
 describe('the engine with', () => {
@@ -48,7 +56,7 @@ describe('the engine with', () => {
     vi.resetModules();
     const cleanFloors = (segments: readonly unknown[]) => segments.map(() => Infinity);
     vi.doMock('./compaction-plan.js', async (original) => ({ ...(await original<object>()), cleanFloors }));
-    expect(await firstViolation(40)).toBeDefined();
+    expect(await firstViolation({ bursts: 60, imagesPerStep: 0 })).toBeDefined();
   });
 
   it.each<[string, () => Promise<void>]>([
