@@ -22,7 +22,7 @@ export interface LiveRoutesOptions {
 
 /** As a link shows it, over all its ports. */
 export interface RoutingCounts {
-  /** Instances known to serve, those ejected included. */
+  /** Instances that are known, those that drain or are ejected included. */
   readonly members: number;
   /** Instances that get no calls now because they have fallen silent. */
   readonly ejected: number;
@@ -62,7 +62,7 @@ export class LiveRoutes implements Routes {
     this.#line = line;
     this.#clock = clock;
     this.#random = random;
-    this.#members = new Members(port, { clock, random, onLost });
+    this.#members = new Members(port, { clock, random, onLost, onDoubt: () => this.#lookAt(clock.nowMs()) });
     this.#subject = membersSubject(port);
     this.#owned = [
       line.subscribe(this.#subject, ({ data }) => this.#take(data)),
@@ -157,10 +157,10 @@ export class LiveRoutes implements Routes {
   }
 
   #askWhether(member: Member, nowMs: number): void {
-    const pauseMs = member.refusals > 0 ? ROUND_MS : ALIVE_PAUSE_MS;
+    const pauseMs = member.doubted ? ROUND_MS : ALIVE_PAUSE_MS;
     if (nowMs - member.askedMs < pauseMs) return;
     member.askedMs = nowMs;
-    member.refusals = 0;
+    member.doubted = false;
     this.#publish(`${this.#subject}.alive.${member.instance}`, EMPTY, `${this.#inbox}.${member.instance}`);
   }
 

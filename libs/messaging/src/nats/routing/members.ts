@@ -33,6 +33,7 @@ export class Members {
   readonly #port: PortName;
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #onDoubt: () => void;
   readonly #onLost: (member: Member) => void;
   readonly #members = new Map<string, Member>();
   /** Those that calls may go to. Made anew when it changes, so that choosing only reads. */
@@ -40,15 +41,19 @@ export class Members {
   /** Guesses so far, right ones too. */
   ejections = 0;
 
-  /** @param options.onLost nobody is at its address any more: what is outstanding there will not be answered */
-  constructor(port: PortName, options: { clock: Clock; random: () => number; onLost: (member: Member) => void }) {
+  /**
+   * @param options.onDoubt somebody is in doubt for another reason than time: look now
+   * @param options.onLost nobody is at its address any more: what is outstanding there will not be answered
+   */
+  constructor(port: PortName, options: { clock: Clock; random: () => number; onDoubt: () => void; onLost: (member: Member) => void }) {
     this.#port = port;
     this.#clock = options.clock;
     this.#random = options.random;
+    this.#onDoubt = options.onDoubt;
     this.#onLost = options.onLost;
   }
 
-  /** Members that take calls, or would if they were heard. */
+  /** Those that drain or are ejected included. */
   get size(): number {
     return this.#members.size;
   }
@@ -80,6 +85,7 @@ export class Members {
       this.#reopen();
     }
     this.alive(member);
+    if (beat.state === 'left') this.#doubt(member);
   }
 
   /** @internal Anything came from it. */
@@ -96,10 +102,11 @@ export class Members {
   /** @internal The broker refused a call for it: it takes none now, and perhaps is no longer there. */
   refused(member: Member): void {
     if (this.#members.get(member.instance) !== member) return;
-    member.refusals++;
-    if (member.leaving) return;
-    member.leaving = true;
-    this.#reopen();
+    if (!member.leaving) {
+      member.leaving = true;
+      this.#reopen();
+    }
+    this.#doubt(member);
   }
 
   /** The broker says that nobody is at the address of the instance. Safe to repeat. */
@@ -117,9 +124,9 @@ export class Members {
     this.#open = [];
   }
 
-  /** Those that broke their word, or about which the broker refused something: to be asked whether they are there. */
+  /** Those that broke their word, or about whom there was word: to be asked whether they are there. */
   inDoubt(nowMs: number): Member[] {
-    return [...this.#members.values()].filter((member) => member.refusals > 0 || nowMs >= member.doubtMs);
+    return [...this.#members.values()].filter((member) => member.doubted || nowMs >= member.doubtMs);
   }
 
   /** When the first of those that are not in doubt will be, unless it is heard before. */
@@ -169,6 +176,12 @@ export class Members {
     return Math.min(ROUNDS_MAX, Math.max(member.roundsPromised, Math.ceil(2 * usual)));
   }
 
+  #doubt(member: Member): void {
+    if (member.doubted) return;
+    member.doubted = true;
+    this.#onDoubt();
+  }
+
   #reopen(): void {
     this.#open = [...this.#members.values()].filter((member) => !member.leaving && !member.ejected);
   }
@@ -185,8 +198,8 @@ export class Member implements Destination {
   leaseEndMs = 0;
   /** Of silence, since it was last heard. */
   rounds = 0;
-  /** Calls that the broker refused for it since somebody looked. */
-  refusals = 0;
+  /** It said that it left, or the broker refused a call for it, and it was not asked since. */
+  doubted = false;
   /** When it was last asked whether it is there. */
   askedMs = Number.NEGATIVE_INFINITY;
   leaving = false;
