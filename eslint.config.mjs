@@ -71,6 +71,11 @@ export default tseslint.config(
     },
   },
   {
+    // An example names what it shows as its reader will.
+    files: ['libs/*/examples/**/*.ts'],
+    rules: { '@nx/enforce-module-boundaries': 'off' },
+  },
+  {
     // Set-up runs before there is a package to import, and JSDoc types carry it only so far.
     files: ['**/*.mjs'],
     rules: {

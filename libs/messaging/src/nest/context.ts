@@ -56,7 +56,7 @@ export class DiptychContext extends NatsContext implements CallContext {
     this.#deadline ??= deadlines.at(this.deadlineMs, () =>
       this.#call.stop(new DiptychError('DEADLINE_EXCEEDED', `the deadline of ${this.getSubject()} passed`)),
     );
-    return this.#call.context.signal!;
+    return this.#call.context.signal;
   }
 
   /** @internal Once the work has ended. */

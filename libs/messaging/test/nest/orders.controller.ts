@@ -56,7 +56,7 @@ export const seen = {
 };
 
 @Controller()
-export class OrdersController {
+class OrdersController {
   @MessagePattern('orders.value')
   value(@Payload() data: unknown): unknown {
     return { given: data };
