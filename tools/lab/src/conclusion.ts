@@ -90,18 +90,24 @@ function favouring(report: LabReport, arm: ArmName): string {
   const survived =
     kept.length === 0
       ? []
-      : [`with its ${kept[0]!.killed} killed it went on with ${kept.map(({ capability }) => capability).join(', ')} (one run, no verdict)`];
+      : [`with the ${kept[0]!.killed} killed, ${kept.map(({ capability }) => capability).join(' and ')} went on (one run, no verdict)`];
   const all = [...won, ...survived];
-  return all.length === 0 ? `${NAMES[arm]} held up better nowhere in this run.` : `${NAMES[arm]} held up better here: ${all.join('; ')}.`;
+  if (all.length === 0) return `${NAMES[arm]} held up better nowhere in this run.`;
+  return `${NAMES[arm]} held up better here${won.length === 0 ? '' : ' (services over monolith, 95 % interval)'}: ${all.join('; ')}.`;
 }
 
 function undecided(report: LabReport): string {
   const withVerdict = (verdict: Contrast['verdict']) =>
     report.experiments.flatMap(({ contrasts }) => contrasts.filter((each) => each.verdict === verdict));
+  const compared = report.experiments.flatMap(({ contrasts }) => contrasts);
   const equal = withVerdict('equal for practical purposes').map(({ label }) => label);
   const open = [...withVerdict('inconclusive'), ...withVerdict('no verdict')].map((each) => `${each.label} (${each.verdict})`);
   return [
-    open.length === 0 ? 'Of nothing that was compared can nothing be said' : `Nothing can be said of ${open.join('; ')}`,
+    compared.length > 0 && open.length === compared.length
+      ? 'Nothing can be said of anything that was compared'
+      : open.length === 0
+        ? 'Something can be said of everything that was compared'
+        : `Nothing can be said of ${open.join('; ')}`,
     ...(equal.length === 0 ? [] : [`equal for practical purposes: ${equal.join('; ')}`]),
   ]
     .join('; ')
@@ -126,8 +132,6 @@ function notes(report: LabReport): string[] {
 }
 
 function shown(contrast: Contrast): string {
-  const { label, scale, a, b } = contrast;
-  return scale === 'ratio'
-    ? `${label}, ${a} over ${b} ${interval(contrast, contrast)}`
-    : `${label}, ${a} less ${b} ${interval(contrast, contrast)}`;
+  const words = contrast.label.replace(', ', ' of ');
+  return `${words} ${contrast.scale === 'difference' ? 'differs by ' : ''}${interval(contrast, contrast)}`;
 }

@@ -66,7 +66,7 @@ export async function crash(lab: LabContext, sizes: CrashSizes = CRASH_SIZES): P
     const measured = await oneCrash(lab, arm, part, order, sizes);
     const { load, durability, fault } = measured;
     const why = lab.signal.aborted ? 'it was interrupted' : (machine.end() ?? measured.why);
-    if (why) lab.voidBlocks.push({ experiment: 'crash', block: order, arm, why });
+    if (why) lab.voidBlocks.push({ experiment: 'crash', block: order, arm, why: `${arm}: ${why}` });
     const run: Run = { ...measured.run, valid: why === undefined };
     runs.push(run);
     if (!run.valid) continue;

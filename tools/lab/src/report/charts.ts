@@ -30,11 +30,11 @@ export function chartOf(experiment: Experiment): string {
     case 'hop-tax':
       return dots(
         rows(experiment, ['p50Ms', 'p99Ms', 'ycsbA.p50Ms', 'ycsbA.p99Ms', 'cities.p50Ms', 'cities.p99Ms'], 1),
-        'milliseconds from the scheduled moment, log scale',
+        'milliseconds from the scheduled moment to the whole answer, logarithmic',
         'log',
       );
     case 'footprint':
-      return dots(rows(experiment, ['idlePssBytes', 'pssBytes'], 2 ** 20), 'MiB', 'linear');
+      return dots(rows(experiment, ['idlePssBytes', 'pssBytes'], 2 ** 20), 'memory of the whole arm, MiB', 'linear');
     case 'cost-ladder':
       return ladder(experiment);
     case 'crash':
@@ -59,30 +59,47 @@ function rows(experiment: Experiment, metrics: readonly string[], unit: number):
   );
 }
 
-/** Every run is a dot; void ones are hollow; the stroke is the median. */
-function dots(data: Row[], label: string, type: 'log' | 'linear'): string {
-  return bothWidths((width) => drawDots(data, label, type, width));
+/** Every run is a dot; void ones are hollow; the stroke is the median. What the axis shows is the caption: below it a phone has no room. */
+function dots(data: Row[], caption: string, type: 'log' | 'linear'): string {
+  return data.length === 0 ? '' : figure(caption, (width) => drawDots(data, type, width));
 }
 
-function drawDots(data: Row[], label: string, type: 'log' | 'linear', width: Width): string {
+function figure(caption: string, draw: (width: Width) => string): string {
+  return `<figure><figcaption>${escape(caption)}</figcaption>${bothWidths(draw)}</figure>`;
+}
+
+/** Without this 0.6 reads `600m`. */
+const plain = (value: number) => String(Number(value.toPrecision(6)));
+
+const DOT = { stroke: 'arm', r: 5, strokeWidth: 1.5 } as const;
+
+function drawDots(data: Row[], type: 'log' | 'linear', width: Width): string {
   const measures = [...new Set(data.map(({ measure }) => measure))];
+  const placed = { x: 'value', y: 'arm', fy: 'measure' } as const;
   return svg(width, {
-    height: 60 + measures.length * 62,
-    marginLeft: 130,
-    x: { type, label, grid: true, ...(type === 'linear' && { zero: true }) },
+    height: 40 + measures.length * 62,
+    marginLeft: width === 'wide' ? 130 : 108,
+    x: {
+      type,
+      label: null,
+      grid: true,
+      tickFormat: plain,
+      ...(type === 'linear' && { zero: true }),
+      ...(width === 'narrow' && { ticks: 4 }),
+    },
     y: { label: null, domain: ['monolith', 'services'], axis: null, padding: 0.4 },
     fy: { label: null, domain: measures },
     color: { ...ARM_COLOURS, legend: false },
     marks: [
-      Plot.dot(data, {
-        x: 'value',
-        y: 'arm',
-        fy: 'measure',
-        stroke: 'arm',
-        fill: (row: Row) => (row.valid ? row.arm : null),
-        fillOpacity: 0.45,
-        r: 5,
-      }),
+      // A mark without a fill is not drawn at all when the fill is a channel: hollow dots are a mark of their own.
+      Plot.dot(
+        data.filter(({ valid }) => valid),
+        { ...placed, ...DOT, fill: 'arm', fillOpacity: 0.45 },
+      ),
+      Plot.dot(
+        data.filter(({ valid }) => !valid),
+        { ...placed, ...DOT, strokeDasharray: '2,2' },
+      ),
       Plot.tickX(
         data.filter(({ valid }) => valid),
         Plot.groupY({ x: 'median' }, { x: 'value', y: 'arm', fy: 'measure', stroke: 'arm', strokeWidth: 2.5 }),
@@ -93,14 +110,15 @@ function drawDots(data: Row[], label: string, type: 'log' | 'linear', width: Wid
 
 function ladder(experiment: Experiment): string {
   const data = experiment.runs.map(({ label, metrics, arm }) => ({ rung: label, value: metrics['aloneUs'], arm }));
-  return bothWidths((width) => drawLadder(data, width));
+  if (data.length === 0) return '';
+  return figure('microseconds of a lone call, logarithmic; every dot is a round', (width) => drawLadder(data, width));
 }
 
 function drawLadder(data: ReadonlyArray<object>, width: Width): string {
   return svg(width, {
-    height: 170,
+    height: 150,
     marginLeft: 90,
-    x: { type: 'log', label: 'microseconds for a lone call, log scale', grid: true },
+    x: { type: 'log', label: null, grid: true, ticks: 4, tickFormat: plain },
     y: { label: null, domain: ['in-process', 'loopback', 'NATS'] },
     color: ARM_COLOURS,
     marks: [Plot.dot(data, { x: 'value', y: 'rung', stroke: 'arm', fill: 'arm', fillOpacity: 0.45, r: 5 })],
@@ -116,16 +134,16 @@ function timeline(run: Run): string {
     ),
   );
   const band = run.fault ? capabilities.map((capability) => ({ capability, from: run.fault!.fromSecond, to: run.fault!.toSecond })) : [];
-  const drawn = bothWidths((width) => drawTimeline(run, capabilities, data, band, width));
-  return `<figure><figcaption>${escape(run.label)}${run.valid ? '' : ' (void)'}: share of good answers a second; the band is the time the part was away</figcaption>${drawn}</figure>`;
+  const caption = `${run.label}${run.valid ? '' : ' (void)'}: share of good answers a second; the band is the time from the kill to the restart`;
+  return figure(caption, (width) => drawTimeline(run, capabilities, data, band, width));
 }
 
 function drawTimeline(run: Run, capabilities: Capability[], data: object[], band: object[], width: Width): string {
   return svg(width, {
     height: 50 + capabilities.length * 56,
-    marginLeft: 60,
-    marginRight: 60,
-    x: { label: 'seconds', grid: false },
+    marginLeft: 48,
+    marginRight: 52,
+    x: { label: width === 'wide' ? 'seconds' : null, grid: false },
     y: { label: null, domain: [0, 1], ticks: [0, 1], tickFormat: (share: number) => `${share * 100} %` },
     fy: { label: null, domain: capabilities, padding: 0.35 },
     marks: [

@@ -46,7 +46,7 @@ Both panels have the same cores and no limit of memory. One machine: disk, kerne
 }
 
 export function voidWords({ gates }: LabReport): string {
-  const each = gates.voidBlocks.map(({ experiment, block, arm, why }) => `${experiment} ${block + 1} (${arm}): ${why}`);
+  const each = gates.voidBlocks.map(({ experiment, block, why }) => `${experiment} ${block + 1}: ${why}`);
   return [
     ...(each.length === 0 ? ['none'] : each),
     ...(gates.refused === undefined ? [] : [`so nothing is compared: ${gates.refused}`]),
@@ -59,40 +59,79 @@ function section(experiment: Experiment, replay: string): string {
 <h2>${escape(title)}</h2>
 <p><em>Claim:</em> ${escape(claim)} <em>Expected:</em> ${escape(expectation)}</p>
 <div class="chart">${chartOf(experiment)}</div>
-${contrasts.length === 0 ? '' : `<div class="wide"><table><thead><tr><th>measure</th><th>services / monolith</th><th>95 % interval</th><th>blocks</th><th>verdict</th></tr></thead><tbody>${contrasts.map(contrastRow).join('')}</tbody></table></div>`}
+${contrasts.length === 0 ? '' : `<div class="wide"><table><thead><tr>${CONTRAST_HEADS.map((head) => `<th>${head}</th>`).join('')}</tr></thead><tbody>${contrasts.map(contrastRow).join('')}</tbody></table></div>`}
 ${survival && survival.length > 0 ? survivalTable(survival) : ''}
 ${findings.length === 0 ? '' : `<ul>${findings.map((finding) => `<li>${escape(finding)}</li>`).join('')}</ul>`}
 <p class="caveat">${escape(caveat)} Again: <code>${escape(replay)}</code></p>
 </section>`;
 }
 
+const CONTRAST_HEADS = ['measure', 'services / monolith', '95 % interval', 'blocks', 'verdict'];
+const SURVIVAL_HEADS = ['capability', 'killed', 'expected', 'seen', 'good while away'];
+
+/** On a phone the head of a table has no room: each cell says by itself what it is. */
+function row(heads: readonly string[], cells: readonly string[], className = ''): string {
+  const body = cells.map((cell, i) => `<td data-head="${heads[i]}">${escape(cell)}</td>`).join('');
+  return `<tr${className === '' ? '' : ` class="${className}"`}>${body}</tr>`;
+}
+
 function contrastRow(contrast: Contrast): string {
-  const figure = (value: number) => (Number.isNaN(value) ? '—' : contrast.scale === 'ratio' ? `${value.toFixed(2)} ×` : value.toFixed(4));
-  return `<tr><td>${escape(contrast.label)}</td><td>${figure(contrast.estimate)}</td><td>${Number.isNaN(contrast.low) ? '—' : `${figure(contrast.low)} to ${figure(contrast.high)}`}</td><td>${contrast.blocks}</td><td class="${contrast.winner ?? ''}">${contrast.winner ? `${contrast.winner} ` : ''}${contrast.verdict}</td></tr>`;
+  const { label, scale, estimate, low, high, blocks, winner, verdict } = contrast;
+  const figure = (value: number) => (Number.isNaN(value) ? '—' : scale === 'ratio' ? `${value.toFixed(2)} ×` : value.toFixed(4));
+  const between = Number.isNaN(low)
+    ? '—'
+    : scale === 'ratio'
+      ? `${low.toFixed(2)}–${high.toFixed(2)} ×`
+      : `${low.toFixed(4)} to ${high.toFixed(4)}`;
+  const cells = [
+    scale === 'difference' ? `${label} (difference)` : label,
+    figure(estimate),
+    between,
+    String(blocks),
+    winner ? `${winner} ${verdict}` : verdict,
+  ];
+  return row(CONTRAST_HEADS, cells, winner && `won-by-${winner}`);
 }
 
 function survivalTable(survival: NonNullable<Experiment['survival']>): string {
   const body = survival
-    .map(
-      ({ capability, arm, killed, expected, seen, availability }) =>
-        `<tr${expected !== seen && seen !== 'not measured' ? ' class="surprise"' : ''}><td>${capability}</td><td>${killed} of ${arm}</td><td>${expected}</td><td>${seen}</td><td>${availability === null ? '—' : `${(availability * 100).toFixed(0)} %`}</td></tr>`,
+    .map(({ capability, arm, killed, expected, seen, availability }) =>
+      row(
+        SURVIVAL_HEADS,
+        [
+          capability,
+          killed === arm ? `the whole ${arm}` : `${killed} of the ${arm}`,
+          expected,
+          seen,
+          availability === null ? '—' : `${(availability * 100).toFixed(0)} %`,
+        ],
+        expected !== seen && seen !== 'not measured' ? 'surprise' : '',
+      ),
     )
     .join('');
-  return `<div class="wide"><table><thead><tr><th>capability</th><th>killed</th><th>expected</th><th>seen</th><th>good while away</th></tr></thead><tbody>${body}</tbody></table></div>`;
+  return `<div class="wide"><table><thead><tr>${SURVIVAL_HEADS.map((head) => `<th>${head}</th>`).join('')}</tr></thead><tbody>${body}</tbody></table></div>`;
 }
 
 const STYLE = `
 :root { --ink: #1b1f24; --paper: #fdfdfb; --faint: #6b7280; --line: #d9dcdf; --monolith: #9a3b00; --services: #005f9e; --fault: #b00020; --good: #1a7f37; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e6e3; --paper: #16181b; --faint: #9aa1aa; --line: #363b41; --monolith: #ff9d5c; --services: #6cb8f0; --fault: #ff5c75; --good: #56d364; } }
-@media print { :root { --ink: #000; --paper: #fff; --faint: #444; --line: #bbb; --monolith: #9a3b00; --services: #005f9e; --fault: #b00020; } section { break-inside: avoid; } }
+@media print { :root { --ink: #000; --paper: #fff; --faint: #444; --line: #bbb; --monolith: #9a3b00; --services: #005f9e; --fault: #b00020; } figure, tr { break-inside: avoid; } h2, figcaption { break-after: avoid; } body { max-width: none; padding: 0; font-size: 11pt; } }
 body { color: var(--ink); background: var(--paper); font: 16px/1.55 system-ui, sans-serif; max-width: 56rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; } h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
 .outcome.pass strong { color: var(--good); } .outcome.fail strong, .surprise td, .outcome.cannot-say strong { color: var(--fault); }
 .sentences li { margin: .4rem 0; } .legend, .caveat, .notes { color: var(--faint); font-size: .9rem; }
-.monolith { color: var(--monolith); } .services { color: var(--services); }
+span.monolith { color: var(--monolith); } span.services { color: var(--services); }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; }
 .chart svg { max-width: 100%; height: auto; } .phone { display: none; }
-@media screen and (max-width: 600px) { .desk { display: none; } .phone { display: block; } } .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; } th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
+code { white-space: nowrap; } .won-by-monolith td:last-child { color: var(--monolith); } .won-by-services td:last-child { color: var(--services); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; } tbody tr:last-child td { border-bottom: 0; } th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem; } code { font-size: .9em; overflow-wrap: anywhere; }
+td:nth-child(2), td:nth-child(3) { white-space: nowrap; }
+@media screen and (max-width: 600px) {
+  .desk, thead { display: none; } .phone { display: block; } code { white-space: normal; } ul { padding-left: 1.2rem; }
+  table, tbody { display: block; } tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .05rem 0; }
+  td:first-child { font-weight: 600; white-space: normal; } td:not(:first-child)::before { content: attr(data-head); color: var(--faint); }
+}
 `;
