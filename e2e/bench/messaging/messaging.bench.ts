@@ -7,7 +7,7 @@ import { updatePage } from './page.js';
 import { ABOUT, PEERS } from './peers/peer.js';
 import type { PeerName } from './peers/peer.js';
 import type { Table, Verdict } from './report.js';
-import { asMarkdown, asText, figuresTable, judge, verdictsTable } from './report.js';
+import { asMarkdown, asText, figuresTable, judge, reasonsOf, verdictsTable } from './report.js';
 import { arrivalsJobs } from './rows/arrivals-row.js';
 import { callsJobs } from './rows/calls.js';
 import { httpJobs } from './rows/http.js';
@@ -75,7 +75,7 @@ function conclude(run: BenchRun, options: Options, samples: readonly Sample[], t
   const rows = ROWS.filter(({ id }) => options.rows.includes(id));
   const verdicts = rows.flatMap((row) => judge(row, samples));
   for (const row of rows) console.log(`\n${row.title}\n${asText(figuresTable(row, samples))}`);
-  console.log(`\n${asText(verdictsTable(verdicts))}\n\n${facts(run)}`);
+  console.log(`\n${[asText(verdictsTable(verdicts)), ...reasonsOf(verdicts), facts(run)].join('\n\n')}`);
   const at = new Date().toISOString();
   const { seed, rounds } = options;
   const file = writeResults('messaging', at, { seed, rounds, tookMs, cores: run.cores, facts: run.facts, verdicts, samples });
@@ -99,6 +99,7 @@ function pageText(
   return [
     `${at.slice(0, 10)}, ${cpus} cores of ${cpu}, Node ${process.version}, ${rounds} rounds, seed ${seed}. ${facts(run)}`,
     titled('The bars', verdictsTable(verdicts)),
+    ...reasonsOf(verdicts),
     ...rows.map((row) => titled(row.title.charAt(0).toUpperCase() + row.title.slice(1), figuresTable(row, samples))),
   ].join('\n\n');
 }

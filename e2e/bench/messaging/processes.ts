@@ -1,4 +1,4 @@
-import { freePort, startNatsServer, startProcess, usageOf, WORKSPACE } from '@diptych/testing';
+import { freePort, startNatsServer, startProcess, cpuMsOf, WORKSPACE } from '@diptych/testing';
 import type { Launcher, RunningProcess } from '@diptych/testing';
 import type { BenchRun } from './bench-run.js';
 import type { Load, LoadResult } from './loads.js';
@@ -53,9 +53,9 @@ export class PeerProcesses implements AsyncDisposable {
   /** Has every caller do a load at the same time. */
   async measure(loadOf: (caller: number) => Load): Promise<Measured> {
     const pids = this.all.map(({ pid }) => pid);
-    const before = { cpuMs: usageOf(pids).cpuMs ?? Number.NaN, messages: (await this.#broker()).in_msgs };
+    const before = { cpuMs: cpuMsOf(pids) ?? Number.NaN, messages: (await this.#broker()).in_msgs };
     const results = (await Promise.all(this.callers.map((caller, i) => caller.ask(loadOf(i))))) as LoadResult[];
-    const after = { cpuMs: usageOf(pids).cpuMs ?? Number.NaN, messages: (await this.#broker()).in_msgs };
+    const after = { cpuMs: cpuMsOf(pids) ?? Number.NaN, messages: (await this.#broker()).in_msgs };
     const calls = results.reduce((sum, each) => sum + each.calls, 0);
     return {
       results,

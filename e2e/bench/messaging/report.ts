@@ -82,11 +82,16 @@ export function verdictsTable(verdicts: readonly Verdict[]): Table {
     header: ['measure', 'bar', 'here', 'least', 'most', ''],
     lines: verdicts.map(({ row, text, bar, value, least, most, passed, lowered }) => [
       `${row}: ${text}`,
-      bar === '' ? '–' : `${bar}${lowered ? ' *' : ''}`,
+      bar === '' ? '–' : `${bar}${lowered ? ' †' : ''}`,
       ...[value, least, most].map((each) => shown(each, 2)),
       passed === undefined ? '' : passed ? 'passed' : 'MISSED',
     ]),
   };
+}
+
+/** Why bars are lower than what was asked for, a sentence each. */
+export function reasonsOf(verdicts: readonly Verdict[]): string[] {
+  return verdicts.flatMap(({ row, text, lowered }) => (lowered ? [`† ${row}: ${text}: ${lowered}`] : []));
 }
 
 function shown(value: number, digits: number): string {

@@ -1,4 +1,5 @@
 import type { BenchRun, Figures, Job } from '../bench-run.js';
+import type { Load } from '../loads.js';
 import { machineNowMs, percentile } from '../loads.js';
 import { OTHERS } from '../peers/peer.js';
 import type { PeerName } from '../peers/peer.js';
@@ -7,9 +8,11 @@ import { PeerProcesses } from '../processes.js';
 const CALLERS = 4;
 const SERVERS = 3;
 const IN_FLIGHT_AT_PEAK = 32;
-const WARM_MS = 700;
-const COUNTED_MS = 2_000;
 const PEAK_MS = 1_000;
+/** Half the peak would take long to have the code compiled; so all arms are warmed up at full load first. */
+const WARM_UP: Load = { kind: 'lockstep', key: 'small', width: 16, milliseconds: 500, callsMin: 5_000, millisecondsMax: 2_000 };
+const WARM_MS = 200;
+const COUNTED_MS = 1_800;
 /** From the order to the first arrival: long enough for all callers to have their schedule. */
 const LEAD_MS = 150;
 
@@ -24,9 +27,14 @@ export async function arrivalsJobs(run: BenchRun): Promise<Job[]> {
 
 async function peakOf(run: BenchRun, peer: PeerName): Promise<number> {
   await using processes = await PeerProcesses.start(run, peer, CALLERS, SERVERS);
-  const load = (milliseconds: number) => () => ({ kind: 'loop', key: 'small', callers: IN_FLIGHT_AT_PEAK, milliseconds }) as const;
-  await processes.measure(load(WARM_MS));
-  return (await processes.measure(load(PEAK_MS))).callsPerSecond;
+  await processes.measure(() => WARM_UP);
+  const { callsPerSecond } = await processes.measure(() => ({
+    kind: 'loop',
+    key: 'small',
+    callers: IN_FLIGHT_AT_PEAK,
+    milliseconds: PEAK_MS,
+  }));
+  return callsPerSecond;
 }
 
 async function measureArrivals(
@@ -36,6 +44,7 @@ async function measureArrivals(
   round: number,
 ): Promise<Array<{ row: string; figures: Figures }>> {
   await using processes = await PeerProcesses.start(run, peer, CALLERS, SERVERS);
+  await processes.measure(() => WARM_UP);
   const startMs = machineNowMs() + LEAD_MS;
   const measured = await processes.measure((caller) => ({
     kind: 'arrivals',

@@ -1,4 +1,4 @@
-import { Arm, ARMS, pinned, SERVICES, startNatsServer, usageOf } from '@diptych/testing';
+import { Arm, ARMS, pinned, SERVICES, startNatsServer, cpuMsOf } from '@diptych/testing';
 import type { ArmSpec, Launcher } from '@diptych/testing';
 import { HttpClient } from '../../../support/http-client.js';
 import { assertAnswers, assertWrk, wrk } from '../../wrk.js';
@@ -41,9 +41,9 @@ async function measureHttp(run: BenchRun, arm: string, start: () => Promise<Serv
     });
   await assertAnswers(arm, served.origin, PATH, VALUES.small);
   await load(WARM_SECONDS);
-  const beforeMs = usageOf(served.pids).cpuMs ?? Number.NaN;
+  const beforeMs = cpuMsOf(served.pids) ?? Number.NaN;
   const { requestsPerSecond, latencyMsP99 } = await load(COUNTED_SECONDS);
-  const cpuUsPerRequest = (((usageOf(served.pids).cpuMs ?? Number.NaN) - beforeMs) * 1_000) / (requestsPerSecond * COUNTED_SECONDS);
+  const cpuUsPerRequest = (((cpuMsOf(served.pids) ?? Number.NaN) - beforeMs) * 1_000) / (requestsPerSecond * COUNTED_SECONDS);
   await assertAnswers(arm, served.origin, PATH, VALUES.small);
   return [{ row: 'http', figures: { requestsPerSecond, p99Us: latencyMsP99 * 1_000, cpuUsPerRequest } }];
 }

@@ -14,9 +14,9 @@ interface Phase {
 
 /** In this order in each pair of processes, after a warm-up that is not counted. */
 const PHASES: readonly Phase[] = [
-  { row: 'lockstep', load: { kind: 'lockstep', key: 'small', width: 128, milliseconds: 1_000 } },
+  { row: 'lockstep', load: { kind: 'lockstep', key: 'small', width: 128, milliseconds: 800 } },
   { row: 'sixteen', load: { kind: 'loop', key: 'small', callers: 16, milliseconds: 700 } },
-  { row: 'one', load: { kind: 'loop', key: 'small', callers: 1, milliseconds: 1_200 } },
+  { row: 'one', load: { kind: 'loop', key: 'small', callers: 1, milliseconds: 1_000 } },
   { row: 'large', load: { kind: 'loop', key: 'large', callers: 32, milliseconds: 700 }, peers: ['port', 'nats'] },
 ];
 /** Code is compiled in full only after some thousands of calls. */

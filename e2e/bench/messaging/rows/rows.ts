@@ -133,6 +133,12 @@ export const ROWS: readonly Row[] = [
           (figureOf('library', 'usPerCall') - figureOf('bare', 'usPerCall')),
       },
       {
+        text: 'what guards add to a port call / what the library adds to a bare call',
+        of: (figureOf) =>
+          (figureOf('guarded', 'usPerCall') - figureOf('in-process', 'usPerCall')) /
+          (figureOf('library', 'usPerCall') - figureOf('bare', 'usPerCall')),
+      },
+      {
         text: 'µs that encoding, checking and decoding cost: loopback over in-process',
         of: (figureOf) => figureOf('loopback', 'usPerCall') - figureOf('in-process', 'usPerCall'),
       },
