@@ -51,7 +51,8 @@ export function decode(bytes: Uint8Array, start = 0, end = bytes.byteLength): un
     slab = new Uint8Array(SLAB_BYTES);
     slabAt = 0;
   }
-  slab.set(bytes.subarray(start, end), slabAt);
+  if (Buffer.isBuffer(bytes)) bytes.copy(slab, slabAt, start, end);
+  else slab.set(bytes.subarray(start, end), slabAt);
   part.start = slabAt;
   part.end = slabAt += length;
   return views.unpack(slab, part);

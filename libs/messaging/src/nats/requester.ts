@@ -18,10 +18,10 @@ import { ALONE_BYTES, callPart, looksLikeJson, ReplyReader, requestFrame, setCal
 /**
  * The calling side of a process: all calls of all its clients, and one reply subscription for all of them.
  *
- * Calls of one method that are ready together share a frame, by themselves: a call leaves at once when nothing is in flight, else at the end of
- * the turn of the event loop, with whatever else has come up in it. So a lone call waits for nobody, and under load frames fill up because
- * replies came in frames too. Calls wait for a microtask at least when they come from one promise's continuation, but for a turn of the loop
- * when they come from different sockets: those of a gateway share nothing at the end of a microtask, and 22 a frame at the end of a turn.
+ * Calls of one method that are ready together share a frame, by themselves. When nothing is in flight a call leaves as soon as the code that
+ * made it, and the promises that were settled with it, have run: it waits for nobody, and those who were answered by one frame and call
+ * again make one frame again. Else it leaves at the end of the turn of the event loop. Calls that come from different sockets, as a gateway's
+ * do, share nothing before that.
  */
 export class Requester implements PendingCalls {
   readonly #connection: Connection;
@@ -35,6 +35,8 @@ export class Requester implements PendingCalls {
   /** Lanes with calls in them. */
   readonly #waiting: Lane[] = [];
   readonly #sendAll = () => this.#sendWaiting();
+  /** Whether they will be sent without anybody's doing. */
+  #isEnding = false;
   #turnEnd: NodeJS.Immediate | undefined;
 
   constructor(connection: Connection, inbox: string, bounds: Bounds) {
@@ -77,13 +79,12 @@ export class Requester implements PendingCalls {
     }
     return new Promise((resolve, reject) => {
       const call = new PendingCall(target, destination, request, context, part.byteLength, this, resolve, reject, onValue);
-      const isLone = this.#pending.size === 0;
       this.#pending.add(call);
       destination.outstanding++;
       inFlight.calls++;
       inFlight.bytes += call.bytes;
       callWatch.add(call);
-      this.#post(call, part, isLone);
+      this.#post(call, part);
     });
   }
 
@@ -118,22 +119,27 @@ export class Requester implements PendingCalls {
     this.#status[Symbol.dispose]();
   }
 
-  /** Sends the call now, when it is alone, or puts it into the next frame. */
-  #post(call: PendingCall, part: Buffer, isLone: boolean): void {
+  /** Puts the call into the next frame; a large one is a frame by itself. */
+  #post(call: PendingCall, part: Buffer): void {
     setCallId(part, call.id);
     call.attempts++;
     const { target, destination } = call;
-    if (isLone || part.byteLength >= ALONE_BYTES) return this.#send(target.method, destination, [call], [part]);
+    if (part.byteLength >= ALONE_BYTES) return this.#send(target.method, destination, [call], [part]);
     let lane = target.lanes.get(destination);
     if (!lane) target.lanes.set(destination, (lane = new Lane(target.method, destination)));
     if (lane.isTooSmallFor(part)) this.#sendLane(lane);
     lane.add(call, part);
     if (lane.calls.length === 1) this.#waiting.push(lane);
     if (lane.isFull) this.#sendLane(lane);
-    this.#turnEnd ??= setImmediate(this.#sendAll);
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    // Not in a microtask, but when all of them have run.
+    if (this.#pending.size === 1) process.nextTick(this.#sendAll);
+    else this.#turnEnd = setImmediate(this.#sendAll);
   }
 
   #sendWaiting(): void {
+    this.#isEnding = false;
     this.#turnEnd = undefined;
     for (const lane of this.#waiting) this.#sendLane(lane);
     this.#waiting.length = 0;
@@ -218,15 +224,18 @@ export class Requester implements PendingCalls {
       call.destination.outstanding--;
       call.destination = next;
       next.outstanding++;
-      this.#post(call, part, false);
+      this.#post(call, part);
     } catch (error) {
       call.fail(toDiptychError(error));
     }
   }
 
   #loseAll(why: string): void {
-    clearImmediate(this.#turnEnd);
-    this.#turnEnd = undefined;
+    if (this.#turnEnd) {
+      clearImmediate(this.#turnEnd);
+      this.#turnEnd = undefined;
+      this.#isEnding = false;
+    }
     for (const lane of this.#waiting.splice(0)) lane.clear();
     for (const call of this.#pending.all()) {
       call.fail(
