@@ -12,7 +12,7 @@ export type Measure = Omit<ContrastPlan, 'a' | 'b'>;
 export const HOP_TAX_MEASURES: readonly Measure[] = [
   { metric: 'p50Ms', label: 'median latency, YCSB-B', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
   { metric: 'p99Ms', label: 'p99 latency, YCSB-B', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
-  { metric: 'cpuMsPer1000Good', label: 'CPU a good request, YCSB-B', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
+  { metric: 'cpuMsPer1000Good', label: 'CPU of 1,000 good requests, YCSB-B', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
   { metric: 'ycsbA.p50Ms', label: 'median latency, YCSB-A', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
   { metric: 'ycsbA.p99Ms', label: 'p99 latency, YCSB-A', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
   { metric: 'cities.p50Ms', label: 'median latency, cities', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
@@ -51,7 +51,7 @@ export function contrastsOf(
 }
 
 /** One pair a valid block: the figure of the run labelled `a` and of the one labelled `b`. */
-export function pairsOf(runs: readonly Run[], metric: string, a: string, b: string): Array<{ a: number; b: number }> {
+function pairsOf(runs: readonly Run[], metric: string, a: string, b: string): Array<{ a: number; b: number }> {
   const valid = runs.filter((run) => run.valid);
   const pairs: Array<{ a: number; b: number }> = [];
   for (const block of new Set(valid.map((run) => run.block))) {

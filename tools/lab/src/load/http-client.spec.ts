@@ -93,6 +93,16 @@ describe('HttpClient', () => {
     expect(await send(GET)).toEqual(['wrong-status', 503]);
   });
 
+  it('tells an error that says that nothing was and will be done from one that leaves it open', async () => {
+    const problem = (definite: boolean) => {
+      const body = JSON.stringify({ status: 503, code: 'X', definite });
+      return [`HTTP/1.1 503 no\r\nContent-Length: ${body.length}\r\n\r\n${body}`];
+    };
+    await answering([problem(true), problem(false)]);
+    expect(await send(PUT)).toEqual(['refused', 503]);
+    expect(await send(PUT)).toEqual(['wrong-status', 503]);
+  });
+
   it('ends what was under way as a reset when the connection breaks, and goes on with a new one', async () => {
     await answering([['HTTP/1.1 200 OK\r\nContent-Le', 'RESET'], ['HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkey|']]);
     expect((await send(GET))[0]).toBe('reset');

@@ -5,12 +5,12 @@ import { interval } from '../statistics/verdict.js';
 import { median } from '../statistics/wilcoxon.js';
 
 /** A published run for a document, as Prettier would leave it. */
-export function publishedBlock(report: LabReport, links: { page: string | undefined; picture: string | undefined }): string {
+export function publishedBlock(report: LabReport, links: { behind: string; picture: string | undefined }): string {
   const { meta } = report;
   const { outcome, sentences, notes } = conclude(report);
   const where = `${meta.startedAt.slice(0, 10)}, commit ${meta.commit}${meta.dirty ? ' with uncommitted changes' : ''}, ${meta.machine.cpu}, ${meta.machine.cores} cores (${meta.profile}), Node ${meta.versions.node}, nats-server ${meta.versions.nats}`;
   return [
-    `One run of \`${meta.replay}\`: ${where}. Outcome: ${outcome}.${links.page === undefined ? '' : ` What is behind it: [${links.page}](${links.page}).`}`,
+    `One run of \`${meta.replay}\`: ${where}. Outcome: ${outcome}. Behind it: ${links.behind}.`,
     ...(links.picture === undefined ? [] : [`![the report page of that run](${links.picture})`]),
     table([
       ['', 'monolith', 'services', 'services / monolith, 95 % interval', 'verdict'],
@@ -38,7 +38,7 @@ function row(contrast: Contrast, runs: readonly Run[]): string[] {
 function figure(value: number, unit: string): string {
   if (unit === 'B') return `${(value / 2 ** 20).toFixed(0)} MiB`;
   if (unit === '') return `${(value * 100).toFixed(2)} %`;
-  return `${value.toPrecision(3)} ${unit}`;
+  return `${value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)} ${unit}`;
 }
 
 function survivalTable({ experiments }: LabReport): string[] {

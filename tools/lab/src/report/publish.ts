@@ -14,8 +14,12 @@ const DATA = `${FOLDER}/data/compare.results.json`;
 export const PUBLISHED = {
   data: DATA,
   documents: [
-    { file: 'README.md', page: `${FOLDER}/compare.md`, picture: PICTURE },
-    { file: `${FOLDER}/compare.md`, page: undefined, picture: 'compare.png' },
+    { file: 'README.md', behind: `[method, caveats and data](${FOLDER}/compare.md)`, picture: PICTURE },
+    {
+      file: `${FOLDER}/compare.md`,
+      behind: '[results](data/compare.results.json) and [manifest](data/compare.manifest.json)',
+      picture: 'compare.png',
+    },
   ],
 } as const;
 
@@ -63,8 +67,8 @@ export function blockOf(text: string, file: string): string {
 }
 
 /** What should stand there. @param report undefined: no run has been published */
-export function blockFor(report: LabReport | undefined, { page, picture }: (typeof PUBLISHED.documents)[number]): string {
-  const links = { page, picture: existsSync(PICTURE) ? picture : undefined };
+export function blockFor(report: LabReport | undefined, { behind, picture }: (typeof PUBLISHED.documents)[number]): string {
+  const links = { behind, picture: existsSync(PICTURE) ? picture : undefined };
   return `${BEGIN}\n\n${report ? publishedBlock(report, links) : NOTHING_YET}\n\n${END}`;
 }
 
