@@ -8,7 +8,7 @@ const USAGE = `Usage: npm run compare -- [options]
        npm run lab -- <command> [options]
 
   compare               both panels under load and under a crash, in less than five minutes
-  selfcheck             whether the lab itself can be believed, and how fine this machine sees, in about ten minutes
+  selfcheck             whether the lab itself can be believed, and how fine this machine sees, in about twelve minutes
   report <results.json>   writes the page of an earlier run anew
   publish <results.json>  puts an earlier run into the documents: table, picture, data
 

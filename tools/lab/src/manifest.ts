@@ -16,7 +16,7 @@ export function describeRun(run: {
   return {
     command: run.command,
     planHash: hashOf(run.plan),
-    replay: `npm run ${run.command} -- --seed ${run.seed}${run.options ?? ''}`,
+    replay: `npm run ${run.command}${run.command.includes(' -- ') ? '' : ' --'} --seed ${run.seed}${run.options ?? ''}`,
     startedAt: run.startedAt.toISOString(),
     seconds: 0,
     seed: run.seed,

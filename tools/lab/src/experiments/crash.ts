@@ -65,7 +65,11 @@ export async function crash(lab: LabContext, sizes: CrashSizes = CRASH_SIZES): P
     machine.begin();
     const measured = await oneCrash(lab, arm, part, order, sizes);
     const { load, durability, fault } = measured;
-    const why = lab.signal.aborted ? 'it was interrupted' : (machine.end() ?? measured.why);
+    // Each reason by itself: a busy machine must not hide that nothing was injected.
+    const reasons = [lab.signal.aborted ? 'it was interrupted' : undefined, measured.why, machine.end()].filter(
+      (reason) => reason !== undefined,
+    );
+    const why = reasons.length === 0 ? undefined : reasons.join('; ');
     if (why) lab.voidBlocks.push({ experiment: 'crash', block: order, arm, why: `${arm}: ${why}` });
     const run: Run = { ...measured.run, valid: why === undefined };
     runs.push(run);

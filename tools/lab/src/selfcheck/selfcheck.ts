@@ -27,7 +27,7 @@ const NO_FLOOR = unknownNoise('not looked at: this measures it');
 
 /**
  * Whether the lab itself can be believed: its instruments against theory and against wrk, the monolith against itself, and planted faults that it has to
- * find. Takes about ten minutes on a quiet machine, and leaves the noise floor that `compare` reads, and a record.
+ * find. Takes about twelve minutes on a quiet machine, and leaves the noise floor that `compare` reads, and a record.
  *
  * @returns 0 when every check passes, 1 when one fails, 2 when one cannot say or a signal ended it
  */
