@@ -70,6 +70,10 @@ export const commands = {
     run: [['node', '--conditions=@diptych/source', '--import', 'tsx', 'libs/poller/src/main.ts']],
     about: 'poll URLs and print their changes of state',
   },
+  log: {
+    run: [['node', '--conditions=@diptych/source', '--import', 'tsx', 'libs/log/src/commands/main.ts']],
+    about: 'verify, dump, back up or restore the files of a log',
+  },
   services: { run: [['node', 'tools/serve/services.ts']], needs: ['nats-server'], about: 'serve nats, log, cache and gateway together' },
   monolith: { run: [['node', 'tools/serve/monolith.ts']], about: 'serve the monolith' },
 };

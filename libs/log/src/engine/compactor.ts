@@ -254,7 +254,7 @@ class Pace {
     return new Promise((resolve) => {
       if (this.#signal.aborted) return resolve();
       const onAbort = () => (timer[Symbol.dispose](), resolve());
-      const timer = this.#clock.after(delayMs, () => (this.#signal.removeEventListener('abort', onAbort), resolve()), { unref: true });
+      const timer = this.#clock.after(delayMs, () => (this.#signal.removeEventListener('abort', onAbort), resolve()));
       this.#signal.addEventListener('abort', onAbort, { once: true });
     });
   }

@@ -17,6 +17,11 @@ import { errorCodeOf } from './file-system.js';
  */
 
 const TORN_DIRECTORY = 'torn';
+/** Lies in a finished backup, and says what it is of. */
+export const BACKUP_FILE = 'backup.json';
+/** Lie in a directory while it is being filled. With any of the three a directory is no log. */
+export const UNFINISHED_BACKUP = 'backup.unfinished';
+export const UNFINISHED_RESTORE = 'restore.unfinished';
 
 export function segmentName(firstRevision: number): string {
   return `${String(firstRevision).padStart(16, '0')}.segment`;
@@ -54,6 +59,30 @@ export async function listSegments(fileSystem: FileSystem, directory: string): P
     else await fileSystem.remove(join(directory, name));
   }
   return segments.sort((a, b) => a.firstRevision - b.firstRevision);
+}
+
+/**
+ * The segments as they lie there now, oldest first, in a log or a backup. Changes nothing, so it may run beside whoever has the log open.
+ *
+ * @throws UNAVAILABLE when there is no directory, or no segment in it
+ */
+export async function findSegments(fileSystem: FileSystem, directory: string): Promise<Array<{ path: string; firstRevision: number }>> {
+  const entries = await fileSystem.list(directory).catch((error: unknown) => {
+    throw new DiptychError('UNAVAILABLE', `the directory ${directory} cannot be read: ${reasonOf(error)}`, { cause: error });
+  });
+  const segments = entries.flatMap(({ name }) => {
+    const match = SEGMENT_NAME.exec(name);
+    return match && match[2] === undefined ? [{ path: join(directory, name), firstRevision: Number(match[1]) }] : [];
+  });
+  if (segments.length === 0) throw new DiptychError('UNAVAILABLE', `the directory ${directory} holds no log: there is no segment in it`);
+  return segments.sort((a, b) => a.firstRevision - b.firstRevision);
+}
+
+/** @throws UNAVAILABLE when something lies there that is not hidden, besides the lock and `allowed` */
+export function assertEmpty(directory: string, names: readonly string[], allowed?: string): void {
+  const other = names.find((name) => !isIgnored(name) && !isLock(name) && name !== allowed);
+  if (other === undefined) return;
+  throw new DiptychError('UNAVAILABLE', `the directory ${directory} is not empty: it holds ${other}; choose an empty one or a new name`);
 }
 
 /** Saves bytes that are about to be cut off, durably, and says where: in a file of this name, or of the next that is free. */
@@ -98,6 +127,7 @@ const REASONS = {
   EACCES: 'permission is denied',
   EPERM: 'permission is denied',
   EROFS: 'the file system is read-only',
+  ENOENT: 'it is not there',
   ENOTDIR: 'it is, or lies below, a file',
   EEXIST: 'it is a file',
   ENOSPC: 'no space is left on the disk',
@@ -107,6 +137,8 @@ const REASONS = {
 function assertOnlyLog(directory: string, entries: ReadonlyArray<{ readonly name: string; readonly directory: boolean }>): void {
   const foreign = entries.find((entry) => !isExpected(entry.name, entry.directory));
   if (!foreign) return;
+  const special = SPECIAL[foreign.name];
+  if (special) throw new DiptychError('UNAVAILABLE', `the directory ${directory} ${special}`);
   throw new DiptychError(
     'UNAVAILABLE',
     `the log directory ${directory} holds ${foreign.name}, which is no part of a log; choose an empty directory or move that away`,
@@ -115,8 +147,21 @@ function assertOnlyLog(directory: string, entries: ReadonlyArray<{ readonly name
 
 function isExpected(name: string, isDirectory: boolean): boolean {
   if (SEGMENT_NAME.test(name)) return !isDirectory;
-  // Hidden files are the desktop's, and a mounted file system has its own directory.
-  if (name.startsWith('.') || name === 'lost+found') return true;
   if (name === TORN_DIRECTORY) return isDirectory;
+  return isIgnored(name) || isLock(name);
+}
+
+/** Hidden files are the desktop's, and a mounted file system has its own directory. */
+function isIgnored(name: string): boolean {
+  return name.startsWith('.') || name === 'lost+found';
+}
+
+function isLock(name: string): boolean {
   return name === LOCK_FILE || name.startsWith(`${LOCK_FILE}-`);
 }
+
+const SPECIAL: Readonly<Record<string, string>> = {
+  [BACKUP_FILE]: 'holds a backup, which is no log: restore it into another directory (npm run log -- restore)',
+  [UNFINISHED_BACKUP]: 'holds a backup that was not finished: remove it',
+  [UNFINISHED_RESTORE]: 'holds a restore that was not finished: empty the directory and restore again',
+};

@@ -34,7 +34,7 @@ const { places, segments } = workerData as WorkerTask;
 parentPort!.postMessage(await run());
 
 async function run(): Promise<WorkerResult> {
-  const files = await Promise.all(segments.map((segment) => segment && open(segment)));
+  const files = await Promise.all(segments.map(async (segment) => segment && open(segment)));
   try {
     return { body: reportInOneGo(places, segments, files) };
   } catch (error) {

@@ -4,7 +4,7 @@ import { errorCodeOf, writeFully } from './file-system.js';
 import type { RecordView } from './record.js';
 import { RECORD_HEAD_BYTES, encodeSeal, placeRecord, stampRecord } from './record.js';
 import type { CompactedHeader, SegmentHeader } from './segment-header.js';
-import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentSeed } from './segment-header.js';
+import { encodeSegmentHeader, segmentSeed } from './segment-header.js';
 
 /**
  * Writes a compacted segment under a name of its own, `*.segment.new`, from records of other segments. Only `publish` gives it its name: in one step, when
@@ -118,9 +118,6 @@ export class SegmentWriter {
 /** A compacted segment is written as one batch: it gets its name only when all of it is durable. */
 const BATCH = 1;
 const SYNC_BYTES = 1024 * 1024;
-
-/** @param header not counted in the records of a segment, but in its bytes */
-export const EMPTY_COMPACTED_BYTES = SEGMENT_HEADER_BYTES + RECORD_HEAD_BYTES;
 
 function temporaryOf(path: string): string {
   return `${path}.new`;

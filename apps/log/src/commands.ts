@@ -1,0 +1,1 @@
+export { isLogCommand, runLogProgram } from '@diptych/log/commands';

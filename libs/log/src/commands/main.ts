@@ -1,0 +1,3 @@
+import { runLogProgram } from './run.js';
+
+await runLogProgram(process.argv.slice(2));
