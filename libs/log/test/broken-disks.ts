@@ -15,10 +15,10 @@ export const BROKEN_DISKS: Readonly<Record<string, (disk: MemoryDisk) => FileSys
     pretending(disk, (operation, path) => operation === 'sync' && path.endsWith('.new')),
   'an open does not sync what it shows': (disk) => {
     let opened = false;
-    return pretending(disk, (operation) => {
+    return pretending(disk, (operation, path) => {
       if (operation === 'list') opened = true;
-      if (operation === 'write') opened = false;
-      return operation === 'sync' && opened;
+      if (operation === 'write' && path.endsWith('.segment')) opened = false;
+      return operation === 'sync' && path.endsWith('.segment') && opened;
     });
   },
   'a torn tail is not cut': (disk) => pretending(disk, (operation) => operation === 'truncate'),

@@ -4,6 +4,7 @@ import type { Crash, Random } from './crash-state.js';
 import { CrashState, crashAt, pick, randomPolicy } from './crash-state.js';
 import type { Expectation } from './crash-verdict.js';
 import { missingCuts, recoverAndCheck } from './crash-verdict.js';
+import { FaultyFileSystem } from './faulty-file-system.js';
 import type { History } from './crash-workload.js';
 import { Workload } from './crash-workload.js';
 import { MemoryDisk } from './memory-disk.js';
@@ -76,7 +77,7 @@ class CrashSuite {
   async #workload(random: Random): Promise<void> {
     const { wrap, bursts, imagesPerStep, violationsMax } = this.#options;
     const disk = new MemoryDisk();
-    const workload = new Workload(disk, random, wrap(disk));
+    const workload = new Workload(disk, random, withShortWrites(wrap(disk), random));
     const history = await workload.run(bursts);
     const state = new CrashState(disk.initial);
     const { records } = disk;
@@ -141,6 +142,13 @@ interface Moment {
   readonly crash: Crash;
   readonly step: number;
   readonly secondStep?: number;
+}
+
+/** As a disk may, it now and then takes a part only; so a process can be killed between the parts. */
+function withShortWrites(disk: FileSystem, random: Random): FileSystem {
+  const fileSystem = new FaultyFileSystem(disk);
+  fileSystem.fault = (operation) => (operation === 'write' && random() < 0.2 ? { bytes: 1 + Math.floor(random() * 600) } : undefined);
+  return fileSystem;
 }
 
 function expectationAt(history: History, step: number): Expectation {

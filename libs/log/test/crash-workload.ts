@@ -32,7 +32,7 @@ export interface History {
 
 /** What of its request ids the log remembers. Compaction drops the rest. */
 type Window = Pick<FileLogOptions, 'dedupeMs' | 'dedupeCountMax'>;
-const COLD_KEYS = 12;
+const COLD_KEYS = 6;
 const WINDOWS: readonly Window[] = [{}, { dedupeMs: 200 }, { dedupeCountMax: 8 }];
 
 /** The events whose repeats get the first answer, of those that a log holds. */
@@ -155,7 +155,7 @@ export function logOptions(fileSystem: FileSystem, clock: FakeClock): FileLogOpt
     clock,
     segmentBytes: 3_000,
     compactionGarbageBytes: 1,
-    compactionGarbageRatio: 0.3,
+    compactionGarbageRatio: 0.2,
     compactionBytesPerSecond: 1e9,
   };
 }

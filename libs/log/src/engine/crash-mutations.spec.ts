@@ -9,7 +9,7 @@ import type { KeyIndex } from './key-index.js';
  * Claim: the crash suite finds a mistake in the engine. Each of these makes one, by a disk that leaves a step of the engine out, or in one of
  * its modules; a suite that finds nothing then is blind.
  */
-const IMAGES_MAX = 3_000;
+const IMAGES_MAX = 15_000;
 
 type Options = Partial<Parameters<typeof crashSuite.crashEverywhere>[0]>;
 

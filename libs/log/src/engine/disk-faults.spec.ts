@@ -109,14 +109,14 @@ it.each<[string, DiskOperation, Fault]>([
   expect(logs.warnings).toEqual([]);
 });
 
-it('no space, and no cut either, is indefinite', async () => {
+it.each<DiskOperation>(['truncate', 'sync'])('no space, and a cut whose %s fails once, is indefinite', async (step) => {
   const fileSystem = new FaultyFileSystem();
   const log = await logs.open({ fileSystem });
   await put(log, 'a', 'old');
   let cuts = 0;
   fileSystem.fault = (operation) => {
     if (operation === 'write') return { code: 'ENOSPC', bytes: 10 };
-    if (operation === 'truncate' && cuts++ === 0) return { code: 'EIO' };
+    if (operation === step && cuts++ === 0) return { code: 'EIO' };
     return undefined;
   };
   await expect(put(log, 'a', 'new')).rejects.toMatchObject({ code: 'INTERNAL', definite: false });

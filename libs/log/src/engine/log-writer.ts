@@ -152,8 +152,9 @@ export class LogWriter {
         await this.#write();
         written = true;
       } catch (error) {
-        const again = isNoSpace(error) && (await this.#cutBack()) && (await this.#freeSpace());
-        if (!again) return this.#onFailedWrite(error);
+        // Once: a sync that failed would succeed the second time, and mean nothing.
+        const cut = isNoSpace(error) && (await this.#cutBack());
+        if (!cut || !(await this.#freeSpace())) return this.#onFailedWrite(error, cut);
       }
     }
     this.#settings.onBatch({ appends: batch.staged.length, bytes: batch.length, seconds: (performance.now() - startedMs) / 1_000 });
@@ -174,8 +175,9 @@ export class LogWriter {
     if (this.#store.current.firstRevision !== firstRevision) await this.#store.rotate(firstRevision, this.#settings.clock.wallMs());
   }
 
-  async #onFailedWrite(error: unknown): Promise<void> {
-    if (isNoSpace(error) && (await this.#cutBack())) {
+  /** @param cut the write was taken back, durably */
+  async #onFailedWrite(error: unknown, cut: boolean): Promise<void> {
+    if (cut) {
       this.#batch.fail(
         new DiptychError('STORAGE_FULL', 'no space is left on the disk of the log; nothing of this was kept', { cause: error }),
       );

@@ -36,7 +36,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ kind: 'restart' as const }) },
 );
 
-it('does what a simple model does, in bursts, with conditions, repeats and restarts', { timeout: 600_000 }, async () => {
+it('does what a simple model does, in bursts, with conditions, repeats, compaction and restarts', { timeout: 600_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.array(operation, { minLength: 1, maxLength: 12 }), { maxLength: 12 }), async (bursts) => {
       const options = optionsOf(4_096);
@@ -53,6 +53,7 @@ it('does what a simple model does, in bursts, with conditions, repeats and resta
           }
           for (const { expected, actual } of answers) expect(await actual).toEqual(expected);
           if (burst.some(({ kind }) => kind === 'restart')) {
+            await log.compact();
             await log.close();
             log = await openFileLog(options);
           }
@@ -71,7 +72,7 @@ it('does what a simple model does, in bursts, with conditions, repeats and resta
  * promises to remember.
  */
 const OPERATIONS = long ? 1_000_000 : 8_000;
-const REPEATABLE = 5_000;
+const REPEATABLE = long ? 5_000 : 500;
 
 it(`does so for ${OPERATIONS} operations on one log`, { timeout: 1_800_000 }, async () => {
   const beganMs = performance.now();
@@ -86,22 +87,37 @@ it(`does so for ${OPERATIONS} operations on one log`, { timeout: 1_800_000 }, as
 class Soak {
   readonly counts;
   readonly #random: () => number;
-  readonly #options = optionsOf(262_144);
+  readonly #options = { ...optionsOf(long ? 262_144 : 16_384), dedupeCountMax: REPEATABLE };
   readonly #model = new Model();
   /** The newest requests, oldest first. */
   #sent: AppendRequest[] = [];
   #next = 0;
 
   constructor(seed: number) {
-    this.counts = { seed, operations: 0, conflicts: 0, repeats: 0, misuses: 0, reads: 0, restarts: 0, entries: 0, segments: 0 };
+    this.counts = {
+      seed,
+      operations: 0,
+      conflicts: 0,
+      repeats: 0,
+      misuses: 0,
+      reads: 0,
+      restarts: 0,
+      compactions: 0,
+      entries: 0,
+      segments: 0,
+    };
     this.#random = seededRandom(seed);
   }
 
   async run(): Promise<void> {
     let log = await openFileLog(this.#options);
     while (this.counts.operations < OPERATIONS) {
+      // Beside the appends.
+      const compacting = this.#random() < 0.03 ? log.compact() : undefined;
       await this.#burst(log);
+      if (this.#random() < 0.5) await compacting;
       if (this.#random() < (long ? 0.002 : 0.03)) {
+        this.counts.compactions += log.status.compaction.compactions;
         await log.close();
         log = await openFileLog(this.#options);
         this.counts.restarts++;
@@ -109,6 +125,7 @@ class Soak {
       }
     }
     for (const key of this.#model.keys) await this.#read(log, key);
+    this.counts.compactions += log.status.compaction.compactions;
     Object.assign(this.counts, { entries: log.status.keys, segments: log.status.segments });
     await log.close();
   }
@@ -160,7 +177,8 @@ class Soak {
 }
 
 function optionsOf(segmentBytes: number): FileLogOptions {
-  return { directory: '/log', segmentBytes, fileSystem: Object.assign(new MemoryDisk(), { recording: false }) };
+  const compaction = { compactionGarbageBytes: 1, compactionGarbageRatio: 0.2, compactionBytesPerSecond: 1e9 };
+  return { directory: '/log', segmentBytes, ...compaction, fileSystem: Object.assign(new MemoryDisk(), { recording: false }) };
 }
 
 function requestOf(step: Operation, model: Model, log: FileLog, sent: AppendRequest[]): AppendRequest | undefined {

@@ -12,7 +12,7 @@ import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import type { ScanResult } from './segment-scan.js';
 import { findLaterBatch, scanSegment } from './segment-scan.js';
 import type { Segment } from './segment-store.js';
-import { SegmentStore, emptyTally } from './segment-store.js';
+import { SegmentStore, emptyTally, isNoSpace } from './segment-store.js';
 
 export interface ReplayOptions {
   readonly fileSystem: FileSystem;
@@ -54,6 +54,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const leftovers: Segment[] = [];
   const opened: Segment[] = [];
   let last: ScanResult | undefined;
+  let uncut: (() => Promise<void>) | undefined;
   try {
     for (const [index, { path, firstRevision }] of listed.entries()) {
       const newest = index === listed.length - 1;
@@ -70,13 +71,13 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       check.beginSegment(path, firstRevision, header);
       segments.push(segment);
       last = await replaySegment(options, segment, check);
-      if (last.wholeEnd < segment.length) await cutTornTail(options, segment, last, newest);
+      if (last.wholeEnd < segment.length) uncut = await cutTornTail(options, segment, last, newest);
       check.endSegment(last.wholeEnd);
     }
     check.end();
     const incarnation = check.incarnation!;
     const writer = await fileSystem.open(segments.at(-1)!.path, 'write');
-    const store = storeOf(options, incarnation, segments, writer, last!);
+    const store = storeOf(options, incarnation, segments, writer, last!, uncut);
     // A process that was killed may have written what was never synced; nobody may read it before it is.
     await writer.sync();
     await fileSystem.syncDirectory(directory);
@@ -103,9 +104,10 @@ function storeOf(
   segments: Segment[],
   writer: File | undefined,
   last: Pick<ScanResult, 'batch' | 'batchEnd'>,
+  cutTail?: () => Promise<void>,
 ): SegmentStore {
   const { fileSystem, directory, partition } = options;
-  return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, segments, writer, last });
+  return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, segments, writer, last, cutTail });
 }
 
 /** Shows the segment's records, and holds each against the one before it. */
@@ -124,7 +126,13 @@ function replaySegment({ onRecord, atMsOf }: ReplayOptions, segment: Segment, ch
   });
 }
 
-async function cutTornTail(options: ReplayOptions, segment: Segment, scan: ScanResult, newest: boolean): Promise<void> {
+/** Gives back what is still to be done before anything is written, when a full disk does not let the cut bytes be saved. */
+async function cutTornTail(
+  options: ReplayOptions,
+  segment: Segment,
+  scan: ScanResult,
+  newest: boolean,
+): Promise<(() => Promise<void>) | undefined> {
   const { path, length, reader, seed } = segment;
   const { wholeEnd, batch, batchEnd } = scan;
   const what = 'what stands there is no whole record (its length or checksum is wrong)';
@@ -132,30 +140,46 @@ async function cutTornTail(options: ReplayOptions, segment: Segment, scan: ScanR
   const later = await findLaterBatch(reader, wholeEnd, length, seed, batchEnd ? batch + 1 : batch);
   if (later !== undefined)
     throw damageError(path, wholeEnd, `${what}, and a later write, at offset ${later}, proves that it was durable once`);
+  segment.length = wholeEnd;
+  try {
+    await saveAndCut(options, segment, length);
+    return undefined;
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    options.onWarning(
+      `${path} ends in an unfinished write: ${length - wholeEnd} bytes from offset ${wholeEnd}. No space is left to save them aside, so they stay until the next append`,
+    );
+    return () => saveAndCut(options, segment, length);
+  }
+}
+
+async function saveAndCut(options: ReplayOptions, segment: Segment, length: number): Promise<void> {
+  const { fileSystem, directory, onWarning } = options;
+  const { path, length: wholeEnd } = segment;
   const name = `${basename(path, '.segment')}-${wholeEnd}-${options.wallMs()}`;
-  const saved = await saveTornBytes(options.fileSystem, options.directory, name, (target) =>
-    copyBytes(options.fileSystem, segment, wholeEnd, target),
-  );
-  const writer = await options.fileSystem.open(path, 'write');
+  const saved = await saveTornBytes(fileSystem, directory, name, (target) => copyBytes(fileSystem, segment, length, target));
+  const writer = await fileSystem.open(path, 'write');
   try {
     await writer.truncate(wholeEnd);
     await writer.sync();
   } finally {
     await writer.close();
   }
-  segment.length = wholeEnd;
-  options.onWarning(
-    `${path} ended in an unfinished write: ${length - wholeEnd} bytes from offset ${wholeEnd} were cut off and saved as ${saved}`,
-  );
+  onWarning(`${path} ended in an unfinished write: ${length - wholeEnd} bytes from offset ${wholeEnd} were cut off and saved as ${saved}`);
 }
 
-async function copyBytes(fileSystem: FileSystem, segment: Segment, from: number, target: string): Promise<void> {
-  const bytes = Buffer.allocUnsafeSlow(segment.length - from);
-  const filled = await readFully(segment.reader, bytes, 0, bytes.length, from);
+/** What lies behind the segment's end, up to `length`. */
+async function copyBytes(fileSystem: FileSystem, segment: Segment, length: number, target: string): Promise<void> {
+  const bytes = Buffer.allocUnsafeSlow(length - segment.length);
+  const filled = await readFully(segment.reader, bytes, 0, bytes.length, segment.length);
   const file = await fileSystem.open(target, 'create');
   try {
     await writeFully(file, bytes, filled, 0);
     await file.sync();
+  } catch (error) {
+    // Half a copy is of no use, and a full disk needs the space.
+    await fileSystem.remove(target).catch(() => undefined);
+    throw error;
   } finally {
     await file.close();
   }

@@ -63,6 +63,8 @@ export class SegmentStore {
   #inDoubt = false;
   /** A rotation failed: there may be a segment by this name that is not part of the log. */
   #stray: string | undefined;
+  /** Behind the newest segment's end lies a torn write that could not be saved aside yet. It is cut before anything is written. */
+  #cutTail: (() => Promise<void>) | undefined;
 
   constructor(options: {
     fileSystem: FileSystem;
@@ -71,6 +73,7 @@ export class SegmentStore {
     segments: Segment[];
     writer: File | undefined;
     last: { readonly batch: number; readonly batchEnd: boolean };
+    cutTail?: (() => Promise<void>) | undefined;
   }) {
     this.#fileSystem = options.fileSystem;
     this.#directory = options.directory;
@@ -78,6 +81,7 @@ export class SegmentStore {
     this.segments = options.segments;
     for (const segment of this.segments) this.#byId[segment.id] = segment;
     this.#writer = options.writer;
+    this.#cutTail = options.cutTail;
     const { batch, batchEnd } = options.last;
     this.#durable = { batch, batchEnd, lastBatchStart: this.segments.length > 0 ? this.current.length : 0 };
   }
@@ -136,6 +140,7 @@ export class SegmentStore {
 
   /** Writes once, syncs once: the batch `nextBatch`. @throws what the file system throws; then it is not known what was appended */
   async append(bytes: Buffer, length: number): Promise<void> {
+    await this.#settleTail();
     const { current } = this;
     const writer = this.#requireWriter();
     this.#inDoubt = true;
@@ -148,6 +153,7 @@ export class SegmentStore {
 
   /** Starts a new segment. It is durable, its name too, before anything is written to it. @throws what the file system throws */
   async rotate(firstRevision: number, createdWallMs: number): Promise<void> {
+    await this.#settleTail();
     this.#assertCertain();
     const path = join(this.#directory, segmentName(firstRevision));
     const temporary = `${path}.new`;
@@ -203,6 +209,7 @@ export class SegmentStore {
    * @throws what the file system throws; may be tried again
    */
   async recover(nextRevision: number, createdWallMs: number): Promise<void> {
+    await this.#settleTail();
     const { current } = this;
     this.#inDoubt = true;
     await this.#writer?.close().catch(() => undefined);
@@ -247,6 +254,11 @@ export class SegmentStore {
     await this.#fileSystem.remove(this.#stray).catch(ignoreMissing);
     await this.#fileSystem.syncDirectory(this.#directory);
     this.#stray = undefined;
+  }
+
+  async #settleTail(): Promise<void> {
+    await this.#cutTail?.();
+    this.#cutTail = undefined;
   }
 
   #requireWriter(): File {
