@@ -191,7 +191,7 @@ it('finishes what it has taken when it closes, and refuses after that', async ()
 
 it('sends beacons by its clock, and only while somebody listens', async () => {
   const clock = new FakeClock();
-  const log = await logs.open({ clock });
+  const log = await logs.open({ clock, compactionGarbageRatio: 1 });
   expect(clock.pending).toBe(0);
   const events: CommitEvent[] = [];
   const subscription = await log.commits((event) => events.push(event));
