@@ -10,7 +10,7 @@ import { pick } from './crash-state.js';
 import { bytesOf } from './log-fixture.js';
 import type { MemoryDisk } from './memory-disk.js';
 
-export const DIRECTORY = '/log';
+const DIRECTORY = '/log';
 
 /** One mutation that came to be, and when, counted in the disk's records. */
 export interface Event {
