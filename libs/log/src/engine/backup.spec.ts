@@ -1,5 +1,5 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '@diptych/kernel';
 import { systemClock } from '@diptych/kernel';
@@ -74,6 +74,38 @@ describe('a backup', () => {
     expect(log.status.compaction).toMatchObject({ error: undefined });
     expect(log.status.compaction.compactions).toBeGreaterThan(0);
     expect(logs.warnings).toEqual([]);
+  });
+
+  it('taken while the log is compacted between two looks at it brings nothing back that was deleted', async () => {
+    const log = await logs.open({ ...EAGER, fileSystem: quick(), dedupeCountMax: 1 });
+    await put(log, 'deleted', 'v'.repeat(3_000));
+    await remove(log, 'deleted');
+    for (let i = 0; i < 60; i++) await put(log, 'churn', 'v'.repeat(300));
+    const fileSystem = quick();
+    let compacting: Promise<void> | undefined;
+    fileSystem.fault = (operation) => {
+      // The first segment is open by then, as it was before.
+      if (operation !== 'open' || fileSystem.count('open') < 2 || compacting) return undefined;
+      compacting = log.compact();
+      return { wait: compacting };
+    };
+    const [backup, restored] = [await beside('backup'), await beside('restored')];
+    await backupLog(await logs.directory(), backup, { fileSystem, clock });
+    expect(log.status.compaction.compactions).toBeGreaterThan(0);
+    await restoreLog(backup, restored);
+    await using copy = await openFileLog({ directory: restored });
+    expect(await allKeys(copy)).toEqual(['churn']);
+  });
+
+  it('leaves out a write that is not complete', async () => {
+    const log = await logs.open();
+    await put(log, 'a', '1');
+    await Promise.all([put(log, 'b', '1'), put(log, 'c', '1')]);
+    const [segment] = segmentsIn(await logs.directory());
+    const copied = await beside('copied');
+    mkdirSync(copied);
+    writeFileSync(join(copied, basename(segment!)), readFileSync(segment!).subarray(0, -10));
+    expect(await backupLog(copied, await beside('backup'), { clock })).toMatchObject({ head: 1, records: 1, unfinished: undefined });
   });
 
   it('restored is another incarnation with the same entries, revisions and remembered requests', async () => {

@@ -110,6 +110,22 @@ describe('compaction', () => {
     expect(await valueOf(await logs.open(EAGER), 'deleted')).toBeUndefined();
   });
 
+  it('nor when the put lies in a segment that was compacted before it was deleted', async () => {
+    const options = { ...EAGER, fileSystem: quick() };
+    const log = await logs.open(options);
+    await put(log, 'deleted', 'v'.repeat(300));
+    for (let i = 0; i < 6; i++) await put(log, `lives${i}`, 'v'.repeat(300));
+    await overwrite(log, 2, 60);
+    await log.compact();
+    await remove(log, 'deleted');
+    for (let i = 0; i < 100; i++) await put(log, 'churn', 'v'.repeat(300));
+    await log.compact();
+    await log.close();
+    const again = await logs.open(options);
+    expect(await valueOf(again, 'deleted')).toBeUndefined();
+    expect(again.status.keys).toBe(9);
+  });
+
   it('a repeat gets the first answer after compaction and a restart, though its record was superseded', async () => {
     const options = { ...EAGER, dedupeCountMax: 1_000 };
     const log = await logs.open(options);
@@ -210,6 +226,66 @@ describe('compaction', () => {
     expect(await values(log)).toEqual(expected);
     await log.close();
     expect(await values(await logs.open(EAGER))).toEqual(expected);
+  });
+
+  it('what is written between the copy and its taking over wins', async () => {
+    const fileSystem = quick();
+    const log = await logs.open({ ...EAGER, fileSystem });
+    await overwrite(log, 40, 6);
+    const gate = Promise.withResolvers<void>();
+    let waits = false;
+    fileSystem.fault = (operation, path) => {
+      if (operation !== 'rename' || !path.endsWith('0001.segment')) return undefined;
+      waits = true;
+      return { wait: gate.promise };
+    };
+    const compacting = log.compact();
+    await waitFor(() => waits, { what: 'the copy to be complete' });
+    await remove(log, 'k0');
+    await put(log, 'k1', 'newer');
+    // Takes the place in the index that the deleted key had.
+    await put(log, 'another', 'one');
+    gate.resolve();
+    await compacting;
+    expect(await Promise.all(['k0', 'k1', 'another', 'k2'].map((key) => valueOf(log, key)))).toEqual([
+      undefined,
+      'newer',
+      'one',
+      '5/2'.padEnd(100, '.'),
+    ]);
+  });
+
+  it('a file that was replaced stays open until the last read of it is done', async () => {
+    const fileSystem = quick();
+    const log = await logs.open({ ...EAGER, fileSystem });
+    await put(log, 'first', 'value');
+    await overwrite(log, 20, 10);
+    const gate = Promise.withResolvers<void>();
+    fileSystem.fault = (operation, path) => (operation === 'read' && path.endsWith('0001.segment') ? { wait: gate.promise } : undefined);
+    const read = valueOf(log, 'first');
+    fileSystem.fault = () => undefined;
+    const compacting = log.compact();
+    await waitFor(() => log.status.segments < 5, { what: 'the segments to be replaced' });
+    for (let turn = 0; turn < 20; turn++) await nextTurn();
+    gate.resolve();
+    expect(await read).toBe('value');
+    await compacting;
+  });
+
+  it('removes nothing before it is durable what stands in its place', async () => {
+    const fileSystem = quick();
+    const log = await logs.open({ ...EAGER, fileSystem });
+    await overwrite(log, 20, 10);
+    fileSystem.journal.length = 0;
+    await log.compact();
+    const steps = fileSystem.journal.filter((step) => !/^(read|write|open)/.test(step));
+    const renamed = steps.indexOf('rename 0000000000000001.segment');
+    expect(steps.slice(renamed - 1, renamed + 3)).toEqual([
+      'sync 0000000000000001.segment.new',
+      'rename 0000000000000001.segment',
+      'syncDirectory data',
+      expect.stringMatching(/^remove \d{16}\.segment$/),
+    ]);
   });
 
   it('a log that is closed meanwhile leaves no leftovers, and no files open', async () => {
