@@ -1,5 +1,5 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
-import type { Msg, NatsConnection, PublishOptions } from '@nats-io/transport-node';
+import type { Msg, PublishOptions } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
 import type { Dialled, ServerAddress } from './dial.js';
 import { describeServer, dial, parseServerAddress } from './dial.js';
@@ -137,7 +137,6 @@ export class Connection {
     const { nats } = dialled;
     const session = new Session(dialled, this.#options, (why) => this.#lose(session, why));
     this.#session = session;
-    this.#learn(nats);
     for (const kept of this.#subscriptions) kept.attach(nats);
     // Ends also when the session is lost meanwhile, which has begun the next attempt then.
     if (this.#subscriptions.size > 0) await flushed(nats);
@@ -147,6 +146,7 @@ export class Connection {
   #lose(session: Session, why: unknown): void {
     if (this.#session !== session) return;
     this.#session = undefined;
+    this.#learn(session.announced);
     this.#become('disconnected');
     if (why) this.#options.onFault(new DiptychError('UNAVAILABLE', `the connection to NATS was lost: ${messageOf(why)}`, { cause: why }));
     this.#redialling = session.end().then(() => this.#redial());
@@ -166,12 +166,12 @@ export class Connection {
     }
   }
 
-  /** Notes the other brokers of the cluster, as the one just reached announces them, for when this one goes. */
-  #learn(nats: NatsConnection): void {
+  /** Notes the other brokers of the cluster, as the one that is lost announced them. */
+  #learn(addresses: readonly string[]): void {
     const { servers } = this.#options;
     const known = new Set(servers.map(({ host, port }) => `${host}:${port}`));
     const { user, password } = servers[0]!;
-    this.#announced = (nats.info?.connect_urls ?? []).slice(0, ANNOUNCED_MAX).flatMap((text) => {
+    this.#announced = addresses.slice(0, ANNOUNCED_MAX).flatMap((text) => {
       try {
         const { host, port } = parseServerAddress(text);
         return known.has(`${host}:${port}`) ? [] : [{ host, port, user, password }];

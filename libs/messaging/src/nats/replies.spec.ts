@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { decode } from '../codec.js';
 import type { Connection } from './connection.js';
 import { Replies } from './replies.js';
-import { ReplyKind, ReplyReader } from './wire.js';
+import { ReplyReader } from './wire.js';
 
 /** A connection that can be broken, and what came through it. */
 function fakeConnection() {

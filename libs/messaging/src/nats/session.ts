@@ -15,6 +15,8 @@ export class Session {
   readonly nats: NatsConnection;
   readonly payloadBytesMax: number;
   readonly #socket: Socket | undefined;
+  /** Addresses of the brokers of the cluster, as this one last announced them. It says so whenever one joins or leaves. */
+  announced: readonly string[];
   readonly #heartbeat: Disposable;
   /** Pings since the last answer. Counted, not timed: a loop that was blocked for a while has not read the answers yet. */
   #pingsOut = 0;
@@ -22,10 +24,12 @@ export class Session {
   constructor({ nats, socket }: Dialled, options: SessionOptions, onLost: (why: unknown) => void) {
     this.nats = nats;
     this.#socket = socket;
+    this.announced = nats.info?.connect_urls ?? [];
     this.payloadBytesMax = nats.info?.max_payload ?? Number.MAX_SAFE_INTEGER;
     this.#heartbeat = systemClock.every(options.pingIntervalMs, () => {
       if (this.#pingsOut >= options.pingsOutMax) return onLost(new Error(`the broker left ${this.#pingsOut} pings unanswered`));
       this.#pingsOut++;
+      this.announced = nats.info?.connect_urls ?? this.announced;
       nats.flush().then(
         () => (this.#pingsOut = 0),
         () => undefined,

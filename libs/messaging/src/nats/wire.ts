@@ -15,8 +15,8 @@ import { encodeEvent, encodeReply, encodeRequest } from '../messages.js';
  * Both instants of a request are on the caller's own monotonic clock, so that only their difference means something elsewhere.
  *
  * A request's reply subject is `<inbox of the process>.<id of its first call>`: the inbox names the caller, and a broker's
- * "no responders", which has no body, still says which calls it is about. A call is cancelled by an empty message to the
- * cancel subject with the inbox and the call's own id as its reply subject.
+ * "no responders", which has no body, still says which calls it is about. A call is cancelled by a message to the cancel
+ * subject that holds, as ASCII, the inbox and the call's own id. It has no reply subject itself: nobody's listening must not be mistaken for a refusal.
  */
 const REQUEST = 0xd1;
 const REPLY = 0xd2;
@@ -41,7 +41,7 @@ export const FRAME_BYTES_MAX = 65_536;
 export const ALONE_BYTES = 16_384;
 
 /** A W3C traceparent has 55 characters; anything much longer is none. */
-const TRACEPARENT_CHARS_MAX = 128;
+export const TRACEPARENT_CHARS_MAX = 128;
 
 /** `VALUE` is one of several values; the call goes on. The others end it. */
 export const ReplyKind = { ANSWER: 0, ERROR: 1, VALUE: 2 } as const;
@@ -82,9 +82,17 @@ export function answerPart(what: string, id: number, kind: ReplyKind, reply: unk
   return replyPart(encodeReply(what, reply, bytesMax, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, kind);
 }
 
-/** An error, likewise. Never throws. */
-export function errorPart(id: number, error: unknown): Buffer {
-  return replyPart(encode(errorToRecord(error), REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, ReplyKind.ERROR);
+/** An error, likewise; without its details if they cannot be sent. Never throws. */
+export function errorPart(id: number, error: unknown, bytesMax = Number.POSITIVE_INFINITY): Buffer {
+  const { details, ...bare } = errorToRecord(error);
+  if (details !== undefined) {
+    try {
+      return answerPart('', id, ReplyKind.ERROR, { ...bare, details }, bytesMax);
+    } catch {
+      // That it failed, and how, is worth more to its caller than what it has to add.
+    }
+  }
+  return replyPart(encode(bare, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, ReplyKind.ERROR);
 }
 
 function replyPart(part: Buffer, id: number, kind: ReplyKind): Buffer {
