@@ -3,7 +3,7 @@ import { systemClock, within } from '@diptych/kernel';
 import type { NatsServer, RunningProcess } from '@diptych/testing';
 import { seedFromEnv, startNatsServer, startProcess, waitFor } from '@diptych/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { NatsLink } from '../src/index.js';
+import type { NatsLink, PortDescriptor } from '../src/index.js';
 import { connectNats } from '../src/index.js';
 import { Probe, probePort, type ProbePort } from './probe-port.js';
 
@@ -195,7 +195,7 @@ describe('members of one process', () => {
 });
 
 describe('a port owned by key', () => {
-  const keyed = {
+  const keyed: PortDescriptor<ProbePort> = {
     ...probePort,
     methods: { ...probePort.methods, echo: { ...probePort.methods.echo, routingKey: ({ text }: { text: string }) => text } },
   };

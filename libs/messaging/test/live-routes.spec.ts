@@ -81,7 +81,11 @@ function seeded(seed: number): () => number {
   };
 }
 
-const property = <T extends unknown[]>(runs: number, arbitraries: { [I in keyof T]: fc.Arbitrary<T[I]> }, check: (...values: T) => void) =>
+const property = <T extends [unknown, ...unknown[]]>(
+  runs: number,
+  arbitraries: { [I in keyof T]: fc.Arbitrary<T[I]> },
+  check: (...values: T) => void,
+) =>
   fc.assert(fc.property<T>(...arbitraries, check), { seed: seedFromEnv(), numRuns: runs * (process.env['DIPTYCH_LONG'] === '1' ? 50 : 1) });
 
 describe('members', () => {
