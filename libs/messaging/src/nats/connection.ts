@@ -135,7 +135,7 @@ export class Connection {
   /** Becomes connected once the broker knows all subscriptions, so that whoever sees two links connected can rely on both. */
   async #adopt(dialled: Dialled): Promise<void> {
     const { nats } = dialled;
-    const session = new Session(dialled, this.#options, (why) => this.#lose(session, why));
+    const session = new Session(dialled, this.#options, (why) => this.#lose(session, why), this.#options.onFault);
     this.#session = session;
     for (const kept of this.#subscriptions) kept.attach(nats);
     // Ends also when the session is lost meanwhile, which has begun the next attempt then.
@@ -153,6 +153,7 @@ export class Connection {
   }
 
   async #redial(): Promise<void> {
+    let isToldOfRefusal = false;
     for (let attempt = 0; !this.#closing.signal.aborted; attempt++) {
       await this.#pause(backoffMs(attempt));
       if (this.#closing.signal.aborted) return;
@@ -160,8 +161,11 @@ export class Connection {
         const dialled = await this.#dialAny(Number.POSITIVE_INFINITY);
         if (!this.#closing.signal.aborted) return await this.#adopt(dialled);
         await dialled.nats.close();
-      } catch {
+      } catch (error) {
         // The next attempt may succeed, and there is always a next one.
+        if (!isRefusal(error) || isToldOfRefusal) continue;
+        isToldOfRefusal = true;
+        this.#options.onFault(cannotReach(this.#options, error));
       }
     }
   }

@@ -1,3 +1,4 @@
+import type { DiptychError } from '@diptych/kernel';
 import type { TSchema } from 'typebox';
 import { headers } from '@nats-io/transport-node';
 import { malformedRequest, oversizeJsonReply } from '../binding-errors.js';
@@ -48,9 +49,23 @@ export function jsonExchange(connection: Connection, what: string, reply: string
     fail: (error) => {
       const fields = headers();
       fields.set(ERROR_HEADER, error.code);
-      connection.publish(reply, toJson({ error: errorToRecord(error) }), { headers: fields });
+      connection.publish(reply, errorToJson(error, bytesMax), { headers: fields });
     },
   };
+}
+
+/** Without its details if they cannot be sent. */
+function errorToJson(error: DiptychError, bytesMax: number): Uint8Array {
+  const { details, ...bare } = errorToRecord(error);
+  if (details !== undefined) {
+    try {
+      const json = toJson({ error: { ...bare, details } });
+      if (json.byteLength <= bytesMax) return json;
+    } catch {
+      // As in a frame, the error itself is worth more.
+    }
+  }
+  return toJson({ error: bare });
 }
 
 /** JSON with base64 for bytes. */

@@ -13,9 +13,9 @@ export class Lane {
     readonly destination: Destination,
   ) {}
 
-  /** Whether the part would make the frame too large. */
-  isTooSmallFor(part: Buffer): boolean {
-    return this.#bytes + part.byteLength > FRAME_BYTES_MAX;
+  /** Whether the part would make the frame too large, for us or for the broker. */
+  isTooSmallFor(part: Buffer, payloadBytesMax: number): boolean {
+    return this.#bytes + part.byteLength > Math.min(FRAME_BYTES_MAX, payloadBytesMax);
   }
 
   get isFull(): boolean {

@@ -112,4 +112,5 @@ function asGarbled(what: string, error: unknown): DiptychError {
   return error instanceof DiptychError ? error : garbledReply(what, 'what cannot be decoded', error);
 }
 
-const UNSENT = -1;
+/** The frame of a call that nobody has got. */
+export const UNSENT = -1;

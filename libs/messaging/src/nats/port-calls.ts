@@ -44,11 +44,17 @@ export class PortCalls {
 
   /** Resolves when nobody waits for an answer any more: because it was given, or its deadline has passed, or at `endMs`. */
   async answered(endMs: number): Promise<void> {
-    if (this.#calls.size === 0) return;
-    const lastMs = Math.max(...this.#calls.all().map((call) => call.context.deadlineMs));
-    await before(Math.min(endMs, lastMs), new Promise<void>((resolve) => (this.#onIdle = resolve)));
-    const nowMs = systemClock.nowMs();
-    for (const call of this.#calls.all()) if (call.context.deadlineMs <= nowMs) this.#release(call);
+    const idle = new Promise<void>((resolve) => (this.#onIdle = resolve));
+    for (let nowMs = systemClock.nowMs(); ; nowMs = systemClock.nowMs()) {
+      let soonestMs = Number.POSITIVE_INFINITY;
+      for (const call of this.#calls.all()) {
+        if (call.context.deadlineMs <= nowMs) this.#release(call);
+        else soonestMs = Math.min(soonestMs, call.context.deadlineMs);
+      }
+      if (this.#calls.size === 0 || nowMs >= endMs) return;
+      // Not for each deadline by itself: there may be thousands.
+      await before(Math.min(endMs, Math.max(soonestMs, nowMs + LOOK_MS)), idle);
+    }
   }
 
   /** Stops what is left, and says so to whoever waits for it. */
@@ -123,6 +129,7 @@ export class PortCalls {
     try {
       // Nothing can have been cancelled yet.
       if (!(systemClock.nowMs() < call.context.deadlineMs)) throw deadOnArrival();
+      if (call.context.deadlineMs === Number.POSITIVE_INFINITY) throw malformedRequest(method.what, 'its deadline is not finite');
       if (method.inFlight >= inFlightMax) throw tooManyInFlight(method.what, inFlightMax);
       // One message may always be worked on, whatever its size.
       if (method.bytes > 0 && method.bytes + call.bytes > inFlightBytesMax) throw tooManyBytesInFlight(method.what, method.bytes);
@@ -165,8 +172,10 @@ export class PortCalls {
     if (this.#calls.size === 0) this.#onIdle();
   }
 
+  /** The message holds the reply subject of a plain client's call, or the inbox and the id of a framed one. */
   cancel(message: Msg): void {
-    const { reply = '' } = message;
+    if (message.data.byteLength > REPLY_SUBJECT_BYTES_MAX) return;
+    const reply = Buffer.from(message.data).toString('latin1');
     const dot = reply.lastIndexOf('.');
     const call = this.#calls.find(reply.slice(0, dot), Number(reply.slice(dot + 1))) ?? this.#calls.find(reply, SOLE_CALL);
     if (!call) return;
@@ -209,6 +218,11 @@ export class PortCalls {
     return told;
   }
 }
+
+/** Between two looks at which deadlines have passed. */
+const LOOK_MS = 10;
+/** The broker's limit on a line of its protocol. */
+const REPLY_SUBJECT_BYTES_MAX = 4_096;
 
 export interface ServedMethod {
   readonly name: string;

@@ -57,7 +57,7 @@ export class Replies {
 
   /** @internal */
   fail(caller: Caller, id: number, error: DiptychError): void {
-    this.#post(caller, id, errorPart(id, error));
+    this.#post(caller, id, errorPart(id, error, this.#messageBytesMax()));
   }
 
   /** Sends what waits. */
@@ -75,7 +75,7 @@ export class Replies {
       this.#sendFrame(caller);
       return this.#send(caller, id, [part]);
     }
-    if (caller.bytes + part.byteLength > FRAME_BYTES_MAX) this.#sendFrame(caller);
+    if (caller.bytes + part.byteLength > Math.min(FRAME_BYTES_MAX, this.#messageBytesMax())) this.#sendFrame(caller);
     if (caller.parts.length === 0) {
       caller.first = id;
       this.#waiting.push(caller);

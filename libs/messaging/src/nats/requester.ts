@@ -10,7 +10,7 @@ import type { KeptSubscription } from './kept-subscription.js';
 import { jsonErrorOf } from './json.js';
 import { Lane } from './lane.js';
 import type { InFlight, PendingCalls, Target } from './pending-call.js';
-import { PendingCall } from './pending-call.js';
+import { PendingCall, UNSENT } from './pending-call.js';
 import { PendingRing } from './pending-ring.js';
 import type { Destination } from './routing/routes.js';
 import { ALONE_BYTES, callPart, looksLikeJson, ReplyReader, requestFrame, setCallId } from './wire.js';
@@ -98,7 +98,8 @@ export class Requester implements PendingCalls {
 
   withdraw(call: PendingCall): void {
     try {
-      this.#connection.publish(call.destination.cancelSubject, EMPTY, { reply: `${this.#inbox}.${call.id}` });
+      // Not with a reply subject: should nobody listen, the broker would say so to the frame that the call is the first of.
+      this.#connection.publish(call.destination.cancelSubject, Buffer.from(`${this.#inbox}.${call.id}`, 'latin1'));
     } catch {
       // Not connected: then the call's deadline ends the work.
     }
@@ -127,7 +128,7 @@ export class Requester implements PendingCalls {
     if (part.byteLength >= ALONE_BYTES) return this.#send(target.method, destination, [call], [part]);
     let lane = target.lanes.get(destination);
     if (!lane) target.lanes.set(destination, (lane = new Lane(target.method, destination)));
-    if (lane.isTooSmallFor(part)) this.#sendLane(lane);
+    if (lane.isTooSmallFor(part, this.#connection.payloadBytesMax)) this.#sendLane(lane);
     lane.add(call, part);
     if (lane.calls.length === 1) this.#waiting.push(lane);
     if (lane.isFull) this.#sendLane(lane);
@@ -210,7 +211,7 @@ export class Requester implements PendingCalls {
   /** The calls whose frame the message answers. */
   #sentWith(message: Msg): PendingCall[] {
     const frame = Number(message.subject.slice(this.#inbox.length + 1));
-    return this.#pending.all().filter((call) => call.frame === frame);
+    return frame >= 0 ? this.#pending.all().filter((call) => call.frame === frame) : [];
   }
 
   /** Nobody took it, so nothing was begun: it may go to somebody else, and at last to whoever there is. */
@@ -221,6 +222,8 @@ export class Requester implements PendingCalls {
     try {
       const part = callPart(call.what, request, context.deadlineMs, context.traceparent, Number.POSITIVE_INFINITY);
       const next = call.attempts === ATTEMPTS_MAX - 1 ? anyone : target.routes.choose(target.routingKeyOf?.(request));
+      // As if it had never left: what is said from now on about the frame it was in is about others.
+      call.frame = UNSENT;
       call.destination.outstanding--;
       call.destination = next;
       next.outstanding++;
@@ -247,7 +250,6 @@ export class Requester implements PendingCalls {
   }
 }
 
-const EMPTY = new Uint8Array(0);
 const NO_RESPONDERS = 503;
 /** The first, another, and the queue group. */
 const ATTEMPTS_MAX = 3;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
-import { systemClock } from '@diptych/kernel';
+import { DiptychError, systemClock } from '@diptych/kernel';
 import type { NatsConnection } from '@nats-io/transport-node';
+import type { FaultListener } from '../faults.js';
 import type { Dialled } from './dial.js';
 
 export interface SessionOptions {
@@ -21,7 +22,7 @@ export class Session {
   /** Pings since the last answer. Counted, not timed: a loop that was blocked for a while has not read the answers yet. */
   #pingsOut = 0;
 
-  constructor({ nats, socket }: Dialled, options: SessionOptions, onLost: (why: unknown) => void) {
+  constructor({ nats, socket }: Dialled, options: SessionOptions, onLost: (why: unknown) => void, onFault: FaultListener) {
     this.nats = nats;
     this.#socket = socket;
     this.announced = nats.info?.connect_urls ?? [];
@@ -35,12 +36,21 @@ export class Session {
         () => undefined,
       );
     });
+    void this.#hear(onFault);
     void nats.closed().then((why) => onLost(why ?? undefined));
   }
 
   /** What was written and the broker has not taken yet. */
   get backlogBytes(): number {
     return this.#socket?.writableLength ?? 0;
+  }
+
+  /** What the broker refuses, a subject for one, it says beside the calls: nobody else would ever hear why they find no end. Ends with the connection. */
+  async #hear(onFault: FaultListener): Promise<void> {
+    for await (const status of this.nats.status()) {
+      if (status.type === 'error')
+        onFault(new DiptychError('PERMISSION_DENIED', `the NATS server refuses: ${status.error.message}`, { cause: status.error }));
+    }
   }
 
   async end(): Promise<void> {
