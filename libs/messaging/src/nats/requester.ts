@@ -105,12 +105,19 @@ export class Requester implements PendingCalls {
     }
   }
 
-  /** Ends what was sent to a destination that is gone: nobody will answer it, and what was begun there may have happened. */
+  /**
+   * Ends what was sent to a destination that is gone: nobody will answer it, and what was begun there may have happened. What was sent when it
+   * had gone already is refused by the broker and can go to another, so that word is waited for.
+   */
   lose(destination: Destination): void {
-    for (const call of this.#pending.all()) {
-      if (call.destination === destination && call.isSent)
-        call.fail(new DiptychError('CONNECTION_LOST', `the instance that ${call.what} was sent to is gone; it may have happened`));
-    }
+    const sent = this.#pending.all().filter((call) => call.destination === destination && call.isSent);
+    if (sent.length === 0) return;
+    void this.#connection.flush().then(() => {
+      for (const call of sent) {
+        if (!call.settled && call.destination === destination && call.isSent)
+          call.fail(new DiptychError('CONNECTION_LOST', `the instance that ${call.what} was sent to is gone; it may have happened`));
+      }
+    });
   }
 
   /** Ends the subscription. What is still in flight was lost with the connection. */

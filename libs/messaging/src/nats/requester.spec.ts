@@ -1,0 +1,91 @@
+import { within } from '@diptych/kernel';
+import type { Msg } from '@nats-io/transport-node';
+import { expect, it } from 'vitest';
+import { checkOf } from '../codec.js';
+import { DEFAULT_BOUNDS } from '../port.js';
+import { Type } from 'typebox';
+import type { Connection } from './connection.js';
+import { Requester } from './requester.js';
+import type { Destination, Routes } from './routing/routes.js';
+
+/** A broker that does what a test says, and the places calls may go to. */
+function setUp() {
+  const sent: Array<{ subject: string; reply: string }> = [];
+  let take: (message: Msg) => void = () => undefined;
+  let echo: () => void = () => undefined;
+  const connection = {
+    payloadBytesMax: 1_048_576,
+    assertWritable: () => undefined,
+    publish: (subject: string, _: Uint8Array, { reply = '' } = {}) => void sent.push({ subject, reply }),
+    flush: () => new Promise<void>((resolve) => (echo = resolve)),
+    subscribe: (_: string, onMessage: typeof take) => ((take = onMessage), { [Symbol.dispose]: () => undefined }),
+    onStatus: () => ({ [Symbol.dispose]: () => undefined }),
+  };
+  const places = ['one', 'two'].map(placeOf);
+  let at = 0;
+  const routes: Routes = { choose: () => places[at++ % 2]!, anyone: placeOf('anyone'), close: () => undefined };
+  const requester = new Requester(connection as unknown as Connection, 'inbox', DEFAULT_BOUNDS);
+  const target = {
+    what: 'p.m',
+    method: 'm',
+    routes,
+    routingKeyOf: undefined,
+    replyFits: checkOf(Type.Object({})),
+    lanes: new WeakMap(),
+    inFlight: requester.inFlightOf('m'),
+  };
+  return {
+    requester,
+    sent,
+    places,
+    call: () => requester.call(target, {}, within(60_000), 1_000),
+    refuse: (reply: string) => take({ subject: reply, data: new Uint8Array(0), headers: { code: 503 } } as unknown as Msg),
+    echo: () => echo(),
+  };
+}
+
+function placeOf(name: string): Destination {
+  const ignore = () => undefined;
+  return { subjectOf: (method) => `${method}.${name}`, cancelSubject: `cancel.${name}`, outstanding: 0, answered: ignore, refused: ignore };
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+it('a call that was sent to an instance just gone is refused, and goes to another, though the word of the end comes first', async () => {
+  const { requester, sent, places, call, refuse, echo } = setUp();
+  const outcome = call().catch((error: { code: string }) => error.code);
+  await turn();
+  requester.lose(places[0]!);
+  refuse(sent[0]!.reply);
+  echo();
+  await turn();
+  await turn();
+  expect(sent.map(({ subject }) => subject)).toEqual(['m.one', 'm.two']);
+  expect([places[0]!.outstanding, places[1]!.outstanding, requester.inFlight]).toEqual([0, 1, 1]);
+  // Said twice, or of a frame it is no longer in: it is in no frame of theirs.
+  requester.close();
+  expect(await outcome).toBe('CONNECTION_LOST');
+});
+
+it('a call that nobody refuses is lost with its instance', async () => {
+  const { requester, places, call, echo } = setUp();
+  const outcome = call().catch((error: { code: string }) => error.code);
+  await turn();
+  requester.lose(places[0]!);
+  echo();
+  expect(await outcome).toBe('CONNECTION_LOST');
+  requester.close();
+});
+
+it('a refusal that comes twice sends a call again once', async () => {
+  const { requester, sent, call, refuse } = setUp();
+  const outcome = call().catch((error: { code: string }) => error.code);
+  await turn();
+  const { reply } = sent[0]!;
+  refuse(reply);
+  refuse(reply);
+  await turn();
+  expect(sent.map(({ subject }) => subject)).toEqual(['m.one', 'm.two']);
+  requester.close();
+  expect(await outcome).toBe('CONNECTION_LOST');
+});
