@@ -1,7 +1,7 @@
 import { systemClock } from '@diptych/kernel';
 import type { Outcome } from './model.js';
 import { judge, Ran } from './model.js';
-import { planOf } from './plan.js';
+import { NARROW_MAX, planOf } from './plan.js';
 
 /** Counts how calls end, and keeps the first of those that must not end so. */
 export class Tally {
@@ -24,8 +24,8 @@ export class Tally {
     this.seed = seed;
     this.#calls = calls;
     // What comes after the planned ones is the look at how calls are spread.
-    this.begun = new Int32Array(new SharedArrayBuffer(4 * (calls + SPREAD_CALLS)));
-    this.wrong = new Int32Array(new SharedArrayBuffer(4 * (calls + SPREAD_CALLS)));
+    this.begun = new Int32Array(new SharedArrayBuffer(4 * (calls + SPREAD_CALLS + NARROW_MAX)));
+    this.wrong = new Int32Array(new SharedArrayBuffer(4 * (calls + SPREAD_CALLS + NARROW_MAX)));
     this.#promised = new Uint8Array(calls).fill(NO_OUTCOME);
   }
 

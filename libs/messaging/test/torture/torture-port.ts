@@ -5,7 +5,7 @@ import { definePort } from '../../src/port.js';
 import { Bytes } from '../../src/schema.js';
 
 /** What a handler does with an order. */
-export const DEEDS = ['answer', 'fail', 'throw', 'plain', 'oversize', 'garble', 'never', 'stream'] as const;
+const DEEDS = ['answer', 'fail', 'throw', 'plain', 'oversize', 'garble', 'never', 'stream'] as const;
 export type Deed = (typeof DEEDS)[number];
 
 const ORDER = Type.Object({

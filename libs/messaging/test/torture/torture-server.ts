@@ -27,6 +27,8 @@ export const Wrong = { TRACE: 1, DEADLINE: 2, PAYLOAD: 4 } as const;
 /** What of a deadline may get lost or added on the way: it is put from one clock onto another by the shortest way ever seen. */
 const DEADLINE_ERROR_MS = 3_000;
 const HELD_MAX = 200;
+/** More than are ever in flight at one server, so that a count which only grows shows as OVERLOADED. */
+const IN_FLIGHT_MAX = 700;
 
 const { url, name, begun, wrong } = workerData as ServerData;
 const held: Array<() => void> = [];
@@ -81,6 +83,7 @@ const link = await connectNats({
   servers: url,
   name,
   pingIntervalMs: 5_000,
+  bounds: { inFlightMax: IN_FLIGHT_MAX },
   onFault: (fault) => faults.add(fault.message.replace(/handler of \d+/, 'handler of …')),
 });
 const responders: Responder[] = [];
