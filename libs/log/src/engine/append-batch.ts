@@ -1,31 +1,24 @@
-import type { CallContext, Clock } from '@diptych/kernel';
+import type { Clock } from '@diptych/kernel';
 import { DiptychError, assertAlive } from '@diptych/kernel';
-import type { AppendReply, AppendRequest, Condition } from '../log.port.js';
+import type { AppendReply, Condition } from '../log.port.js';
+import { equalBytes, hashBytes } from './byte-hash.js';
 import type { DedupeWindow } from './dedupe-window.js';
+import { AGED } from './dedupe-window.js';
 import type { KeyIndex } from './key-index.js';
-import { encodeRecord, finishRecord, recordBytesBound, recordHash, recordKey, recordRequestId, stampRecord } from './record.js';
-
-/** An append that waits for its answer. */
-export interface PendingAppend {
-  readonly request: AppendRequest;
-  readonly context: CallContext;
-  readonly resolve: (reply: AppendReply) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** An append that is encoded and waits for the sync. */
-export interface StagedAppend {
-  readonly pending: PendingAppend;
-  readonly deleted: boolean;
-  readonly revision: number;
-  readonly existed: boolean;
-  /** In the batch's buffer. */
-  readonly offset: number;
-  readonly length: number;
-  readonly hash: string;
-  /** The same request once more, waiting for the same answer. */
-  repeats: PendingAppend[] | undefined;
-}
+import type { PendingAppend } from './pending-append.js';
+import { END, OTHER, ProbeTable } from './probe-table.js';
+import type { RecordTarget } from './record.js';
+import {
+  HASH_BYTES,
+  RECORD_HEAD_BYTES,
+  encodeRecord,
+  finishRecord,
+  recordHashStart,
+  recordKeyBytes,
+  recordRequestIdBytes,
+  recordTarget,
+  stampRecord,
+} from './record.js';
 
 export interface BatchState {
   readonly index: KeyIndex;
@@ -41,32 +34,36 @@ export interface BatchState {
  * buffer for one write. Nothing outside is changed until the sync; then `staged` says what to apply.
  *
  * Answers that rest on an append of the same batch wait for the sync too, so that nobody learns of what may yet not come to be.
+ *
+ * Keys and request ids are compared as the bytes that were encoded: no string is made, hashed or kept for them.
  */
 export class AppendBatch {
   readonly #state: BatchState;
   readonly #bytesMax: number;
-  #buffer = Buffer.allocUnsafeSlow(256 * 1024);
+  #target = recordTarget(BUFFER_BYTES_MIN);
   #length = 0;
   #wallMs = 0;
   #atMs = 0;
-  #staged: StagedAppend[] = [];
+  /** Revision that the first staged append gets. */
+  #firstRevision = 0;
+  #staged: PendingAppend[] = [];
   #refusals: Array<{ pending: PendingAppend; error: DiptychError }> = [];
-  /** Revision that the staged appends leave a key with; 0 for absent. */
-  readonly #revisions = new Map<string, number>();
-  readonly #byRequestId = new Map<string, StagedAppend>();
+  /** By key, the last staged append of it: its place in `#staged`. */
+  readonly #byKey = new ProbeTable(TABLE_CELLS_MIN);
+  readonly #byRequestId = new ProbeTable(TABLE_CELLS_MIN);
 
   constructor(state: BatchState, bytesMax: number) {
     this.#state = state;
     this.#bytesMax = bytesMax;
   }
 
-  get staged(): readonly StagedAppend[] {
+  get staged(): readonly PendingAppend[] {
     return this.#staged;
   }
 
   /** The batch's records, after `finish`. */
   get buffer(): Buffer {
-    return this.#buffer;
+    return this.#target.bytes;
   }
 
   get length(): number {
@@ -82,17 +79,18 @@ export class AppendBatch {
   begin(): void {
     this.#wallMs = this.#state.clock.wallMs();
     this.#atMs = this.#state.clock.nowMs();
+    this.#firstRevision = this.#state.head() + 1;
     this.#length = 0;
     this.#staged = [];
     this.#refusals = [];
-    this.#revisions.clear();
+    this.#byKey.clear();
     this.#byRequestId.clear();
-    if (this.#buffer.length > this.#bytesMax * 2) this.#buffer = Buffer.allocUnsafeSlow(256 * 1024);
+    if (this.#target.bytes.length > this.#bytesMax * 2) this.#target = recordTarget(BUFFER_BYTES_MIN);
   }
 
   /** Whether there is room left for this one. An empty batch takes anything. */
-  hasRoomFor({ request }: PendingAppend): boolean {
-    return this.#staged.length === 0 || this.#length + recordBytesBound(request) <= this.#bytesMax;
+  hasRoomFor(pending: PendingAppend): boolean {
+    return this.#staged.length === 0 || this.#length + pending.bytesBound <= this.#bytesMax;
   }
 
   /** Stages the append, or answers it, or puts it with the one it repeats. Never throws. */
@@ -110,80 +108,143 @@ export class AppendBatch {
     const last = this.#staged.length - 1;
     for (let i = 0; i <= last; i++) {
       const { offset, length } = this.#staged[i]!;
-      finishRecord(this.#buffer, offset, offset + length, batch, i === last, seed);
+      finishRecord(this.#target.bytes, offset, offset + length, batch, i === last, seed);
     }
   }
 
-  /** As a string that hangs on to nothing larger. */
-  keyOf({ offset }: StagedAppend): string {
-    return recordKey(this.#buffer, offset);
+  /** Where the key of a staged append lies in the buffer. */
+  keyStart({ offset }: PendingAppend): number {
+    return offset + RECORD_HEAD_BYTES;
+  }
+
+  keyBytes({ offset }: PendingAppend): number {
+    return recordKeyBytes(this.#target, offset);
   }
 
   /** As a string that hangs on to nothing larger. */
-  requestIdOf({ offset, length }: StagedAppend): string {
-    return recordRequestId(this.#buffer, offset, offset + length);
+  keyOf(append: PendingAppend): string {
+    const start = this.keyStart(append);
+    return this.#target.bytes.toString('utf8', start, start + this.keyBytes(append));
+  }
+
+  /** Has the window remember a staged append. */
+  remember({ offset, length, revision, existed, requestIdHash, requestIdIsNew }: PendingAppend, dedupe: DedupeWindow): void {
+    const { bytes } = this.#target;
+    const idBytes = recordRequestIdBytes(this.#target, offset);
+    const payload = recordHashStart(offset);
+    dedupe.add(bytes, offset + length - idBytes, idBytes, requestIdHash, payload, revision, existed, this.#atMs, requestIdIsNew);
   }
 
   /** The batch is durable and applied: everyone gets their answer. */
   succeed(): void {
-    for (const { pending, repeats, revision, existed } of this.#staged) {
-      const reply = this.#reply(revision, existed);
+    for (const pending of this.#staged) {
+      const reply = this.#reply(pending.revision, pending.existed);
       pending.resolve(reply);
-      if (repeats) for (const repeat of repeats) repeat.resolve(reply);
+      if (pending.repeats) for (const repeat of pending.repeats) repeat.resolve(reply);
+      pending.letGo();
     }
     for (const { pending, error } of this.#refusals) pending.reject(error);
   }
 
   /** The batch did not become durable, and with it fails what rested on it. */
   fail(error: DiptychError): void {
-    for (const { pending, repeats } of this.#staged) {
-      pending.reject(error);
+    for (const { reject, repeats } of this.#staged) {
+      reject(error);
       if (repeats) for (const repeat of repeats) repeat.reject(error);
     }
     for (const { pending } of this.#refusals) pending.reject(error);
   }
 
   #stage(pending: PendingAppend): void {
-    const { request } = pending;
-    const { mutation, condition, requestId } = request;
+    const { request, bytesBound } = pending;
+    const { condition } = request;
     const offset = this.#length;
-    this.#reserve(recordBytesBound(request));
-    const length = encodeRecord(this.#buffer, offset, request);
-    const hash = recordHash(this.#buffer, offset);
-    if (this.#isRepeat(pending, hash)) return;
-    const staged = this.#revisions.get(mutation.key);
-    const current = staged ?? this.#state.index.revisionOf(mutation.key);
+    this.#reserve(bytesBound);
+    const target = this.#target;
+    const length = encodeRecord(target, offset, request);
+    pending.offset = offset;
+    pending.length = length;
+    const idBytes = recordRequestIdBytes(target, offset);
+    pending.requestIdHash = hashBytes(target.bytes, offset + length - idBytes, idBytes);
+    if (this.#isRepeat(pending, idBytes)) return;
+    const keyBytes = recordKeyBytes(target, offset);
+    const keyHash = hashBytes(target.bytes, offset + RECORD_HEAD_BYTES, keyBytes);
+    const cell = this.#stagedKey(target, offset, keyBytes, keyHash);
+    const slot = cell === undefined ? this.#state.index.find(target.bytes, offset + RECORD_HEAD_BYTES, keyBytes, keyHash) : undefined;
+    const current = cell === undefined ? this.#revisionAt(slot) : this.#stagedRevision(cell, keyHash);
     const refusal = condition && this.#refusal(condition, current);
     if (refusal) {
-      if (staged === undefined) pending.reject(refusal);
+      if (cell === undefined) pending.reject(refusal);
       else this.#refusals.push({ pending, error: refusal });
       return;
     }
-    const previous = this.#state.head() + this.#staged.length;
-    const revision = previous + 1;
-    const existed = current !== 0;
-    const deleted = mutation.kind === 'delete';
-    stampRecord(this.#buffer, offset, { revision, previous, wallMs: this.#wallMs, existed });
-    const append: StagedAppend = { pending, deleted, revision, existed, offset, length, hash, repeats: undefined };
-    this.#staged.push(append);
+    const previous = this.#firstRevision + this.#staged.length - 1;
+    pending.revision = previous + 1;
+    pending.existed = current !== 0;
+    pending.keyHash = keyHash;
+    pending.slot = slot;
+    pending.keyStagedBefore = cell !== undefined;
+    stampRecord(target.bytes, offset, { revision: pending.revision, previous, wallMs: this.#wallMs, existed: pending.existed });
+    if (cell === undefined) this.#byKey.add(keyHash, this.#staged.length);
+    else this.#byKey.replace(cell, this.#staged.length);
+    this.#byRequestId.add(pending.requestIdHash, this.#staged.length);
+    this.#staged.push(pending);
     this.#length += length;
-    this.#revisions.set(mutation.key, deleted ? 0 : revision);
-    this.#byRequestId.set(requestId, append);
+  }
+
+  /** The cell of `#byKey` that has the key; undefined when no staged append has it. */
+  #stagedKey(target: RecordTarget, offset: number, keyBytes: number, keyHash: number): number | undefined {
+    const table = this.#byKey;
+    for (let cell = table.first(keyHash), entry; (entry = table.at(cell, keyHash)) !== END; cell = table.next(cell)) {
+      if (entry === OTHER) continue;
+      const other = this.#staged[entry]!.offset;
+      if (recordKeyBytes(target, other) !== keyBytes) continue;
+      if (equalBytes(target.bytes, other + RECORD_HEAD_BYTES, target.bytes, offset + RECORD_HEAD_BYTES, keyBytes)) return cell;
+    }
+    return undefined;
+  }
+
+  /** That the staged appends leave a key with; 0 for absent. */
+  #stagedRevision(cell: number, keyHash: number): number {
+    const { deleted, revision } = this.#staged[this.#byKey.at(cell, keyHash)]!;
+    return deleted ? 0 : revision;
+  }
+
+  #revisionAt(slot: number | undefined): number {
+    return slot === undefined ? 0 : this.#state.index.revisionAt(slot);
+  }
+
+  #stagedRepeat({ offset, length, requestIdHash }: PendingAppend, idBytes: number): PendingAppend | undefined {
+    const table = this.#byRequestId;
+    const { bytes } = this.#target;
+    for (let cell = table.first(requestIdHash), entry; (entry = table.at(cell, requestIdHash)) !== END; cell = table.next(cell)) {
+      if (entry === OTHER) continue;
+      const other = this.#staged[entry]!;
+      if (recordRequestIdBytes(this.#target, other.offset) !== idBytes) continue;
+      if (equalBytes(bytes, other.offset + other.length - idBytes, bytes, offset + length - idBytes, idBytes)) return other;
+    }
+    return undefined;
   }
 
   /** Comes before the condition: what the first one did may be why the condition no longer holds. */
-  #isRepeat(pending: PendingAppend, hash: string): boolean {
-    const { requestId } = pending.request;
-    const staged = this.#byRequestId.get(requestId);
+  #isRepeat(pending: PendingAppend, idBytes: number): boolean {
+    const { offset, length, requestIdHash, request } = pending;
+    const { bytes } = this.#target;
+    const { dedupe } = this.#state;
+    const hashStart = recordHashStart(offset);
+    const staged = this.#stagedRepeat(pending, idBytes);
     if (staged) {
-      if (staged.hash === hash) (staged.repeats ??= []).push(pending);
-      else this.#refusals.push({ pending, error: otherPayload(requestId) });
+      const same = equalBytes(bytes, recordHashStart(staged.offset), bytes, hashStart, HASH_BYTES);
+      if (same) (staged.repeats ??= []).push(pending);
+      else this.#refusals.push({ pending, error: otherPayload(request.requestId) });
       return true;
     }
-    const remembered = this.#state.dedupe.get(requestId, this.#atMs);
-    if (!remembered) return false;
-    if (remembered.hash === hash) pending.resolve(this.#reply(remembered.revision, remembered.existed));
-    else pending.reject(otherPayload(requestId));
+    const remembered = dedupe.get(bytes, offset + length - idBytes, idBytes, requestIdHash, this.#atMs);
+    pending.requestIdIsNew = remembered === undefined;
+    if (remembered === undefined || remembered === AGED) return false;
+    if (dedupe.hasPayload(remembered, bytes, hashStart))
+      pending.resolve(this.#reply(dedupe.revisionOf(remembered), dedupe.existed(remembered)));
+    else pending.reject(otherPayload(request.requestId));
     return true;
   }
 
@@ -203,10 +264,10 @@ export class AppendBatch {
   }
 
   #reserve(bytes: number): void {
-    if (this.#length + bytes <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#length + bytes));
-    this.#buffer.copy(grown, 0, 0, this.#length);
-    this.#buffer = grown;
+    const { bytes: before } = this.#target;
+    if (this.#length + bytes <= before.length) return;
+    this.#target = recordTarget(Math.max(before.length * 2, this.#length + bytes));
+    before.copy(this.#target.bytes, 0, 0, this.#length);
   }
 }
 
@@ -217,3 +278,6 @@ function conflict(why: string): DiptychError {
 function otherPayload(requestId: string): DiptychError {
   return new DiptychError('INVALID_REQUEST', `the requestId ${JSON.stringify(requestId)} was used with another mutation`);
 }
+
+const BUFFER_BYTES_MIN = 256 * 1024;
+const TABLE_CELLS_MIN = 256;

@@ -1,16 +1,22 @@
 import type { Commit } from '../log.port.js';
+import { ByteFifo } from './byte-fifo.js';
 
-/** The newest commits, so that a reader that missed some can catch up. Bounded: a reader further behind starts afresh. */
+/**
+ * The newest commits, so that a reader that missed some can catch up. Bounded: a reader further behind starts afresh. Keys are kept as bytes, and made into
+ * strings when somebody asks: hardly anybody does, and every append would pay for it.
+ */
 export class CommitRing {
   readonly #capacity: number;
+  readonly #keys = new ByteFifo();
   /** Revisions of one partition have no holes, so a commit's place follows from its revision. */
-  readonly #commits: Array<Commit | undefined> = [];
+  #columns: Columns;
   #oldest: number;
   #head: number;
 
   /** @param head the revision before that of the first commit pushed */
   constructor(capacity: number, head: number) {
     this.#capacity = capacity;
+    this.#columns = new Columns(Math.min(RING_MIN, capacity));
     this.#oldest = head;
     this.#head = head;
   }
@@ -21,11 +27,17 @@ export class CommitRing {
   }
 
   /** When its predecessor is not the head, what came between was removed by compaction: nobody catches up from before it. */
-  push(commit: Commit): void {
-    this.skipTo(commit.revision - 1);
-    this.#commits[commit.revision % this.#capacity] = commit;
-    this.#head = commit.revision;
-    this.#oldest = Math.max(this.#oldest, this.#head - this.#capacity);
+  push(bytes: Uint8Array, keyStart: number, keyBytes: number, revision: number, deleted: boolean): void {
+    this.skipTo(revision - 1);
+    if (this.#head - this.#oldest === this.#columns.length && this.#columns.length < this.#capacity) this.#grow();
+    const columns = this.#columns;
+    const place = revision % columns.length;
+    columns.key[place] = this.#keys.add(bytes, keyStart, keyBytes);
+    columns.keyBytes[place] = keyBytes;
+    columns.deleted[place] = deleted ? 1 : 0;
+    this.#head = revision;
+    this.#oldest = Math.max(this.#oldest, revision - columns.length);
+    this.#keys.release(columns.key[(this.#oldest + 1) % columns.length]!);
   }
 
   /** Commits up to this revision, if they are not here, are forgotten for good. */
@@ -41,13 +53,55 @@ export class CommitRing {
     const page: Commit[] = [];
     let chars = 0;
     for (let next = revision + 1; next <= this.#head && page.length < countMax && chars < charsMax; next++) {
-      const commit = this.#commits[next % this.#capacity]!;
+      const commit = this.#commitOf(next);
       page.push(commit);
       chars += commit.key.length + ENTRY_CHARS;
     }
     return page;
   }
+
+  #commitOf(revision: number): Commit {
+    const { key, keyBytes, deleted } = this.#columns;
+    const place = revision % this.#columns.length;
+    const start = this.#keys.offsetOf(key[place]!);
+    return {
+      key: this.#keys.chunkOf(key[place]!).toString('utf8', start, start + keyBytes[place]!),
+      revision,
+      previous: revision - 1,
+      deleted: deleted[place] !== 0,
+    };
+  }
+
+  #grow(): void {
+    const before = this.#columns;
+    const columns = new Columns(Math.min(before.length * 2, this.#capacity));
+    for (let revision = this.#oldest + 1; revision <= this.#head; revision++) {
+      const from = revision % before.length;
+      const to = revision % columns.length;
+      columns.key[to] = before.key[from]!;
+      columns.keyBytes[to] = before.keyBytes[from]!;
+      columns.deleted[to] = before.deleted[from]!;
+    }
+    this.#columns = columns;
+  }
 }
+
+class Columns {
+  readonly key: Float64Array;
+  readonly keyBytes: Uint16Array;
+  readonly deleted: Uint8Array;
+
+  readonly length: number;
+
+  constructor(length: number) {
+    this.length = length;
+    this.key = new Float64Array(length);
+    this.keyBytes = new Uint16Array(length);
+    this.deleted = new Uint8Array(length);
+  }
+}
+
+const RING_MIN = 256;
 
 /**
  * A page of commits or keys stays below the bound of a message (1,048,000 bytes), even if every unit of its keys takes six bytes, as an escaped

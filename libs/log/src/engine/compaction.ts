@@ -81,12 +81,12 @@ async function copySegment(
   const visit = (record: RecordView, offset: number) => {
     const { kind, revision } = record;
     if (kind === KIND_SEAL) return;
-    const slot = kind === KIND_PUT ? index.slotOf(record.key, revision) : undefined;
+    const slot = kind === KIND_PUT ? index.slotOf(record.bytes, record.keyStart, record.keyBytes, revision) : undefined;
     if (slot !== undefined) return moves.push(slot, id, offset, copy(record, 'whole').offset, record.length);
-    const remembered = dedupe.get(record.requestId, nowMs)?.revision === revision;
+    const remembered = dedupe.revisionFor(record, nowMs) === revision;
     if (kind === KIND_DELETE) {
       // A key that came back needs no tombstone from before it did.
-      const deletes = revision > floor && index.revisionOf(record.key) === 0;
+      const deletes = revision > floor && !index.has(record.bytes, record.keyStart, record.keyBytes);
       if (remembered || deletes) tally.tombstoneBytes += copy(record, 'whole').length;
     } else if (remembered) tally.traceBytes += copy(record, kind === KIND_TRACE ? 'whole' : 'trace').length;
   };

@@ -1,29 +1,28 @@
-/** What is remembered of an append, so that a repeat gets the same answer. */
-export interface Remembered {
-  /** Kept as it is: give a string that does not hang on to a larger one. */
-  readonly requestId: string;
-  readonly revision: number;
-  readonly existed: boolean;
-  /** Of the payload, see record.ts. */
-  readonly hash: string;
-  /** When it was added, on the clock's `nowMs`. For one that was replayed: as long before the open as the wall clock says, if that can be. */
-  readonly atMs: number;
-}
+import { ByteFifo } from './byte-fifo.js';
+import { equalBytes, hashBytes } from './byte-hash.js';
+import { END, OTHER, ProbeTable } from './probe-table.js';
+import type { RecordView } from './record.js';
+import { HASH_BYTES } from './record.js';
 
 /**
- * The newest appends by request id, bounded by count and by age. Rebuilt from the records at start, since each record holds all
- * of it; so it survives a restart.
+ * The newest appends by request id, bounded by count and by age: what a repeat of each must be answered with. Rebuilt from the records at
+ * start, since each record holds all of it; so it survives a restart.
  *
  * Age is counted on the monotonic clock, so that a step of the wall clock between a write and its repeat forgets nothing. What was replayed
  * has only the wall time in its record: its age at the open is taken from that, and never below 0.
+ *
+ * An entry is a number, good until the next `add`. Entries lie in columns, in a ring; about 100 bytes each with an id of 36 characters, and nothing in it
+ * for the garbage collector to visit.
  */
 export class DedupeWindow {
   readonly #countMax: number;
   readonly #ageMsMax: number;
-  readonly #byId = new Map<string, Remembered>();
-  /** Oldest first, from `#first` on. A Map's own order is slow to take the first from, again and again. */
-  #order: Remembered[] = [];
+  readonly #byId = new ProbeTable(1_024);
+  readonly #ids = new ByteFifo();
+  #columns = new Columns(RING_MIN);
+  /** Oldest; the entries from here on, `#count` of them, are in use. */
   #first = 0;
+  #count = 0;
 
   constructor(options: { countMax: number; ageMsMax: number }) {
     this.#countMax = options.countMax;
@@ -34,32 +33,146 @@ export class DedupeWindow {
     return this.#byId.size;
   }
 
-  /** @param nowMs what is older than the window by this time is not found */
-  get(requestId: string, nowMs: number): Remembered | undefined {
-    const remembered = this.#byId.get(requestId);
-    return remembered && nowMs - remembered.atMs <= this.#ageMsMax ? remembered : undefined;
+  /**
+   * The entry of the request id that lies in `bytes`; undefined when there is none, AGED when it is older than the window by this time.
+   *
+   * @param hash of the id, by `hashBytes`
+   */
+  get(bytes: Uint8Array, start: number, length: number, hash: number, nowMs: number): number | undefined {
+    const entry = this.#find(bytes, start, length, hash);
+    return entry === undefined || nowMs - this.#columns.atMs[entry]! <= this.#ageMsMax ? entry : AGED;
   }
 
-  add(remembered: Remembered): void {
+  /** What the mutation with a record's request id has for a revision, while it is in the window. */
+  revisionFor({ bytes, requestIdStart, requestIdBytes }: RecordView, nowMs: number): number | undefined {
+    const entry = this.get(bytes, requestIdStart, requestIdBytes, hashBytes(bytes, requestIdStart, requestIdBytes), nowMs);
+    return entry === undefined || entry === AGED ? undefined : this.revisionOf(entry);
+  }
+
+  revisionOf(entry: number): number {
+    return this.#columns.revision[entry]!;
+  }
+
+  existed(entry: number): boolean {
+    return this.#columns.existed[entry] !== 0;
+  }
+
+  /** Whether its payload has the hash that lies in `bytes`. */
+  hasPayload(entry: number, bytes: Uint8Array, hashStart: number): boolean {
+    return equalBytes(this.#columns.payload, entry * HASH_BYTES, bytes, hashStart, HASH_BYTES);
+  }
+
+  /**
+   * Copies what it keeps. An id that is there already, because it was used again after its time, is from now on this one.
+   *
+   * @param payload where the 16 bytes of its payload hash lie in `bytes`
+   * @param isNew `get` found nothing, not even one that is too old
+   * @param atMs when it was added, on the clock's `nowMs`. For one that was replayed: as long before the open as the wall clock says, if that can be
+   */
+  add(
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    hash: number,
+    payload: number,
+    revision: number,
+    existed: boolean,
+    atMs: number,
+    isNew = false,
+  ): void {
     if (this.#countMax === 0) return;
-    while (this.#order.length - this.#first >= this.#countMax) this.#dropFirst();
+    while (this.#count >= this.#countMax) this.#dropFirst();
     // Two for each one added, so that an old window drains without a pause.
-    for (let dropped = 0; dropped < 2 && this.#firstIsAged(remembered.atMs); dropped++) this.#dropFirst();
-    this.#byId.set(remembered.requestId, remembered);
-    this.#order.push(remembered);
-    if (this.#first < 1_024 || this.#first * 2 < this.#order.length) return;
-    this.#order = this.#order.slice(this.#first);
-    this.#first = 0;
+    for (let dropped = 0; dropped < 2 && this.#firstIsAged(atMs); dropped++) this.#dropFirst();
+    const older = isNew ? undefined : this.#find(bytes, start, length, hash);
+    if (older !== undefined) this.#byId.remove(hash, older);
+    if (this.#count === this.#columns.length) this.#grow();
+    const columns = this.#columns;
+    const entry = (this.#first + this.#count++) % columns.length;
+    columns.place[entry] = this.#ids.add(bytes, start, length);
+    columns.idBytes[entry] = length;
+    columns.hash[entry] = hash;
+    columns.revision[entry] = revision;
+    columns.existed[entry] = existed ? 1 : 0;
+    columns.atMs[entry] = atMs;
+    for (let i = 0; i < HASH_BYTES; i++) columns.payload[entry * HASH_BYTES + i] = bytes[payload + i]!;
+    this.#byId.add(hash, entry);
+  }
+
+  #find(bytes: Uint8Array, start: number, length: number, hash: number): number | undefined {
+    const table = this.#byId;
+    const { idBytes, place } = this.#columns;
+    for (let cell = table.first(hash), entry; (entry = table.at(cell, hash)) !== END; cell = table.next(cell)) {
+      if (entry === OTHER || idBytes[entry] !== length) continue;
+      const at = place[entry]!;
+      if (equalBytes(this.#ids.chunkOf(at), this.#ids.offsetOf(at), bytes, start, length)) return entry;
+    }
+    return undefined;
   }
 
   #firstIsAged(nowMs: number): boolean {
-    const first = this.#order[this.#first];
-    return first !== undefined && nowMs - first.atMs > this.#ageMsMax;
+    return this.#count > 0 && nowMs - this.#columns.atMs[this.#first]! > this.#ageMsMax;
   }
 
   #dropFirst(): void {
-    const first = this.#order[this.#first++];
-    // An id that was used again after its time has a newer place in the order.
-    if (first && this.#byId.get(first.requestId) === first) this.#byId.delete(first.requestId);
+    // Does nothing for an id that was used again after its time: that has a newer entry.
+    this.#byId.remove(this.#columns.hash[this.#first]!, this.#first);
+    this.#first = (this.#first + 1) % this.#columns.length;
+    if (--this.#count > 0) this.#ids.release(this.#columns.place[this.#first]!);
+  }
+
+  /** Entries keep their numbers only while the ring has its length, so the table is filled anew. */
+  #grow(): void {
+    const before = this.#columns;
+    const columns = new Columns(Math.min(before.length * 2, this.#countMax));
+    for (let i = 0; i < this.#count; i++) columns.take(i, before, (this.#first + i) % before.length);
+    this.#columns = columns;
+    this.#first = 0;
+    this.#byId.clear();
+    for (let entry = 0; entry < this.#count; entry++) {
+      const at = columns.place[entry]!;
+      const chunk = this.#ids.chunkOf(at);
+      const offset = this.#ids.offsetOf(at);
+      const hash = columns.hash[entry]!;
+      const older = this.#find(chunk, offset, columns.idBytes[entry]!, hash);
+      if (older !== undefined) this.#byId.remove(hash, older);
+      this.#byId.add(hash, entry);
+    }
   }
 }
+
+class Columns {
+  readonly place: Float64Array;
+  readonly revision: Float64Array;
+  readonly atMs: Float64Array;
+  readonly hash: Int32Array;
+  readonly idBytes: Uint8Array;
+  readonly existed: Uint8Array;
+  readonly payload: Uint8Array;
+
+  readonly length: number;
+
+  constructor(length: number) {
+    this.length = length;
+    this.place = new Float64Array(length);
+    this.revision = new Float64Array(length);
+    this.atMs = new Float64Array(length);
+    this.hash = new Int32Array(length);
+    this.idBytes = new Uint8Array(length);
+    this.existed = new Uint8Array(length);
+    this.payload = new Uint8Array(length * HASH_BYTES);
+  }
+
+  take(entry: number, from: Columns, other: number): void {
+    this.place[entry] = from.place[other]!;
+    this.revision[entry] = from.revision[other]!;
+    this.atMs[entry] = from.atMs[other]!;
+    this.hash[entry] = from.hash[other]!;
+    this.idBytes[entry] = from.idBytes[other]!;
+    this.existed[entry] = from.existed[other]!;
+    this.payload.set(from.payload.subarray(other * HASH_BYTES, (other + 1) * HASH_BYTES), entry * HASH_BYTES);
+  }
+}
+
+export const AGED = -1;
+const RING_MIN = 256;

@@ -17,6 +17,7 @@ import type {
 } from '../log.port.js';
 import { COMMITTED_LIMIT_MAX, LIST_LIMIT_MAX } from '../log.port.js';
 import { AppendBatch } from './append-batch.js';
+import { applyAppend, applyRecord } from './apply.js';
 import { CommitRing, ENTRY_CHARS, PAGE_CHARS_MAX } from './commit-ring.js';
 import { Compactor } from './compactor.js';
 import { CommitTopic } from './commit-topic.js';
@@ -27,9 +28,9 @@ import { FILE_LOG_DEFAULTS } from './file-log-options.js';
 import { nodeFileSystem } from './file-system.js';
 import { KeyIndex } from './key-index.js';
 import { LogWriter } from './log-writer.js';
+import { PendingAppend } from './pending-append.js';
 import { readRecord } from './read-record.js';
 import { Readers } from './readers.js';
-import { KIND_DELETE, KIND_PUT } from './record.js';
 import type { Replayed } from './replay.js';
 import { replay } from './replay.js';
 import { placesUnder, runReport } from './report.js';
@@ -62,6 +63,7 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
     const index = new KeyIndex();
     const dedupe = new DedupeWindow({ countMax: settings.dedupeCountMax, ageMsMax: settings.dedupeMs });
     const ring = new CommitRing(settings.recentCommitsMax, 0);
+    const state = { index, dedupe, ring };
     const replayed = await replay({
       fileSystem,
       directory,
@@ -69,13 +71,7 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
       wallMs: () => clock.wallMs(),
       onWarning: settings.onWarning,
       atMsOf: (wallMs) => openedAtMs - Math.max(0, openedWallMs - wallMs),
-      onRecord(record, segment, offset, atMs) {
-        const { key, kind, revision } = record;
-        if (kind === KIND_PUT) index.set(key, segment, offset, record.length, record.valueBytes, revision);
-        else if (kind === KIND_DELETE) index.delete(key);
-        ring.push({ key, revision, previous: revision - 1, deleted: kind === KIND_DELETE });
-        dedupe.add({ requestId: record.requestId, revision, existed: record.existed, hash: record.hash, atMs });
-      },
+      onRecord: (record, segment, offset, atMs) => applyRecord(state, record, segment, offset, atMs),
     });
     ({ store } = replayed);
     ring.skipTo(replayed.head);
@@ -158,10 +154,13 @@ export class FileLog implements LogPort, AsyncDisposable {
     };
   }
 
-  async append(request: AppendRequest, context: CallContext): Promise<AppendReply> {
-    this.#assertOpen(context);
-    assertAppendRequest(request);
-    return new Promise((resolve, reject) => this.#writer.append({ request, context, resolve, reject }));
+  append(request: AppendRequest, context: CallContext): Promise<AppendReply> {
+    // One promise and no async function around it: this is called several hundred thousand times a second. What is thrown here rejects it.
+    return new Promise((resolve, reject) => {
+      this.#assertOpen(context);
+      assertAppendRequest(request);
+      this.#writer.append(new PendingAppend(request, context, resolve, reject));
+    });
   }
 
   async read({ key }: ReadRequest, context: CallContext): Promise<ReadReply> {
@@ -182,6 +181,8 @@ export class FileLog implements LogPort, AsyncDisposable {
     const keys: Array<ListReply['keys'][number]> = [];
     let chars = 0;
     let more = false;
+    await this.#parts.index.sort();
+    this.#assertOpen(context);
     this.#parts.index.scan(prefix, after, (key, { revision, valueBytes }) => {
       more = keys.length === limit || chars > PAGE_CHARS_MAX;
       if (more) return false;
@@ -199,9 +200,11 @@ export class FileLog implements LogPort, AsyncDisposable {
     if (this.#reports >= reportsMax) throw new DiptychError('OVERLOADED', `${reportsMax} reports are running already`);
     this.#reports++;
     try {
+      const signal = context.signal ? AbortSignal.any([context.signal, this.#abort.signal]) : this.#abort.signal;
+      await this.#parts.index.sort();
+      assertAlive({ deadlineMs: context.deadlineMs, signal }, clock);
       const asOf = this.#head();
       const places = placesUnder(this.#parts.index, prefix);
-      const signal = context.signal ? AbortSignal.any([context.signal, this.#abort.signal]) : this.#abort.signal;
       const segments = [...this.#parts.replayed.store.byId];
       const body = await this.#readers.during(() =>
         runReport(reportMode, places, segments, { deadlineMs: context.deadlineMs, traceparent: context.traceparent, signal }, clock),
@@ -255,24 +258,19 @@ export class FileLog implements LogPort, AsyncDisposable {
 
   /** The batch is durable: in this one step it shows everywhere. */
   #apply(): void {
-    const { index, dedupe, ring, replayed } = this.#parts;
     const { incarnation, partition } = this;
     const batch = this.#batch;
-    const { id: segment, length: end, tally } = replayed.store.current;
-    const start = end - batch.length;
+    const { id: segment, length: end, tally } = this.#parts.replayed.store.current;
+    const place = { segment, start: end - batch.length };
     tally.records += batch.staged.length;
     tally.newestAtMs = batch.atMs;
     for (const append of batch.staged) {
-      const { revision, deleted, existed, hash, pending } = append;
-      const key = batch.keyOf(append);
-      if (deleted) {
-        index.delete(key);
-        tally.tombstoneBytes += append.length;
-      } else index.set(key, segment, start + append.offset, append.length, valueBytesOf(pending.request), revision);
-      dedupe.add({ requestId: batch.requestIdOf(append), revision, existed, hash, atMs: batch.atMs });
-      const commit = { key, revision, previous: revision - 1, deleted };
-      ring.push(commit);
-      if (this.#topic.listening) this.#topic.emit({ kind: 'commit', incarnation, partition, commit });
+      applyAppend(this.#parts, batch, append, place);
+      const { revision, deleted } = append;
+      if (deleted) tally.tombstoneBytes += append.length;
+      if (!this.#topic.listening) continue;
+      const commit = { key: batch.keyOf(append), revision, previous: revision - 1, deleted };
+      this.#topic.emit({ kind: 'commit', incarnation, partition, commit });
     }
     batch.succeed();
   }
@@ -285,10 +283,6 @@ export class FileLog implements LogPort, AsyncDisposable {
     if (this.#closed) throw closedError();
     assertAlive(context, this.#settings.clock);
   }
-}
-
-function valueBytesOf({ mutation }: AppendRequest): number {
-  return mutation.kind === 'put' ? mutation.value.byteLength : 0;
 }
 
 function closedError(): DiptychError {

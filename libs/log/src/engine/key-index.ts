@@ -1,10 +1,7 @@
-import { createRequire } from 'node:module';
-import type BTreeClass from 'sorted-btree';
-import { compareUnits, compareUtf8, needsCodePointOrder } from './key-order.js';
-
-// The package is CommonJS with an `exports.default`, which Node and bundlers unwrap differently when it is imported.
-const { default: BTree } = createRequire(import.meta.url)('sorted-btree') as { default: typeof BTreeClass.default };
-type Tree = BTreeClass.default<string, number>;
+import { compareBytes, equalBytes, hashBytes } from './byte-hash.js';
+import { KeyArena } from './key-arena.js';
+import { KeyOrder } from './key-order.js';
+import { END, OTHER, ProbeTable } from './probe-table.js';
 
 /** Where the newest record of a key is, and what can be said of it without reading. */
 export interface Location {
@@ -17,31 +14,38 @@ export interface Location {
 }
 
 /**
- * Every key that is present, in the order of UTF-8 bytes. Locations are columns of numbers, one slot a key, and the tree holds slot
- * numbers: about 90 bytes a key of 24 bytes, of which the garbage collector sees two pointers.
+ * Every key that is present. A key is looked up by its UTF-8 bytes where they lie (in a batch, in a window of a file), and no string is made of it. Keys and
+ * locations are columns of numbers, one slot a key: about 75 bytes a key of 24 bytes, and nothing for the garbage collector to visit.
+ *
+ * Nothing here grows by copying all of it: columns come in chunks, and the table from hashes to slots is 256 tables that double each by itself, so no append
+ * has to wait for a million keys to be moved.
  */
 export class KeyIndex {
-  readonly #tree: Tree;
-  #segment = new Uint32Array(SLOTS_MIN);
-  #offset = new Uint32Array(SLOTS_MIN);
-  #recordBytes = new Uint32Array(SLOTS_MIN);
-  #valueBytes = new Uint32Array(SLOTS_MIN);
-  #revision = new Float64Array(SLOTS_MIN);
+  readonly #tables = Array.from({ length: TABLES }, () => new ProbeTable(TABLE_CELLS_MIN));
+  readonly #columns: Columns[] = [];
+  readonly #arena = new KeyArena();
+  readonly #order: KeyOrder;
   #slots = 0;
+  #size = 0;
   readonly #free: number[] = [];
   /** By segment id: records of puts that a later mutation superseded. */
   readonly #deadBytes: number[] = [];
   #valueBytesTotal = 0;
-  #byCodePoint = false;
 
   constructor() {
-    // One key with a high unit makes comparing by units wrong between that key and the next such; before, the two orders agree.
-    this.#tree = new BTree<string, number>(undefined, (a, b) => (this.#byCodePoint ? compareUtf8(a, b) : compareUnits(a, b)), 64);
+    this.#order = new KeyOrder({
+      all: () => this.#presentSlots(),
+      isPresent: (slot) => this.#chunk(slot).segment[slot & CHUNK_MASK] !== NOWHERE,
+      compare: (a, b) => this.#compare(a, b),
+      prefixWord: (slot, depth) => this.#prefixWord(slot, depth),
+      lengthOf: (slot) => this.#chunk(slot).keyBytes[slot & CHUNK_MASK]!,
+      release: (slot) => this.#release(slot),
+    });
   }
 
   /** Keys present. */
   get size(): number {
-    return this.#tree.size;
+    return this.#size;
   }
 
   /** Of the values of all present keys. */
@@ -49,40 +53,64 @@ export class KeyIndex {
     return this.#valueBytesTotal;
   }
 
+  /** The slot of the key that lies in `bytes`; undefined when it is absent. @param hash of the key, by `hashBytes` */
+  find(bytes: Uint8Array, start: number, length: number, hash: number): number | undefined {
+    const table = this.#tables[hash >>> TABLE_SHIFT]!;
+    for (let cell = table.first(hash), slot; (slot = table.at(cell, hash)) !== END; cell = table.next(cell))
+      if (slot !== OTHER && this.#isKey(slot, bytes, start, length)) return slot;
+    return undefined;
+  }
+
+  has(bytes: Uint8Array, start: number, length: number): boolean {
+    return this.find(bytes, start, length, hashBytes(bytes, start, length)) !== undefined;
+  }
+
+  findKey(key: string): number | undefined {
+    const length = encodeKey(key);
+    return this.find(scratch, 0, length, hashBytes(scratch, 0, length));
+  }
+
   get(key: string): Location | undefined {
-    const slot = this.#tree.get(key);
+    const slot = this.findKey(key);
     return slot === undefined ? undefined : this.#locationOf(slot);
   }
 
-  /** Of the key's entry; 0 when it is absent. */
-  revisionOf(key: string): number {
-    const slot = this.#tree.get(key);
-    return slot === undefined ? 0 : this.#revision[slot]!;
+  /** Of the entry in a slot. */
+  revisionAt(slot: number): number {
+    return this.#chunk(slot).revision[slot & CHUNK_MASK]!;
   }
 
-  /** @param key kept as it is: give a string that does not hang on to a larger one */
-  set(key: string, segment: number, offset: number, recordBytes: number, valueBytes: number, revision: number): void {
-    let slot = this.#tree.get(key);
-    if (slot === undefined) {
-      if (!this.#byCodePoint && needsCodePointOrder(key)) this.#byCodePoint = true;
-      slot = this.#free.pop() ?? this.#newSlot();
-      this.#tree.set(key, slot);
-    } else this.#supersede(slot);
-    this.#segment[slot] = segment;
-    this.#offset[slot] = offset;
-    this.#recordBytes[slot] = recordBytes;
-    this.#valueBytes[slot] = valueBytes;
-    this.#revision[slot] = revision;
+  /** Gives the key that lies in `bytes` a location. @param slot what `find` answers @param hash of the key, by `hashBytes` */
+  set(
+    slot: number | undefined,
+    { bytes, keyStart, keyBytes }: { bytes: Uint8Array; keyStart: number; keyBytes: number },
+    hash: number,
+    segment: number,
+    offset: number,
+    recordBytes: number,
+    valueBytes: number,
+    revision: number,
+  ): void {
+    if (slot === undefined) slot = this.#add(bytes, keyStart, keyBytes, hash);
+    else this.#supersede(slot);
+    const chunk = this.#chunk(slot);
+    const i = slot & CHUNK_MASK;
+    chunk.segment[i] = segment;
+    chunk.offset[i] = offset;
+    chunk.recordBytes[i] = recordBytes;
+    chunk.valueBytes[i] = valueBytes;
+    chunk.revision[i] = revision;
     this.#valueBytesTotal += valueBytes;
   }
 
-  delete(key: string): void {
-    const slot = this.#tree.get(key);
+  /** @param slot what `find` answers @param hash of its key, by `hashBytes` */
+  delete(slot: number | undefined, hash: number): void {
     if (slot === undefined) return;
-    this.#tree.delete(key);
     this.#supersede(slot);
-    this.#segment[slot] = NOWHERE;
-    this.#free.push(slot);
+    this.#tables[hash >>> TABLE_SHIFT]!.remove(hash, slot);
+    this.#size--;
+    this.#chunk(slot).segment[slot & CHUNK_MASK] = NOWHERE;
+    this.#order.onDelete(slot, this.#size);
   }
 
   /** Bytes of the segment's records that hold entries no more. */
@@ -95,10 +123,10 @@ export class KeyIndex {
     this.#deadBytes[segment] = 0;
   }
 
-  /** Where the key's location is kept, for `move`; undefined unless its entry is of this revision. */
-  slotOf(key: string, revision: number): number | undefined {
-    const slot = this.#tree.get(key);
-    return slot !== undefined && this.#revision[slot] === revision ? slot : undefined;
+  /** Where the location of the key that lies in `bytes` is kept, for `move`; undefined unless its entry is of this revision. */
+  slotOf(bytes: Uint8Array, start: number, length: number, revision: number): number | undefined {
+    const slot = this.find(bytes, start, length, hashBytes(bytes, start, length));
+    return slot !== undefined && this.revisionAt(slot) === revision ? slot : undefined;
   }
 
   /**
@@ -106,59 +134,152 @@ export class KeyIndex {
    * dead. @param recordBytes of the copy
    */
   move(slot: number, from: { segment: number; offset: number }, to: { segment: number; offset: number }, recordBytes: number): void {
-    if (this.#segment[slot] === from.segment && this.#offset[slot] === from.offset) {
-      this.#segment[slot] = to.segment;
-      this.#offset[slot] = to.offset;
+    const chunk = this.#chunk(slot);
+    const i = slot & CHUNK_MASK;
+    if (chunk.segment[i] === from.segment && chunk.offset[i] === from.offset) {
+      chunk.segment[i] = to.segment;
+      chunk.offset[i] = to.offset;
     } else this.#deadBytes[to.segment] = this.deadBytes(to.segment) + recordBytes;
   }
 
   /**
-   * Visits the keys that begin with `prefix` and sort after `after`, in order, until `visit` answers false. The index must not change
+   * Puts the keys in order, giving way to others every few milliseconds. To be awaited before `scan`, which then has little left to do.
+   * Keys are put in order when somebody asks, not when they come: appends do not pay for it.
+   */
+  sort(): Promise<void> {
+    return this.#order.settle();
+  }
+
+  /**
+   * Visits the keys that begin with `prefix` and sort after `after`, in the order of their bytes, until `visit` answers false. The index must not change
    * meanwhile.
    */
   scan(prefix: string, after: string | undefined, visit: (key: string, location: Location) => boolean): void {
-    const from = after === undefined || compareUtf8(after, prefix) < 0 ? prefix : after;
-    for (const [key, slot] of this.#tree.entries(from, [])) {
-      if (key === after) continue;
-      if (!key.startsWith(prefix)) return;
-      if (!visit(key, this.#locationOf(slot))) return;
-    }
+    const begin = Buffer.from(prefix);
+    const past = after === undefined ? undefined : Buffer.from(after);
+    const from = past && Buffer.compare(past, begin) >= 0 ? past : begin;
+    const beginsBefore = (slot: number) => this.#compareTo(slot, from) < (from === past ? 1 : 0);
+    this.#order.scan(beginsBefore, (slot) => {
+      const chunk = this.#chunk(slot);
+      const i = slot & CHUNK_MASK;
+      const { bytes, start } = this.#keyAt(slot);
+      if (chunk.keyBytes[i]! < begin.length || !equalBytes(bytes, start, begin, 0, begin.length)) return false;
+      return visit(bytes.toString('utf8', start, start + chunk.keyBytes[i]!), this.#locationOf(slot));
+    });
   }
 
-  #supersede(slot: number): void {
-    this.#valueBytesTotal -= this.#valueBytes[slot]!;
-    const segment = this.#segment[slot]!;
-    this.#deadBytes[segment] = this.deadBytes(segment) + this.#recordBytes[slot]!;
+  #add(bytes: Uint8Array, start: number, length: number, hash: number): number {
+    const slot = this.#free.pop() ?? this.#newSlot();
+    const chunk = this.#chunk(slot);
+    chunk.key[slot & CHUNK_MASK] = this.#arena.add(bytes, start, length);
+    chunk.keyBytes[slot & CHUNK_MASK] = length;
+    this.#tables[hash >>> TABLE_SHIFT]!.add(hash, slot);
+    this.#size++;
+    this.#order.onAdd(slot, this.#size);
+    return slot;
   }
 
-  #locationOf(slot: number): Location {
-    return {
-      segment: this.#segment[slot]!,
-      offset: this.#offset[slot]!,
-      recordBytes: this.#recordBytes[slot]!,
-      valueBytes: this.#valueBytes[slot]!,
-      revision: this.#revision[slot]!,
-    };
+  #presentSlots(): Uint32Array {
+    const present = new Uint32Array(this.#size);
+    let length = 0;
+    for (let slot = 0; slot < this.#slots; slot++) if (this.#chunk(slot).segment[slot & CHUNK_MASK] !== NOWHERE) present[length++] = slot;
+    return present;
   }
 
   #newSlot(): number {
-    if (this.#slots === this.#segment.length) {
-      const slots = Math.ceil(this.#slots * 1.5);
-      this.#segment = grown(this.#segment, new Uint32Array(slots));
-      this.#offset = grown(this.#offset, new Uint32Array(slots));
-      this.#recordBytes = grown(this.#recordBytes, new Uint32Array(slots));
-      this.#valueBytes = grown(this.#valueBytes, new Uint32Array(slots));
-      this.#revision = grown(this.#revision, new Float64Array(slots));
-    }
+    if (this.#slots === this.#columns.length * CHUNK_SLOTS) this.#columns.push(new Columns());
     return this.#slots++;
+  }
+
+  /** The slot may be another key's from now on. */
+  #release(slot: number): void {
+    const chunk = this.#chunk(slot);
+    this.#arena.free(chunk.key[slot & CHUNK_MASK]!, chunk.keyBytes[slot & CHUNK_MASK]!);
+    this.#free.push(slot);
+  }
+
+  #chunk(slot: number): Columns {
+    return this.#columns[slot >>> CHUNK_SHIFT]!;
+  }
+
+  #keyAt(slot: number): { bytes: Buffer; start: number } {
+    const place = this.#chunk(slot).key[slot & CHUNK_MASK]!;
+    return { bytes: this.#arena.chunkOf(place), start: this.#arena.offsetOf(place) };
+  }
+
+  #isKey(slot: number, bytes: Uint8Array, start: number, length: number): boolean {
+    const chunk = this.#chunk(slot);
+    const i = slot & CHUNK_MASK;
+    if (chunk.keyBytes[i] !== length) return false;
+    const place = chunk.key[i]!;
+    return equalBytes(this.#arena.chunkOf(place), this.#arena.offsetOf(place), bytes, start, length);
+  }
+
+  #compare(a: number, b: number): number {
+    const [one, other] = [this.#keyAt(a), this.#keyAt(b)];
+    const lengths = [this.#chunk(a).keyBytes[a & CHUNK_MASK]!, this.#chunk(b).keyBytes[b & CHUNK_MASK]!] as const;
+    return compareBytes(one.bytes, one.start, lengths[0], other.bytes, other.start, lengths[1]);
+  }
+
+  #compareTo(slot: number, key: Buffer): number {
+    const { bytes, start } = this.#keyAt(slot);
+    return compareBytes(bytes, start, this.#chunk(slot).keyBytes[slot & CHUNK_MASK]!, key, 0, key.length);
+  }
+
+  /** Four bytes of the key from `depth` on as a number that sorts as they do; zeros behind its end. */
+  #prefixWord(slot: number, depth: number): number {
+    const { bytes, start } = this.#keyAt(slot);
+    const length = this.#chunk(slot).keyBytes[slot & CHUNK_MASK]!;
+    if (depth + 4 <= length) return bytes.readUInt32BE(start + depth);
+    let word = 0;
+    for (let i = 0; i < 4; i++) word = word * 256 + (depth + i < length ? bytes[start + depth + i]! : 0);
+    return word;
+  }
+
+  #supersede(slot: number): void {
+    const chunk = this.#chunk(slot);
+    const i = slot & CHUNK_MASK;
+    this.#valueBytesTotal -= chunk.valueBytes[i]!;
+    const segment = chunk.segment[i]!;
+    this.#deadBytes[segment] = this.deadBytes(segment) + chunk.recordBytes[i]!;
+  }
+
+  #locationOf(slot: number): Location {
+    const chunk = this.#chunk(slot);
+    const i = slot & CHUNK_MASK;
+    return {
+      segment: chunk.segment[i]!,
+      offset: chunk.offset[i]!,
+      recordBytes: chunk.recordBytes[i]!,
+      valueBytes: chunk.valueBytes[i]!,
+      revision: chunk.revision[i]!,
+    };
   }
 }
 
-const SLOTS_MIN = 1_024;
-/** No segment: a slot that is free. */
+const CHUNK_SHIFT = 11;
+const CHUNK_SLOTS = 1 << CHUNK_SHIFT;
+const CHUNK_MASK = CHUNK_SLOTS - 1;
+const TABLES = 256;
+const TABLE_SHIFT = 24;
+const TABLE_CELLS_MIN = 16;
+/** No segment: a slot whose key is absent. */
 const NOWHERE = 0xffff_ffff;
 
-function grown<Column extends Uint32Array | Float64Array>(from: Column, to: Column): Column {
-  to.set(from);
-  return to;
+class Columns {
+  readonly revision = new Float64Array(CHUNK_SLOTS);
+  readonly segment = new Uint32Array(CHUNK_SLOTS);
+  readonly offset = new Uint32Array(CHUNK_SLOTS);
+  readonly recordBytes = new Uint32Array(CHUNK_SLOTS);
+  readonly valueBytes = new Uint32Array(CHUNK_SLOTS);
+  readonly key = new Uint32Array(CHUNK_SLOTS);
+  readonly keyBytes = new Uint16Array(CHUNK_SLOTS);
+}
+
+/** For keys that come as strings: written to at once, and read before anybody else can. */
+const scratch = Buffer.allocUnsafeSlow(4_096);
+
+/** A longer one than any key there is, cut off, is not found either. */
+function encodeKey(key: string): number {
+  return scratch.write(key, 0, 'utf8');
 }

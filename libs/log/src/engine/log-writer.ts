@@ -1,14 +1,14 @@
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Channel, DiptychError } from '@diptych/kernel';
-import type { AppendBatch, PendingAppend } from './append-batch.js';
+import type { AppendBatch } from './append-batch.js';
 import { reasonOf } from './directory.js';
 import type { FileLogSettings } from './file-log-options.js';
+import type { PendingAppend } from './pending-append.js';
 import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import type { SegmentStore } from './segment-store.js';
 import { isNoSpace } from './segment-store.js';
-import { encodeSeal, finishRecord, recordBytesBound, stampRecord } from './record.js';
-import type { WaitingAppend } from './waiting-appends.js';
+import { encodeSeal, finishRecord, stampRecord } from './record.js';
 import { WaitingAppends } from './waiting-appends.js';
 
 /**
@@ -27,7 +27,7 @@ export class LogWriter {
   readonly #head: () => number;
   readonly #apply: () => void;
   readonly #freeSpace: () => Promise<boolean>;
-  readonly #queue: Channel<WaitingAppend>;
+  readonly #queue: Channel<PendingAppend>;
   readonly #waiting: WaitingAppends;
   #running: Promise<void> | undefined;
   /** An append that no longer fitted into the last batch. */
@@ -87,18 +87,19 @@ export class LogWriter {
   /** Answers through the pending append, whatever happens. One whose context ends while it waits is answered then, and let go of. */
   append(pending: PendingAppend): void {
     if (this.#refusal !== undefined) return pending.reject(this.#refusalError());
-    const bytes = recordBytesBound(pending.request);
     const { queueBytesMax } = this.#settings;
     // An empty queue takes anything: a large append is not refused for ever.
-    if (this.#waiting.bytes > 0 && this.#waiting.bytes + bytes > queueBytesMax)
+    if (this.#waiting.bytes > 0 && this.#waiting.bytes + pending.bytesBound > queueBytesMax)
       return pending.reject(
         new DiptychError('OVERLOADED', `${this.#waiting.bytes} bytes wait to be written already, and ${queueBytesMax} may`, {
           definite: true,
         }),
       );
-    const waiting = this.#waiting.add(pending, bytes);
-    if (!this.#queue.trySend(waiting))
-      this.#queue.send(waiting, pending.context).catch((error: unknown) => this.#waiting.take(waiting)?.reject(error));
+    this.#waiting.add(pending);
+    if (this.#queue.trySend(pending)) return;
+    this.#queue.send(pending, pending.context).catch((error: unknown) => {
+      if (this.#waiting.take(pending)) pending.reject(error);
+    });
   }
 
   /** Takes no more, finishes what waits in the channel, and seals. Safe to repeat. */
@@ -119,8 +120,8 @@ export class LogWriter {
       if (!first) {
         const { done, value } = await this.#queue.receive();
         if (done) return;
-        first = this.#waiting.take(value);
-        if (!first) continue;
+        if (!this.#waiting.take(value)) continue;
+        first = value;
       }
       // Callers whose requests arrived in this turn of the event loop get to add theirs: one sync for all of them.
       await nextTurn();
@@ -133,8 +134,8 @@ export class LogWriter {
 
   #gather(): void {
     for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) {
-      const pending = this.#waiting.take(next.value);
-      if (!pending) continue;
+      const pending = next.value;
+      if (!this.#waiting.take(pending)) continue;
       if (!this.#batch.hasRoomFor(pending)) {
         this.#heldOver = pending;
         return;
@@ -225,7 +226,7 @@ export class LogWriter {
     this.#heldOver?.reject(this.#refusalError());
     this.#heldOver = undefined;
     for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive())
-      this.#waiting.take(next.value)?.reject(this.#refusalError());
+      if (this.#waiting.take(next.value)) next.value.reject(this.#refusalError());
   }
 
   #refusalError(): DiptychError {

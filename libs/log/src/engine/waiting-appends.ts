@@ -1,12 +1,6 @@
 import type { Clock } from '@diptych/kernel';
 import { assertAlive } from '@diptych/kernel';
-import type { PendingAppend } from './append-batch.js';
-
-/** An append in the queue; empty once it has been taken, or answered because its context ended. */
-export interface WaitingAppend {
-  pending: PendingAppend | undefined;
-  readonly bytes: number;
-}
+import type { PendingAppend } from './pending-append.js';
 
 /**
  * The appends that wait, and their bytes. When the context of one ends it is answered, soon, and its value let go of, however long
@@ -14,7 +8,9 @@ export interface WaitingAppend {
  */
 export class WaitingAppends {
   readonly #clock: Clock;
-  readonly #waiting = new Set<WaitingAppend>();
+  /** In order of arrival, which is that of leaving but for a few: from `#first` on, with those that left among them. */
+  #line: Array<PendingAppend | undefined> = [];
+  #first = 0;
   #bytes = 0;
   #sweep: Disposable | undefined;
 
@@ -26,22 +22,19 @@ export class WaitingAppends {
     return this.#bytes;
   }
 
-  add(pending: PendingAppend, bytes: number): WaitingAppend {
-    const waiting = { pending, bytes };
-    this.#waiting.add(waiting);
-    this.#bytes += bytes;
+  add(pending: PendingAppend): void {
+    this.#line.push(pending);
+    this.#bytes += pending.bytesBound;
     this.#sweep ??= this.#clock.after(SWEEP_MS, () => this.#answerEnded(), { unref: true });
-    return waiting;
   }
 
-  /** The append, for whoever answers it; undefined when it has been taken or answered. */
-  take(waiting: WaitingAppend): PendingAppend | undefined {
-    const { pending } = waiting;
-    if (!pending) return undefined;
-    waiting.pending = undefined;
-    this.#waiting.delete(waiting);
-    this.#bytes -= waiting.bytes;
-    return pending;
+  /** True for one alone: it is for whoever asked to answer. False when it has been taken or answered. */
+  take(pending: PendingAppend): boolean {
+    if (!pending.waiting) return false;
+    pending.waiting = false;
+    this.#bytes -= pending.bytesBound;
+    this.#dropTaken();
+    return true;
   }
 
   close(): void {
@@ -49,15 +42,27 @@ export class WaitingAppends {
     this.#sweep = undefined;
   }
 
+  #dropTaken(): void {
+    const line = this.#line;
+    while (this.#first < line.length && !line[this.#first]!.waiting) line[this.#first++] = undefined;
+    if (this.#first === line.length) this.#line = [];
+    else if (this.#first < 1_024 || this.#first * 2 < line.length) return;
+    else this.#line = line.slice(this.#first);
+    this.#first = 0;
+  }
+
   #answerEnded(): void {
-    for (const waiting of this.#waiting) {
+    for (const pending of this.#line.slice(this.#first)) {
+      if (!pending!.waiting) continue;
       try {
-        assertAlive(waiting.pending!.context, this.#clock);
+        assertAlive(pending!.context, this.#clock);
       } catch (error) {
-        this.take(waiting)?.reject(error);
+        this.take(pending!);
+        pending!.reject(error);
+        pending!.letGo();
       }
     }
-    this.#sweep = this.#waiting.size > 0 ? this.#clock.after(SWEEP_MS, () => this.#answerEnded(), { unref: true }) : undefined;
+    this.#sweep = this.#line.length > 0 ? this.#clock.after(SWEEP_MS, () => this.#answerEnded(), { unref: true }) : undefined;
   }
 }
 

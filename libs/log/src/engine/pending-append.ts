@@ -1,0 +1,61 @@
+import type { CallContext } from '@diptych/kernel';
+import type { AppendReply, AppendRequest } from '../log.port.js';
+import { recordBytesBound } from './record.js';
+
+/** An append from call to answer. One object for all of its way, since there are several hundred thousand a second. */
+export class PendingAppend {
+  request: AppendRequest;
+  context: CallContext;
+  resolve: (reply: AppendReply) => void;
+  reject: (error: unknown) => void;
+  /** Room that surely suffices for its record. */
+  readonly bytesBound: number;
+  /** Not yet taken by the writer, nor answered. */
+  waiting = true;
+
+  // The rest is of the batch that it is staged in.
+  revision = 0;
+  /** Whether the key was there before. */
+  existed = false;
+  /** Of the record in the batch's buffer. */
+  offset = 0;
+  length = 0;
+  keyHash = 0;
+  requestIdHash = 0;
+  /** The dedupe window did not have it. */
+  requestIdIsNew = false;
+  /** In the key index; undefined when the key was absent. */
+  slot: number | undefined;
+  /** Another append of this batch, before this one, has its key: the slot may be out of date. */
+  keyStagedBefore = false;
+  /** The same request once more, waiting for the same answer. */
+  repeats: PendingAppend[] | undefined;
+
+  constructor(request: AppendRequest, context: CallContext, resolve: (reply: AppendReply) => void, reject: (error: unknown) => void) {
+    this.request = request;
+    this.context = context;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.bytesBound = recordBytesBound(request);
+  }
+
+  get deleted(): boolean {
+    return this.request.mutation.kind === 'delete';
+  }
+
+  /**
+   * After the answer: holds on to nothing of the call any more, above all not to its value, when it stays in line. Nor is garbage kept alive by garbage:
+   * under load V8 puts these objects where it seldom collects, and what they point at would stay there until then (half of all processor time went
+   * into that).
+   */
+  letGo(): void {
+    this.request = LET_GO;
+    this.context = ENDED;
+    this.resolve = this.reject = nobody;
+    this.repeats = undefined;
+  }
+}
+
+const LET_GO: AppendRequest = { mutation: { kind: 'delete', key: '' }, requestId: '' };
+const ENDED: CallContext = { deadlineMs: 0 };
+const nobody = () => undefined;
