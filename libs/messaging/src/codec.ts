@@ -25,7 +25,8 @@ const copies = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: fa
  */
 export function encode(value: unknown, headerBytes = 0): Buffer {
   // A value may have getters, and they may encode something.
-  if (isEncodingLarge || atLeastBytes(value, LARGE_BYTES) < LARGE_BYTES) return views.pack(value, RESERVE_START_SPACE | headerBytes);
+  if (isEncodingLarge) return views.pack(value, RESERVE_START_SPACE | headerBytes);
+  if (atLeastBytes(value, LARGE_BYTES) < LARGE_BYTES) return (lastSmall = views.pack(value, RESERVE_START_SPACE | headerBytes));
   // The library would reserve four times what it needs, and go on to use that for what comes next.
   const bytes = atLeastBytes(value, LARGEST_BYTES);
   isEncodingLarge = true;
@@ -34,8 +35,15 @@ export function encode(value: unknown, headerBytes = 0): Buffer {
     return views.pack(value, RESERVE_START_SPACE | headerBytes);
   } finally {
     isEncodingLarge = false;
-    views.useBuffer(Buffer.allocUnsafeSlow(ENCODE_BUFFER_BYTES));
+    views.useBuffer(unusedAfter(lastSmall));
   }
+}
+
+/** Where small messages go on: behind the last of them, whose bytes may not have been sent yet. */
+function unusedAfter(message: Buffer): Buffer {
+  const start = message.byteOffset + message.byteLength;
+  const left = message.buffer.byteLength - start;
+  return left < LARGE_BYTES ? Buffer.allocUnsafeSlow(ENCODE_BUFFER_BYTES) : Buffer.from(message.buffer, start, left);
 }
 
 /**
@@ -70,7 +78,9 @@ const LARGEST_BYTES = 2 ** 30;
 const ENCODE_BUFFER_BYTES = 32_768;
 /** What the library wants to have free before it begins, and some for names and lengths. */
 const ENCODE_ROOM_BYTES = 4_096;
-views.useBuffer(Buffer.allocUnsafeSlow(ENCODE_BUFFER_BYTES));
+/** Its buffer is the one that small messages are encoded into, one behind the other. */
+let lastSmall: Buffer = Buffer.allocUnsafeSlow(ENCODE_BUFFER_BYTES).subarray(0, 0);
+views.useBuffer(unusedAfter(lastSmall));
 
 /** Whether a value fits its schema, compiled once. */
 export interface Check {
