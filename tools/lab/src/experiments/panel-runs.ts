@@ -92,7 +92,8 @@ export async function panelRuns(lab: LabContext, arms: readonly ArmName[], sizes
   return { runs, refused: refusal(voids, block, new Set(arms).size), failed };
 }
 
-function orderOf(seed: number, block: number, arms: readonly ArmName[]): ReadonlyArray<{ arm: ArmName; label: string }> {
+/** Every second block has the reverse of the one before. */
+export function orderOf(seed: number, block: number, arms: readonly ArmName[]): ReadonlyArray<{ arm: ArmName; label: string }> {
   const labelled = arms.map((arm, i) => ({ arm, label: arms.indexOf(arm) === i ? arm : `${arm} again` }));
   const order = shuffled(labelled, seededRandom(seed, `order of blocks ${block >> 1}`));
   return block % 2 === 0 ? order : order.reverse();
