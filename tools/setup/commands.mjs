@@ -62,6 +62,13 @@ export const commands = {
     needs: ['nats-server'],
     about: 'what a call costs by how it gets there, beside the transports of others',
   },
+  'bench:log': {
+    run: [
+      ['nx', 'build', 'e2e'],
+      ['node', 'e2e/dist/bench/log/log.bench.js'],
+    ],
+    about: 'the log beside bare loops that write and read the same bytes',
+  },
   'bench:channel': {
     run: [['node', '--conditions=@diptych/source', '--import', 'tsx', 'libs/kernel/src/channel.bench.ts']],
     about: 'what a channel and a lock cost',

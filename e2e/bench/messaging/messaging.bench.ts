@@ -80,7 +80,7 @@ function conclude(run: BenchRun, options: Options, samples: readonly Sample[], t
   const { seed, rounds } = options;
   const file = writeResults('messaging', at, { seed, rounds, tookMs, cores: run.cores, facts: run.facts, verdicts, samples });
   console.log(`raw rounds: ${file} (${(tookMs / 1_000).toFixed(0)} s)`);
-  if (options.updatePage) console.log(`written: ${updatePage(pageText(run, options, at, rows, samples, verdicts))}`);
+  if (options.updatePage) console.log(`written: ${updatePage('messaging', pageText(run, options, at, rows, samples, verdicts))}`);
   const missed = verdicts.filter(({ passed }) => passed === false);
   console.log(missed.length === 0 ? 'all bars met' : `${missed.length} of ${verdicts.length} bars MISSED`);
   return missed.length === 0 ? 0 : 1;

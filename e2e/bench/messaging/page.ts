@@ -1,17 +1,17 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { WORKSPACE } from '@diptych/testing';
 
-const PAGE = 'docs/benchmarks/messaging.md';
-const BEGIN = '<!-- figures: begin, written by `npm run bench:messaging -- --update-page` -->';
-const END = '<!-- figures: end -->';
-
-/** Puts figures between the page's two marks. @returns the page @throws Error when a mark is missing */
-export function updatePage(figures: string): string {
-  const file = `${WORKSPACE}/${PAGE}`;
+/** Puts figures between the two marks of a benchmark's page. @returns the page @throws Error when a mark is missing */
+export function updatePage(benchmark: string, figures: string): string {
+  const page = `docs/benchmarks/${benchmark}.md`;
+  const first = `<!-- figures: begin, written by \`npm run bench:${benchmark} -- --update-page\` -->`;
+  const file = `${WORKSPACE}/${page}`;
   const text = readFileSync(file, 'utf8');
-  const begin = text.indexOf(BEGIN);
-  const end = text.indexOf(END);
-  if (begin === -1 || end < begin) throw new Error(`${PAGE} lacks the marks between which the figures go: ${BEGIN} and ${END}`);
-  writeFileSync(file, `${text.slice(0, begin)}${BEGIN}\n\n${figures}\n\n${text.slice(end)}`);
-  return PAGE;
+  const begin = text.indexOf(first);
+  const end = text.indexOf(LAST);
+  if (begin === -1 || end < begin) throw new Error(`${page} lacks the marks between which the figures go: ${first} and ${LAST}`);
+  writeFileSync(file, `${text.slice(0, begin)}${first}\n\n${figures}\n\n${text.slice(end)}`);
+  return page;
 }
+
+const LAST = '<!-- figures: end -->';

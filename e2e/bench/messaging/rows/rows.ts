@@ -13,8 +13,8 @@ export interface Check {
   of(figure: FigureOf): number;
 }
 
-export interface Row {
-  readonly id: RowId;
+export interface Row<Id extends string = string> {
+  readonly id: Id;
   readonly title: string;
   readonly arms: Readonly<Record<string, string>>;
   readonly columns: readonly Column[];
@@ -50,7 +50,7 @@ function ratio(ours: string, theirs: string, figure: string, bar: { atLeast?: nu
 const noSlower = OTHERS.flatMap((other) => ['p50Us', 'p99Us'].map((figure) => ratio('port', other, figure, { atMost: 1 })));
 
 /** The rows of the benchmark with their bars. Raise a bar that is beaten. */
-export const ROWS: readonly Row[] = [
+export const ROWS: ReadonlyArray<Row<RowId>> = [
   {
     id: 'lockstep',
     title: '128 in flight in lockstep, 256-byte values',
