@@ -4,6 +4,7 @@ export * from './keep-record.js';
 export * from './nats-server.js';
 export * from './open-handles.js';
 export * from './pinning.js';
+export { reapProcess } from './reaper.js';
 export * from './running-process.js';
 export * from './seed.js';
 export * from './temp-dir.js';

@@ -6,21 +6,50 @@ export interface Usage {
   readonly cpuMs: number | undefined;
   /** Resident memory; pages that processes share count in each. */
   readonly rssBytes: number | undefined;
-  /** Resident memory, shared pages divided among those that share them: sums are true. */
-  readonly pssBytes: number | undefined;
+  /**
+   * Resident memory, pages of a file that several of these processes map counted once. Whoever else on the machine maps the same file changes
+   * nothing, as it would with the proportional set size: another program on the same binary would make these look smaller.
+   */
+  readonly memoryBytes: number | undefined;
 }
 
 /** Reads `/proc`, so on Linux only. A process that is gone counts as nothing. */
 export function usageOf(pids: readonly number[]): Usage {
-  if (process.platform !== 'linux') return { cpuMs: undefined, rssBytes: undefined, pssBytes: undefined };
+  if (process.platform !== 'linux') return { cpuMs: undefined, rssBytes: undefined, memoryBytes: undefined };
   let rssBytes = 0;
-  let pssBytes = 0;
+  let anonymousBytes = 0;
+  const filesBytes = new Map<string, number>();
   for (const pid of pids) {
-    const memory = readOrUndefined(`/proc/${pid}/smaps_rollup`) ?? '';
-    rssBytes += kibibytes(memory, 'Rss');
-    pssBytes += kibibytes(memory, 'Pss');
+    const memory = memoryOf(readOrUndefined(`/proc/${pid}/smaps`) ?? '');
+    rssBytes += memory.rssBytes;
+    anonymousBytes += memory.anonymousBytes;
+    // Processes of one binary hold about the same pages of it: the one that holds most stands for all.
+    for (const [file, bytes] of memory.filesBytes) filesBytes.set(file, Math.max(bytes, filesBytes.get(file) ?? 0));
   }
-  return { cpuMs: cpuMsOf(pids), rssBytes, pssBytes };
+  const memoryBytes = [...filesBytes.values()].reduce((sum, bytes) => sum + bytes, anonymousBytes);
+  return { cpuMs: cpuMsOf(pids), rssBytes, memoryBytes };
+}
+
+interface Memory {
+  readonly rssBytes: number;
+  /** Of no file, or a file's that were written to: the process's own. */
+  readonly anonymousBytes: number;
+  /** Resident pages of each file, by device and inode. */
+  readonly filesBytes: ReadonlyMap<string, number>;
+}
+
+/** What `smaps` says: a line for each mapping, `address permissions offset device inode path`, followed by its figures. */
+export function memoryOf(smaps: string): Memory {
+  const memory = { rssBytes: 0, anonymousBytes: 0, filesBytes: new Map<string, number>() };
+  for (const mapping of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {
+    const [, , , device, inode] = mapping.slice(0, mapping.indexOf('\n')).split(/\s+/);
+    const [rssBytes, anonymousBytes] = [kibibytes(mapping, 'Rss'), kibibytes(mapping, 'Anonymous')];
+    memory.rssBytes += rssBytes;
+    memory.anonymousBytes += anonymousBytes;
+    const file = `${device} ${inode}`;
+    if (rssBytes > anonymousBytes) memory.filesBytes.set(file, (memory.filesBytes.get(file) ?? 0) + rssBytes - anonymousBytes);
+  }
+  return memory;
 }
 
 /**

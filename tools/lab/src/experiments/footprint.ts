@@ -5,8 +5,8 @@ import { contrastsOf, type Measure } from './hop-tax.js';
 import type { PanelRuns } from './panel-runs.js';
 
 export const FOOTPRINT_MEASURES: readonly Measure[] = [
-  { metric: 'pssBytes', label: 'memory after load', unit: 'B', scale: 'ratio', better: 'smaller', margin: 1.1 },
-  { metric: 'idlePssBytes', label: 'memory when idle', unit: 'B', scale: 'ratio', better: 'smaller', margin: 1.1 },
+  { metric: 'memoryBytes', label: 'memory after load', unit: 'B', scale: 'ratio', better: 'smaller', margin: 1.1 },
+  { metric: 'idleMemoryBytes', label: 'memory when idle', unit: 'B', scale: 'ratio', better: 'smaller', margin: 1.1 },
   { metric: 'firstGoodReplyMs', label: 'time to the first good reply', unit: 'ms', scale: 'ratio', better: 'smaller', margin: 1.1 },
 ];
 
@@ -22,12 +22,12 @@ export function footprint({ runs, refused }: PanelRuns, noise: KnownNoise): Expe
     claim: 'More processes need more memory and more time to start.',
     expectation: 'The monolith is better on memory, start and number of things to run.',
     caveat:
-      'Memory is the proportional set size, broker included; idle is right after the first good reply. The services start one after another, as their order demands. Idle CPU is not measured.',
+      'Memory is resident pages, those of a file that several processes of the arm map counted once, broker included; idle is right after the first good reply. The services start one after another, as their order demands. Idle CPU is not measured.',
     runs,
     contrasts: contrastsOf(FOOTPRINT_MEASURES, runs, 'services', 'monolith', noise, refused),
     findings: measured.map(
       (arm) =>
-        `${arm}: ${middle(arm, 'processes')} process(es) on ${middle(arm, 'ports')} port(s), ${middle(arm, 'settings')} setting(s) to say how they find each other, ${(middle(arm, 'firstGoodReplyMs') / 1000).toFixed(2)} s to the first good reply, ${mebibytes(arm, 'idlePssBytes')} idle, ${mebibytes(arm, 'pssBytes')} after load (medians).`,
+        `${arm}: ${middle(arm, 'processes')} process(es) on ${middle(arm, 'ports')} port(s), ${middle(arm, 'settings')} setting(s) to say how they find each other, ${(middle(arm, 'firstGoodReplyMs') / 1000).toFixed(2)} s to the first good reply, ${mebibytes(arm, 'idleMemoryBytes')} idle, ${mebibytes(arm, 'memoryBytes')} after load (medians).`,
     ),
   };
 }

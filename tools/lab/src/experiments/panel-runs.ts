@@ -27,7 +27,8 @@ const SIDE_SHARE = 0.67;
 
 const VALUE_BYTES = 256;
 const TIMEOUT_MS = 2_000;
-const CONNECTIONS = 256;
+/** Requests in flight at most: at this rate a stall of up to 0.3 s is seen at its true length. */
+const IN_FLIGHT = 512;
 
 /** Everything that decides what a figure of a panel run means, but the number of blocks. */
 export const PANEL_MEASUREMENT = {
@@ -36,7 +37,7 @@ export const PANEL_MEASUREMENT = {
   sideShare: SIDE_SHARE,
   valueBytes: VALUE_BYTES,
   timeoutMs: TIMEOUT_MS,
-  connections: CONNECTIONS,
+  inFlight: IN_FLIGHT,
   steady: STEADY,
   streams: { YCSB_A, YCSB_B, CITY_READS },
 };
@@ -119,7 +120,7 @@ async function oneRun(
     const ycsbB = await load('ycsb-b', YCSB_B, sizes.seconds);
     const ycsbA = await load('ycsb-a', YCSB_A, sizes.seconds * SIDE_SHARE);
     const cities = await load('cities', CITY_READS, sizes.seconds * SIDE_SHARE);
-    const { rssBytes, pssBytes } = arm.usage();
+    const { rssBytes, memoryBytes } = arm.usage();
     const metrics = {
       ...figures('', ycsbB),
       ...figures('ycsbA.', ycsbA),
@@ -129,9 +130,9 @@ async function oneRun(
       processes: arm.processes,
       ports: arm.ports,
       settings: arm.settings,
-      idlePssBytes: idle.pssBytes,
+      idleMemoryBytes: idle.memoryBytes,
       rssBytes,
-      pssBytes,
+      memoryBytes,
       warmUpSeconds,
     };
     const why = [ycsbB, ycsbA, cities].map(({ result }) => generatorGate(result)).find((reason) => reason !== undefined);
@@ -162,6 +163,9 @@ async function warmUp(
     {
       cores: lab.profile.generator,
       signal: AbortSignal.any([lab.signal, enough.signal]),
+      onPhase: (phase) => {
+        if (phase === 'sending') cpuMs = arm.cpuMs();
+      },
       onWindow: ({ p50Ms, good }) => {
         const nowMs = arm.cpuMs();
         windows.push({ p50Ms, cpuMsPer1000Good: nowMs === undefined || cpuMs === undefined ? undefined : ((nowMs - cpuMs) / good) * 1000 });
@@ -180,10 +184,12 @@ interface Measured {
 }
 
 async function measure(lab: LabContext, arm: RunningArm, plan: LoadPlan): Promise<Measured> {
-  const before = arm.cpuMs();
-  const result = await runLoad(plan, { cores: lab.profile.generator, signal: lab.signal });
-  const after = arm.cpuMs();
-  return { result, cpuMs: before === undefined || after === undefined ? undefined : after - before, seconds: plan.seconds };
+  const cpuMsAt: { sending?: number | undefined; sent?: number | undefined } = {};
+  // What an idle arm uses while the generator starts, or writes its history, is none of the load's.
+  const onPhase = (phase: 'sending' | 'sent') => (cpuMsAt[phase] = arm.cpuMs());
+  const result = await runLoad(plan, { cores: lab.profile.generator, signal: lab.signal, onPhase });
+  const { sending, sent } = cpuMsAt;
+  return { result, cpuMs: sending === undefined || sent === undefined ? undefined : sent - sending, seconds: plan.seconds };
 }
 
 function planFor(
@@ -202,7 +208,7 @@ function planFor(
     streams,
     valueBytes: VALUE_BYTES,
     timeoutMs: TIMEOUT_MS,
-    connections: CONNECTIONS,
+    connections: IN_FLIGHT,
     mode: 'open',
     historyFile: `${lab.runDir}/history/${name}-block-${block + 1}-${label.replaceAll(' ', '-')}.jsonl.gz`,
   };

@@ -49,7 +49,7 @@ function runsOf(blocks: number, slower: number, change: (run: Run) => Run = (run
       cpuMsPer1000Good: 200 * times,
       availability: 1,
       coresUsed: 0.3 * times,
-      pssBytes: 1e8 * times,
+      memoryBytes: 1e8 * times,
     };
     return { block: i >> 1, order: i % 2, arm, label: arm, valid: true, metrics, series: [], steady: true };
   }).map(change);

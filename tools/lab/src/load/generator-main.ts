@@ -4,9 +4,9 @@ import { summarize, type LoadResult } from './summary.js';
 
 /**
  * The generator as a process of its own, so that its event loop is nobody else's: a plan on standard input, and on standard output a line for
- * each window, then one with the summary, all JSON. SIGTERM ends the run early and keeps what was measured.
+ * when the schedule begins, for each window, when all is answered, and then one with the summary, all JSON. SIGTERM ends the run early and keeps what was measured.
  */
-export type GeneratorLine = { readonly window: Window } | { readonly result: LoadResult };
+export type GeneratorLine = { readonly phase: 'sending' | 'sent' } | { readonly window: Window } | { readonly result: LoadResult };
 
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
@@ -18,7 +18,14 @@ for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
 const plan = JSON.parse(Buffer.concat(chunks).toString()) as LoadPlan;
 
 const say = (line: GeneratorLine) => new Promise<void>((resolve) => process.stdout.write(`${JSON.stringify(line)}\n`, () => resolve()));
-const recording = await generate(plan, stop.signal, (window) => void say({ window }));
+const recording = await generate(
+  plan,
+  stop.signal,
+  (window) => void say({ window }),
+  () => void say({ phase: 'sending' }),
+);
+// Before the history is written: what the system under test did is over.
+await say({ phase: 'sent' });
 if (plan.historyFile !== undefined) await writeHistory(plan.historyFile, plan, recording);
 await say({ result: summarize(plan, recording) });
 process.exit(0);

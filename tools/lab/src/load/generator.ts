@@ -29,8 +29,17 @@ export interface Window {
   readonly good: number;
 }
 
-/** Runs a plan and returns what became of each operation. Ends early, keeping what it has, when the signal is aborted. */
-export async function generate(plan: LoadPlan, signal?: AbortSignal, onWindow?: (window: Window) => void): Promise<Recording> {
+/**
+ * Runs a plan and returns what became of each operation. Ends early, keeping what it has, when the signal is aborted.
+ *
+ * @param onBegin called when the schedule begins, with all prepared
+ */
+export async function generate(
+  plan: LoadPlan,
+  signal?: AbortSignal,
+  onWindow?: (window: Window) => void,
+  onBegin?: () => void,
+): Promise<Recording> {
   const schedule = poissonSchedule(plan);
   const recorder = new Recorder(plan, schedule);
   const client = new HttpClient(plan.baseUrl, plan.connections);
@@ -38,6 +47,7 @@ export async function generate(plan: LoadPlan, signal?: AbortSignal, onWindow?: 
   await client.open(plan.mode === 'open' ? Math.ceil(plan.ratePerSecond / 100) : plan.connections);
   const cpu = process.cpuUsage();
   recorder.start();
+  onBegin?.();
   const run =
     plan.mode === 'open'
       ? openLoop(plan, schedule, recorder, client, signal, onWindow)

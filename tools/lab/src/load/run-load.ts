@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { DiptychError, systemClock } from '@diptych/kernel';
-import { pinned, type Cores } from '@diptych/testing';
+import { pinned, reapProcess, type Cores } from '@diptych/testing';
 import { childModule } from '../child-module.js';
 import type { Window } from './generator.js';
 import type { GeneratorLine } from './generator-main.js';
@@ -15,6 +15,8 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told of each window of the plan when it is over. */
   readonly onWindow?: ((window: Window) => void) | undefined;
+  /** Told when the schedule begins, and when its last request is answered or given up: the generator's own start and its history lie outside. */
+  readonly onPhase?: ((phase: 'sending' | 'sent') => void) | undefined;
 }
 
 /**
@@ -28,6 +30,7 @@ export async function runLoad(plan: LoadPlan, options: LoadOptions = {}): Promis
     childModule(import.meta.url, './generator-main'),
   ]);
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  using _reaping = child.pid === undefined ? undefined : reapProcess(child.pid);
   const closed = once(child, 'close') as Promise<[number | null, string | null]>;
   const stop = () => child.kill('SIGTERM');
   const overdue = systemClock.after(plan.seconds * 1000 + plan.timeoutMs + GRACE_MS, () => child.kill('SIGKILL'));
@@ -40,6 +43,7 @@ export async function runLoad(plan: LoadPlan, options: LoadOptions = {}): Promis
     createInterface({ input: child.stdout }).on('line', (text) => {
       const line = JSON.parse(text) as GeneratorLine;
       if ('result' in line) result = line.result;
+      else if ('phase' in line) options.onPhase?.(line.phase);
       else options.onWindow?.(line.window);
     });
     const [code, killedBy] = await closed;

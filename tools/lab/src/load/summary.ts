@@ -84,7 +84,7 @@ export function summarize(plan: LoadPlan, recording: Recording): LoadResult {
       second,
       offered,
       good,
-      p99Ms: latency.totalCount === 0 ? null : latency.getValueAtPercentile(99) / 1000,
+      p99Ms: latency.totalCount === 0 ? null : Math.min(latency.getValueAtPercentile(99) / 1000, plan.timeoutMs),
     })),
     generator: {
       latenessMs: {
@@ -124,7 +124,8 @@ function mergeStreams(
 }
 
 function latencyOf(values: Histogram, plan: LoadPlan): Latency {
-  const at = (percentile: number) => values.getValueAtPercentile(percentile) / 1000;
+  // A bucket is named by its upper end, which for the one of the time-out lies beyond it.
+  const at = (percentile: number) => Math.min(values.getValueAtPercentile(percentile) / 1000, plan.timeoutMs);
   return {
     p50Ms: at(50),
     p90Ms: at(90),

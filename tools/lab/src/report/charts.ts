@@ -21,8 +21,8 @@ const LABELS: Readonly<Record<string, string>> = {
   'ycsbA.p99Ms': 'p99, YCSB-A',
   'cities.p50Ms': 'p50, cities',
   'cities.p99Ms': 'p99, cities',
-  pssBytes: 'memory after load',
-  idlePssBytes: 'memory idle',
+  memoryBytes: 'memory after load',
+  idleMemoryBytes: 'memory idle',
 };
 
 export function chartOf(experiment: Experiment): string {
@@ -34,7 +34,7 @@ export function chartOf(experiment: Experiment): string {
         'log',
       );
     case 'footprint':
-      return dots(rows(experiment, ['idlePssBytes', 'pssBytes'], 2 ** 20), 'memory of the whole arm, MiB', 'linear');
+      return dots(rows(experiment, ['idleMemoryBytes', 'memoryBytes'], 2 ** 20), 'memory of the whole arm, MiB', 'linear');
     case 'cost-ladder':
       return ladder(experiment);
     case 'crash':
