@@ -58,6 +58,7 @@ const OTHERS = `## Others
 | \`DIPTYCH_NATS_PORT\` | \`npm run services\` and \`nx serve nats\`: the port of the broker, instead of 4222 |
 | \`DIPTYCH_SEED\` | tests: the seed of every random choice; each run prints its own |
 | \`DIPTYCH_LONG\` | tests: \`1\` runs them in full sizes, as \`npm run test:long\` does |
+| \`DIPTYCH_CHROMIUM\` | The Chromium that takes the picture of a published report; default: the one on the path. |
 | \`DIPTYCH_CONTAINERS\` | tests: \`1\` runs the container tests too, as \`npm run test:containers\` does |
 | \`DIPTYCH_BENCH_ROUNDS\` | \`npm run bench:http\`: how many rounds are measured, 7 or more, instead of 9 |
 `;

@@ -160,7 +160,8 @@ describe('a drain', () => {
     expect(await patient).toBe('answered');
     await closed;
     expect(performance.now() - startMs).toBeLessThan(5_000);
-    expect(await stuck).toBe('DEADLINE_EXCEEDED');
+    // Its server is gone by then; which of the two its caller learns first is all the same.
+    expect(['DEADLINE_EXCEEDED', 'CONNECTION_LOST']).toContain(await stuck);
   });
 });
 

@@ -117,7 +117,8 @@ export function assertNextSegment(directory: string, firstRevision: number, expe
 
 export function reasonOf(error: unknown): string {
   const code = errorCodeOf(error);
-  if (code && code in REASONS) return REASONS[code as keyof typeof REASONS];
+  // An error of our own says it better than its code does.
+  if (code && code in REASONS && (error as NodeJS.ErrnoException).syscall !== undefined) return REASONS[code as keyof typeof REASONS];
   return error instanceof Error ? error.message : String(error);
 }
 
