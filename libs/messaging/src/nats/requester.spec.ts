@@ -56,13 +56,13 @@ it('a call that was sent to an instance just gone is refused, and goes to anothe
   const outcome = call().catch((error: { code: string }) => error.code);
   await turn();
   requester.lose(places[0]!);
+  await turn();
   refuse(sent[0]!.reply);
   echo();
   await turn();
   await turn();
   expect(sent.map(({ subject }) => subject)).toEqual(['m.one', 'm.two']);
   expect([places[0]!.outstanding, places[1]!.outstanding, requester.inFlight]).toEqual([0, 1, 1]);
-  // Said twice, or of a frame it is no longer in: it is in no frame of theirs.
   requester.close();
   expect(await outcome).toBe('CONNECTION_LOST');
 });
@@ -86,6 +86,16 @@ it('a refusal that comes twice sends a call again once', async () => {
   refuse(reply);
   await turn();
   expect(sent.map(({ subject }) => subject)).toEqual(['m.one', 'm.two']);
+  requester.close();
+  expect(await outcome).toBe('CONNECTION_LOST');
+});
+
+it('a refusal of no frame that was ever sent says nothing about calls that wait to be sent', async () => {
+  const { requester, sent, call, refuse } = setUp();
+  const outcome = call().catch((error: { code: string }) => error.code);
+  refuse('inbox.-1');
+  await turn();
+  expect(sent.map(({ subject }) => subject)).toEqual(['m.one']);
   requester.close();
   expect(await outcome).toBe('CONNECTION_LOST');
 });

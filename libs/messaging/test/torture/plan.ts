@@ -26,7 +26,7 @@ export type Caller = 'any' | 'keyed' | 'narrow' | 'plain';
 export type Abort = 'before' | 'sync' | 'micro' | 'turn' | number;
 
 /** Whoever is not in a hurry. Nothing of this test takes so long, so that a call which ends by it was forgotten. */
-export const LONG_MS = 120_000;
+export const LONG_MS = 30_000;
 /** Calls that the `narrow` caller may have in flight. */
 export const NARROW_MAX = 24;
 
