@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { conclude } from './conclusion.js';
+import { unexpectedOf } from './experiments/ladder/cost-ladder.js';
 import { page } from './report/page.js';
 import type { Contrast, Experiment, LabReport, Run } from './results.js';
 
@@ -66,10 +67,12 @@ describe('conclude', () => {
   const hopTax: Experiment = { ...experiment, id: 'hop-tax', title: 'Hop tax', runs: [], contrasts: [contrast], survival: [] };
 
   it('passes when what was expected holds, and names who held up better where', () => {
-    const { outcome, sentences } = conclude(report(hopTax, experiment));
+    const [cell] = experiment.survival!;
+    const gone = { ...cell!, arm: 'monolith', killed: 'monolith', expected: 'fails', seen: 'fails' } as const;
+    const { outcome, sentences } = conclude(report(hopTax, { ...experiment, survival: [cell!, gone] }));
     expect(outcome).toBe('pass');
-    expect(sentences[0]).toContain('with the log killed, hit went on');
-    expect(sentences[1]).toContain('(services over monolith, 95 % interval): median latency 1.50 (1.40–1.60)');
+    expect(sentences[0]).toContain('with the log killed and away for 0.6 s, hit went on');
+    expect(sentences[1]).toContain('(services over monolith, 95 % interval): median latency 1.50 (1.40–1.60), better');
     expect(sentences[2]).toBe('Something can be said of everything that was compared.');
   });
 
@@ -99,6 +102,40 @@ describe('conclude', () => {
     expect(both.sentences[0]).toBe('The services held up better nowhere in this run.');
   });
 
+  it('does not praise an arm for its crash where the other’s is void or was not seen', () => {
+    const [cell] = experiment.survival!;
+    expect(conclude(report(experiment)).sentences[0]).toBe('The services held up better nowhere in this run.');
+    const unseen = { ...cell!, arm: 'monolith', killed: 'monolith', expected: 'fails', seen: 'not measured' } as const;
+    expect(conclude(report({ ...experiment, survival: [cell!, unseen] })).sentences[0]).toContain('nowhere');
+  });
+
+  it('says what is not as expected, which alone is no failure', () => {
+    const concludedWith = (change: Partial<Contrast>) =>
+      conclude(report({ ...hopTax, runs: [run], contrasts: [{ ...contrast, expected: 'monolith', ...change }] }));
+    expect(concludedWith({})).toMatchObject({ outcome: 'pass', unexpected: [] });
+    expect(concludedWith({ winner: 'services' })).toMatchObject({
+      outcome: 'pass',
+      unexpected: ['median latency: services better, expected the monolith'],
+    });
+    expect(concludedWith({ winner: undefined, verdict: 'equal for practical purposes' }).unexpected).toHaveLength(1);
+    expect(concludedWith({ winner: undefined, verdict: 'inconclusive' }).unexpected).toEqual([]);
+    expect(concludedWith({ winner: 'services', expected: undefined }).unexpected).toEqual([]);
+    expect(conclude(report({ ...experiment, unexpected: ['a surprise'] })).unexpected).toEqual(['a surprise']);
+  });
+
+  it('knows a cost ladder whose steps are not as expected', () => {
+    const ladder = (encodedUs: number, hopUs: number) =>
+      unexpectedOf((rung) => ({ 'in-process': 1, 'encoded, same process': encodedUs, NATS: hopUs })[rung]);
+    expect(ladder(8, 90)).toEqual([]);
+    expect(ladder(8, 20)).toEqual(['the hop cost 2 times the encoding, expected 5 to 50']);
+    expect(ladder(1, 90)).toEqual(['encoding cost 0.0 µs a call, expected 1 to 20']);
+  });
+
+  it('cannot say of a run in which nothing was measured', () => {
+    expect(conclude(report())).toMatchObject({ outcome: 'cannot say', reasons: ['nothing was measured'] });
+    expect(conclude(report({ ...experiment, runs: [], survival: [] })).outcome).toBe('cannot say');
+  });
+
   it('says that six blocks are indicative, and of twelve nothing', () => {
     expect(conclude(report(hopTax)).notes.join(' ')).toContain('6 blocks are indicative');
     expect(conclude(report({ ...hopTax, contrasts: [{ ...contrast, blocks: 12 }] })).notes.join(' ')).not.toContain('indicative');
@@ -115,7 +152,8 @@ describe('conclude', () => {
 
 it('makes one page that loads nothing, runs nothing and escapes what it is given', () => {
   const whole = report(experiment);
-  const html = page(whole, conclude(whole));
+  const html = page(whole, { ...conclude(whole), unexpected: ['<this>'] });
+  expect(html).toContain('Not as expected: &#60;this&#62;');
   expect(html).toContain('<h2>Crash &#60;of&#62; a part</h2>');
   expect(html).toContain('<svg');
   expect(html).not.toMatch(/<script|(?:src|href)="(?!#)/);

@@ -1,5 +1,6 @@
 import type { ArmName } from './dependency-table.js';
-import type { Contrast, LabReport } from './results.js';
+import { capabilityOf } from './experiments/crash-score.js';
+import type { Contrast, LabReport, SurvivalCell } from './results.js';
 import { BLOCKS_OF_A_VERDICT } from './statistics/holm.js';
 import { interval } from './statistics/verdict.js';
 
@@ -9,6 +10,8 @@ export interface Conclusion {
   readonly outcome: keyof typeof EXIT_CODES;
   /** Why it is not a pass. */
   readonly reasons: readonly string[];
+  /** What was seen otherwise than was expected before the run: findings, which alone make no failure. */
+  readonly unexpected: readonly string[];
   /** Three sentences: where the services held up better, where the monolith did, where nothing can be said. */
   readonly sentences: readonly [services: string, monolith: string, neither: string];
   /** How far the sentences can be trusted: number of blocks, correction, noise of the machine. */
@@ -16,8 +19,9 @@ export interface Conclusion {
 }
 
 /**
- * What may be said of a whole run. *Fail* is for what must never be: an acknowledged write lost, a value nobody wrote, a write done though refused, a
- * part that does not come back, a capability that behaves otherwise than the committed table says. That one arm is slower is a finding, not a failure.
+ * What may be said of a whole run. *Pass* is that nothing forbidden was seen and that all could be judged. *Fail* is for what must never be: an acknowledged write lost, a value nobody wrote, a write done though refused, a
+ * part that does not come back, a capability that behaves otherwise than the committed table says. That one arm is slower is a finding, not a failure,
+ * and so is that it is not the one that was expected to be: that is said beside the outcome.
  */
 export function conclude(report: LabReport): Conclusion {
   const failures = [...forbidden(report), ...surprises(report)];
@@ -25,6 +29,7 @@ export function conclude(report: LabReport): Conclusion {
   return {
     outcome: failures.length > 0 ? 'fail' : doubts.length > 0 ? 'cannot say' : 'pass',
     reasons: [...failures, ...doubts],
+    unexpected: unexpected(report),
     sentences: [favouring(report, 'services'), favouring(report, 'monolith'), undecided(report)],
     notes: notes(report),
   };
@@ -51,12 +56,23 @@ function forbidden(report: LabReport): string[] {
 function surprises(report: LabReport): string[] {
   return cells(report)
     .filter(({ expected, seen }) => seen !== 'not measured' && seen !== expected)
-    .map(
-      ({ arm, killed, capability, expected, seen }) => `${arm} without its ${killed}: ${capability} ${seen}, the table says it ${expected}`,
-    );
+    .map((cell) => `${cell.arm} without its ${cell.killed}: ${capabilityOf(cell)} ${cell.seen}, the table says it ${cell.expected}`);
+}
+
+/** Where an interval excludes what was expected; an open one contradicts nothing, and is told among what cannot be said. */
+function unexpected(report: LabReport): string[] {
+  const contradicts = ({ expected, winner, verdict }: Contrast) =>
+    expected !== undefined && (winner === undefined ? verdict === 'equal for practical purposes' : winner !== expected);
+  return report.experiments.flatMap(({ contrasts, unexpected: others = [] }) => [
+    ...contrasts
+      .filter(contradicts)
+      .map((each) => `${each.label}: ${each.winner ? `${each.winner} ${each.verdict}` : each.verdict}, expected the ${each.expected}`),
+    ...others,
+  ]);
 }
 
 function missing(report: LabReport): string[] {
+  const nothing = report.experiments.every(({ runs }) => runs.length === 0) ? ['nothing was measured'] : [];
   const undecidable = report.experiments
     .filter(({ contrasts }) => contrasts[0]?.verdict === 'no verdict')
     .map(({ title, contrasts }) => `${title}: ${contrasts[0]!.sentence}`);
@@ -70,8 +86,8 @@ function missing(report: LabReport): string[] {
     .map(({ label, metrics }) => `${label}: ${metrics['unreadKeys']} keys could not be read back`);
   const unseen = cells(report)
     .filter(({ seen }) => seen === 'not measured')
-    .map(({ arm, killed, capability }) => `${arm} without its ${killed}: ${capability} was not measured`);
-  return [...undecidable, ...invalid, ...unread, ...unseen];
+    .map((cell) => `${cell.arm} without its ${cell.killed}: ${capabilityOf(cell)} was not measured`);
+  return [...nothing, ...undecidable, ...invalid, ...unread, ...unseen];
 }
 
 function cells(report: LabReport) {
@@ -82,18 +98,27 @@ const NAMES: Readonly<Record<ArmName, string>> = { monolith: 'The monolith', ser
 
 /** Contrasts that an arm won, and what it kept in a crash that the other did not. */
 function favouring(report: LabReport, arm: ArmName): string {
-  const won = report.experiments.flatMap(({ contrasts }) => contrasts.filter(({ winner }) => winner === arm).map(shown));
-  const survivors = cells(report).filter(({ seen }) => seen === 'survives');
-  const kept = survivors.filter(
-    (cell) => cell.arm === arm && !survivors.some((other) => other.arm !== arm && other.capability === cell.capability),
-  );
-  const survived =
-    kept.length === 0
-      ? []
-      : [`with the ${kept[0]!.killed} killed, ${kept.map(({ capability }) => capability).join(' and ')} went on (one run, no verdict)`];
-  const all = [...won, ...survived];
+  const wonBy = (from: number, to?: number) =>
+    report.experiments.flatMap(({ contrasts }) => contrasts.slice(from, to).filter(({ winner }) => winner === arm)).map(shown);
+  const others = wonBy(1);
+  const won = [...wonBy(0, 1), ...(others.length === 0 ? [] : [`only describing, not corrected for their number: ${others.join(', ')}`])];
+  const all = [...won, ...kept(report, arm)];
   if (all.length === 0) return `${NAMES[arm]} held up better nowhere in this run.`;
   return `${NAMES[arm]} held up better here${won.length === 0 ? '' : ' (services over monolith, 95 % interval)'}: ${all.join('; ')}.`;
+}
+
+/** What went on in an arm's crash and was seen to fail in the other's: where the other's is void, nothing can be held against it. */
+function kept(report: LabReport, arm: ArmName): string[] {
+  const seen = cells(report);
+  const lostByTheOther = ({ capability }: SurvivalCell) => {
+    const others = seen.filter((other) => other.arm !== arm && other.capability === capability);
+    return others.length > 0 && others.every((other) => other.seen === 'fails');
+  };
+  const better = seen.filter((cell) => cell.arm === arm && cell.seen === 'survives' && lostByTheOther(cell));
+  if (better.length === 0) return [];
+  const fault = report.experiments.flatMap(({ runs }) => runs).find((run) => run.valid && run.arm === arm && run.fault)?.fault;
+  const away = fault ? ` and away for ${(fault.toSecond - fault.fromSecond).toFixed(1)} s` : '';
+  return [`with the ${better[0]!.killed} killed${away}, ${better.map(capabilityOf).join(' and ')} went on (one run, no verdict)`];
 }
 
 function undecided(report: LabReport): string {
@@ -133,5 +158,5 @@ function notes(report: LabReport): string[] {
 
 function shown(contrast: Contrast): string {
   const words = contrast.label.replace(', ', ' of ');
-  return `${words} ${contrast.scale === 'difference' ? 'differs by ' : ''}${interval(contrast, contrast)}`;
+  return `${words} ${contrast.scale === 'difference' ? 'differs by ' : ''}${interval(contrast, contrast)}, ${contrast.verdict}`;
 }

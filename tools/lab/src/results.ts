@@ -67,6 +67,8 @@ export interface Experiment {
   readonly contrasts: readonly Contrast[];
   /** One sentence a figure, for findings that are no paired contrast. */
   readonly findings: readonly string[];
+  /** What was seen otherwise than expected, of what is no paired contrast and no capability. */
+  readonly unexpected?: readonly string[] | undefined;
   /** Committed expectation against what was seen: capability by capability. */
   readonly survival?: readonly SurvivalCell[] | undefined;
 }
@@ -122,9 +124,13 @@ export interface ContrastPlan {
   readonly better: 'smaller' | 'larger';
   /** The smallest effect worth acting on, declared before the run: 1.1 for 10 %, 0.01 for one point; more where the machine sees no better. */
   readonly margin: number;
+  /** Which arm was expected to be better; undefined: nothing was expected. */
+  readonly expected?: ArmName | undefined;
 }
 
 export interface Contrast extends ContrastPlan {
+  /** Set when the margin is not the declared one but, being larger, the noise floor of the machine. */
+  readonly byNoise?: boolean | undefined;
   /** Of a against b: 1 (ratio) or 0 (difference) is no difference. */
   readonly estimate: number;
   readonly low: number;
@@ -144,8 +150,10 @@ export interface SurvivalCell {
   readonly arm: ArmName;
   readonly killed: PartName;
   readonly capability: Capability;
+  /** Which part of the absence this is of; undefined: all of it. */
+  readonly when?: string | undefined;
   readonly expected: 'survives' | 'fails';
   readonly seen: 'survives' | 'fails' | 'not measured';
-  /** Good over offered while the part was away, 0 to 1. */
+  /** Good over offered in the whole seconds of that time, 0 to 1. */
   readonly availability: number | null;
 }

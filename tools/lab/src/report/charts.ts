@@ -9,7 +9,7 @@ type Width = keyof typeof WIDTHS;
 
 /** Drawn twice, and the page shows one: an image made for a desk and shrunk to a phone has letters that nobody can read. */
 function bothWidths(draw: (width: Width) => string): string {
-  return `<div class="desk">${draw('wide')}</div><div class="phone" aria-hidden="true">${draw('narrow')}</div>`;
+  return `<div class="desk">${draw('wide')}</div><div class="phone">${draw('narrow')}</div>`;
 }
 
 /** Colours come from the page, so that light, dark and print each have their own. */
@@ -21,6 +21,8 @@ const LABELS: Readonly<Record<string, string>> = {
   'ycsbA.p99Ms': 'p99, YCSB-A',
   'cities.p50Ms': 'p50, cities',
   'cities.p99Ms': 'p99, cities',
+  cpuMsPer1000Good: 'CPU, YCSB-B',
+  firstGoodReplyMs: 'first good reply',
   memoryBytes: 'memory after load',
   idleMemoryBytes: 'memory idle',
 };
@@ -28,13 +30,18 @@ const LABELS: Readonly<Record<string, string>> = {
 export function chartOf(experiment: Experiment): string {
   switch (experiment.id) {
     case 'hop-tax':
-      return dots(
-        rows(experiment, ['p50Ms', 'p99Ms', 'ycsbA.p50Ms', 'ycsbA.p99Ms', 'cities.p50Ms', 'cities.p99Ms'], 1),
-        'milliseconds from the scheduled moment to the whole answer, logarithmic',
-        'log',
+      return (
+        dots(
+          rows(experiment, ['p50Ms', 'p99Ms', 'ycsbA.p50Ms', 'ycsbA.p99Ms', 'cities.p50Ms', 'cities.p99Ms'], 1),
+          'milliseconds from the scheduled moment to the whole answer, logarithmic',
+          'log',
+        ) + dots(rows(experiment, ['cpuMsPer1000Good'], 1), 'milliseconds of CPU time for 1,000 good requests', 'linear')
       );
     case 'footprint':
-      return dots(rows(experiment, ['idleMemoryBytes', 'memoryBytes'], 2 ** 20), 'memory of the whole arm, MiB', 'linear');
+      return (
+        dots(rows(experiment, ['idleMemoryBytes', 'memoryBytes'], 2 ** 20), 'memory of the whole arm, MiB', 'linear') +
+        dots(rows(experiment, ['firstGoodReplyMs'], 1), 'milliseconds from the start to the first good reply', 'linear')
+      );
     case 'cost-ladder':
       return ladder(experiment);
     case 'crash':
@@ -64,8 +71,8 @@ function dots(data: Row[], caption: string, type: 'log' | 'linear'): string {
   return data.length === 0 ? '' : figure(caption, (width) => drawDots(data, type, width));
 }
 
-function figure(caption: string, draw: (width: Width) => string): string {
-  return `<figure><figcaption>${escape(caption)}</figcaption>${bothWidths(draw)}</figure>`;
+function figure(caption: string, draw: (width: Width) => Plot.PlotOptions): string {
+  return `<figure><figcaption>${escape(caption)}</figcaption>${bothWidths((width) => svg(width, caption, draw(width)))}</figure>`;
 }
 
 /** Without this 0.6 reads `600m`. */
@@ -73,10 +80,10 @@ const plain = (value: number) => String(Number(value.toPrecision(6)));
 
 const DOT = { stroke: 'arm', r: 5, strokeWidth: 1.5 } as const;
 
-function drawDots(data: Row[], type: 'log' | 'linear', width: Width): string {
+function drawDots(data: Row[], type: 'log' | 'linear', width: Width): Plot.PlotOptions {
   const measures = [...new Set(data.map(({ measure }) => measure))];
   const placed = { x: 'value', y: 'arm', fy: 'measure' } as const;
-  return svg(width, {
+  return {
     height: 40 + measures.length * 62,
     marginLeft: width === 'wide' ? 130 : 108,
     x: {
@@ -105,24 +112,27 @@ function drawDots(data: Row[], type: 'log' | 'linear', width: Width): string {
         Plot.groupY({ x: 'median' }, { x: 'value', y: 'arm', fy: 'measure', stroke: 'arm', strokeWidth: 2.5 }),
       ),
     ],
-  });
+  };
 }
 
 function ladder(experiment: Experiment): string {
-  const data = experiment.runs.map(({ label, metrics, arm }) => ({ rung: label, value: metrics['aloneUs'], arm }));
+  const data = experiment.runs.map(({ label, metrics, arm, valid }) => ({ rung: label, value: metrics['aloneUs'], arm, valid }));
   if (data.length === 0) return '';
-  return figure('microseconds of a lone call, logarithmic; every dot is a round', (width) => drawLadder(data, width));
+  return figure(
+    `microseconds of a lone call, logarithmic; every dot is a round${data.every(({ valid }) => valid) ? '' : ' (void: the machine was disturbed)'}`,
+    () => drawLadder(data),
+  );
 }
 
-function drawLadder(data: ReadonlyArray<object>, width: Width): string {
-  return svg(width, {
+function drawLadder(data: ReadonlyArray<object>): Plot.PlotOptions {
+  return {
     height: 150,
-    marginLeft: 90,
+    marginLeft: 135,
     x: { type: 'log', label: null, grid: true, ticks: 4, tickFormat: plain },
-    y: { label: null, domain: ['in-process', 'loopback', 'NATS'] },
+    y: { label: null, domain: ['in-process', 'encoded, same process', 'NATS'] },
     color: ARM_COLOURS,
     marks: [Plot.dot(data, { x: 'value', y: 'rung', stroke: 'arm', fill: 'arm', fillOpacity: 0.45, r: 5 })],
-  });
+  };
 }
 
 /** Share of good answers by second and capability; the time the part was away is the band. */
@@ -138,8 +148,8 @@ function timeline(run: Run): string {
   return figure(caption, (width) => drawTimeline(run, capabilities, data, band, width));
 }
 
-function drawTimeline(run: Run, capabilities: Capability[], data: object[], band: object[], width: Width): string {
-  return svg(width, {
+function drawTimeline(run: Run, capabilities: Capability[], data: object[], band: object[], width: Width): Plot.PlotOptions {
+  return {
     height: 50 + capabilities.length * 56,
     marginLeft: 48,
     marginRight: 52,
@@ -152,17 +162,18 @@ function drawTimeline(run: Run, capabilities: Capability[], data: object[], band
       Plot.lineY(data, { x: 'second', y: 'share', fy: 'capability', stroke: `var(--${run.arm})`, strokeWidth: 1.5 }),
       Plot.dot(data, { x: 'second', y: 'share', fy: 'capability', fill: `var(--${run.arm})`, r: 2 }),
     ],
-  });
+  };
 }
 
 /** The types of Plot and of the stand-in for a browser speak of the DOM, which this program does not have. */
 const draw = Plot.plot as unknown as (options: object) => { setAttribute(name: string, value: string): void; readonly outerHTML: string };
 const parse = parseHTML as unknown as (html: string) => { readonly document: object };
 
-function svg(width: Width, options: Plot.PlotOptions): string {
+function svg(width: Width, caption: string, options: Plot.PlotOptions): string {
   const { document } = parse('<html><body></body></html>');
   const plot = draw({ width: WIDTHS[width], document, style: { background: 'transparent', fontSize: '12px' }, ...options });
   plot.setAttribute('role', 'img');
+  plot.setAttribute('aria-label', caption);
   return plot.outerHTML;
 }
 

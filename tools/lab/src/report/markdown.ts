@@ -1,13 +1,13 @@
 import { conclude } from '../conclusion.js';
-import type { ArmName } from '../dependency-table.js';
 import type { Contrast, LabReport, Run } from '../results.js';
+import { capabilityOf } from '../experiments/crash-score.js';
 import { interval } from '../statistics/verdict.js';
-import { median } from '../statistics/wilcoxon.js';
+import { middleOf, verdictOf } from './figures.js';
 
 /** A published run for a document, as Prettier would leave it. */
 export function publishedBlock(report: LabReport, links: { behind: string; picture: string | undefined }): string {
   const { meta } = report;
-  const { outcome, sentences, notes } = conclude(report);
+  const { outcome, sentences, notes, unexpected } = conclude(report);
   const where = `${meta.startedAt.slice(0, 10)}, commit ${meta.commit}${meta.dirty ? ' with uncommitted changes' : ''}, ${meta.machine.cpu}, ${meta.machine.cores} cores (${meta.profile}), Node ${meta.versions.node}, nats-server ${meta.versions.nats}`;
   return [
     `One run of \`${meta.replay}\`: ${where}. Outcome: ${outcome}. Behind it: ${links.behind}.`,
@@ -17,28 +17,20 @@ export function publishedBlock(report: LabReport, links: { behind: string; pictu
       ...report.experiments.flatMap(({ contrasts, runs }) => contrasts.map((each) => row(each, runs))),
     ]),
     ...survivalTable(report),
-    [...sentences, ...notes].map((sentence) => `- ${sentence}`).join('\n'),
+    [...sentences, ...(unexpected.length === 0 ? [] : [`Not as expected: ${unexpected.join('; ')}.`]), ...notes]
+      .map((sentence) => `- ${sentence}`)
+      .join('\n'),
   ].join('\n\n');
 }
 
 function row(contrast: Contrast, runs: readonly Run[]): string[] {
-  const middle = (arm: ArmName) => {
-    const values = runs.flatMap(({ valid, label, metrics }) => (valid && label === arm ? [metrics[contrast.metric] ?? Number.NaN] : []));
-    return values.length === 0 ? '–' : figure(median(values), contrast.unit);
-  };
   return [
     contrast.label,
-    middle('monolith'),
-    middle('services'),
+    middleOf(contrast, runs, 'monolith'),
+    middleOf(contrast, runs, 'services'),
     Number.isNaN(contrast.low) ? '–' : interval(contrast, contrast),
-    contrast.winner ? `${contrast.winner} ${contrast.verdict}` : contrast.verdict,
+    verdictOf(contrast),
   ];
-}
-
-function figure(value: number, unit: string): string {
-  if (unit === 'B') return `${(value / 2 ** 20).toFixed(0)} MiB`;
-  if (unit === '') return `${(value * 100).toFixed(2)} %`;
-  return `${value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)} ${unit}`;
 }
 
 function survivalTable({ experiments }: LabReport): string[] {
@@ -51,14 +43,16 @@ function survivalTable({ experiments }: LabReport): string[] {
       `${run.label}${run.valid ? '' : ' (void)'}`,
       cells
         .filter(({ seen }) => seen === 'survives')
-        .map(({ capability }) => capability)
+        .map(capabilityOf)
         .join(', ') || 'nothing',
       String(lostGoodRequests ?? '–'),
       recoverySeconds === undefined ? 'not within the run' : `${recoverySeconds.toFixed(1)} s`,
       `${acknowledgedWritesLost} of ${acknowledgedWrites}`,
     ];
   });
-  return [table([['one crash each, no verdict', 'went on', 'good requests lost', 'recovered after', 'acknowledged writes lost'], ...rows])];
+  return [
+    table([['one crash each, no verdict', 'went on', 'good requests lost', 'recovered within', 'acknowledged writes lost'], ...rows]),
+  ];
 }
 
 function table(rows: readonly string[][]): string {

@@ -1,6 +1,8 @@
 import type { Conclusion } from '../conclusion.js';
-import type { Contrast, Experiment, LabReport } from '../results.js';
+import type { Contrast, Experiment, LabReport, Run } from '../results.js';
+import { capabilityOf } from '../experiments/crash-score.js';
 import { chartOf, escape } from './charts.js';
+import { comparedIn, labelOf, middleOf, verdictOf } from './figures.js';
 
 /** One self-contained page: no script, nothing loaded from anywhere, light and dark, for a phone and for paper. */
 export function page(report: LabReport, conclusion: Conclusion): string {
@@ -18,7 +20,7 @@ export function page(report: LabReport, conclusion: Conclusion): string {
 <header>
 <h1>Monolith and services, side by side</h1>
 <p class="outcome ${conclusion.outcome.replace(' ', '-')}">Outcome: <strong>${conclusion.outcome}</strong>${conclusion.reasons.length > 0 ? ` – ${escape(conclusion.reasons.join('; '))}` : ''}</p>
-<ul class="sentences">${conclusion.sentences.map((sentence) => `<li>${escape(sentence)}</li>`).join('')}</ul>
+${conclusion.unexpected.length === 0 ? '' : `<p>Not as expected: ${escape(conclusion.unexpected.join('; '))}</p>\n`}<ul class="sentences">${conclusion.sentences.map((sentence) => `<li>${escape(sentence)}</li>`).join('')}</ul>
 <ul class="notes">${conclusion.notes.map((note) => `<li>${escape(note)}</li>`).join('')}</ul>
 <p class="legend"><span class="monolith">● monolith</span> <span class="services">● services</span> – every dot is a run with fresh processes, a hollow one is void, a stroke is the median</p>
 </header>
@@ -59,14 +61,14 @@ function section(experiment: Experiment, replay: string): string {
 <h2>${escape(title)}</h2>
 <p><em>Claim:</em> ${escape(claim)} <em>Expected:</em> ${escape(expectation)}</p>
 <div class="chart">${chartOf(experiment)}</div>
-${contrasts.length === 0 ? '' : `<div class="wide"><table><thead><tr>${CONTRAST_HEADS.map((head) => `<th>${head}</th>`).join('')}</tr></thead><tbody>${contrasts.map(contrastRow).join('')}</tbody></table></div>`}
+${contrasts.length === 0 ? '' : `<div class="wide"><table><thead><tr>${CONTRAST_HEADS.map((head) => `<th>${head}</th>`).join('')}</tr></thead><tbody>${contrasts.map((each) => contrastRow(each, experiment.runs)).join('')}</tbody></table></div>`}
 ${survival && survival.length > 0 ? survivalTable(survival) : ''}
 ${findings.length === 0 ? '' : `<ul>${findings.map((finding) => `<li>${escape(finding)}</li>`).join('')}</ul>`}
 <p class="caveat">${escape(caveat)} Again: <code>${escape(replay)}</code></p>
 </section>`;
 }
 
-const CONTRAST_HEADS = ['measure', 'services / monolith', '95 % interval', 'blocks', 'verdict'];
+const CONTRAST_HEADS = ['measure', 'monolith', 'services', 'services / monolith', '95 % interval', 'blocks', 'verdict'];
 const SURVIVAL_HEADS = ['capability', 'killed', 'expected', 'seen', 'good while away'];
 
 /** On a phone the head of a table has no room: each cell says by itself what it is. */
@@ -75,26 +77,22 @@ function row(heads: readonly string[], cells: readonly string[], className = '')
   return `<tr${className === '' ? '' : ` class="${className}"`}>${body}</tr>`;
 }
 
-function contrastRow(contrast: Contrast): string {
-  const { label, scale, estimate, low, high, blocks, winner, verdict } = contrast;
-  const figure = (value: number) => (Number.isNaN(value) ? '—' : scale === 'ratio' ? `${value.toFixed(2)} ×` : value.toFixed(4));
-  const between = Number.isNaN(low)
-    ? '—'
-    : scale === 'ratio'
-      ? `${low.toFixed(2)}–${high.toFixed(2)} ×`
-      : `${low.toFixed(4)} to ${high.toFixed(4)}`;
+function contrastRow(contrast: Contrast, runs: readonly Run[]): string {
+  const { blocks, winner } = contrast;
   const cells = [
-    scale === 'difference' ? `${label} (difference)` : label,
-    figure(estimate),
-    between,
+    labelOf(contrast),
+    middleOf(contrast, runs, 'monolith'),
+    middleOf(contrast, runs, 'services'),
+    ...comparedIn(contrast),
     String(blocks),
-    winner ? `${winner} ${verdict}` : verdict,
+    verdictOf(contrast),
   ];
   return row(CONTRAST_HEADS, cells, winner && `won-by-${winner}`);
 }
 
 function survivalTable(survival: NonNullable<Experiment['survival']>): string {
   const body = survival
+    .map((cell) => ({ ...cell, capability: capabilityOf(cell) }))
     .map(({ capability, arm, killed, expected, seen, availability }) =>
       row(
         SURVIVAL_HEADS,
@@ -127,7 +125,7 @@ code { white-space: nowrap; } .won-by-monolith td:last-child { color: var(--mono
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; } tbody tr:last-child td { border-bottom: 0; } th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem; } code { font-size: .9em; overflow-wrap: anywhere; }
-td:nth-child(2), td:nth-child(3) { white-space: nowrap; }
+td:nth-child(n+2):nth-child(-n+5) { white-space: nowrap; }
 @media screen and (max-width: 600px) {
   .desk, thead { display: none; } .phone { display: block; } code { white-space: normal; } ul { padding-left: 1.2rem; }
   table, tbody { display: block; } tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }

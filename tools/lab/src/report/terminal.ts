@@ -1,20 +1,27 @@
 import type { Conclusion } from '../conclusion.js';
-import type { Contrast, LabReport } from '../results.js';
+import type { Contrast, LabReport, Run } from '../results.js';
+import { comparedIn, labelOf, middleOf, verdictOf } from './figures.js';
+import { capabilityOf } from '../experiments/crash-score.js';
 import { voidWords } from './page.js';
 
 /** The whole run on one screen: figures with their intervals, findings, three sentences and the outcome. */
 export function printTable(report: LabReport, conclusion: Conclusion, out: NodeJS.WritableStream): void {
   const lines: string[] = [''];
-  for (const { title, contrasts, findings, survival } of report.experiments) {
+  for (const { title, contrasts, findings, survival, runs } of report.experiments) {
     lines.push(title, '─'.repeat(title.length));
     if (contrasts.length > 0)
-      lines.push(...table([['', 'services / monolith', '95 % interval', 'blocks', 'verdict'], ...contrasts.map(row)]));
+      lines.push(
+        ...table([
+          ['', 'monolith', 'services', 'services / monolith', '95 % interval', 'blocks', 'verdict'],
+          ...contrasts.map((each) => row(each, runs)),
+        ]),
+      );
     if (survival && survival.length > 0)
       lines.push(
         ...table([
           ['capability', 'killed', 'expected', 'seen', 'good'],
           ...survival.map((cell) => [
-            cell.capability,
+            capabilityOf(cell),
             `${cell.killed} of ${cell.arm}`,
             cell.expected,
             cell.seen === cell.expected ? cell.seen : `${cell.seen}  (!)`,
@@ -30,20 +37,20 @@ export function printTable(report: LabReport, conclusion: Conclusion, out: NodeJ
     '',
     ...conclusion.notes,
     '',
+    ...(conclusion.unexpected.length > 0 ? [`Not as expected: ${conclusion.unexpected.join('; ')}`] : []),
     `Outcome: ${conclusion.outcome}${conclusion.reasons.length > 0 ? `: ${conclusion.reasons.join('; ')}` : ''}`,
   );
   out.write(`${lines.join('\n')}\n`);
 }
 
-function row(contrast: Contrast): string[] {
-  const figure = (value: number) => (Number.isNaN(value) ? '—' : contrast.scale === 'ratio' ? `${value.toFixed(2)} ×` : value.toFixed(4));
-  const interval = Number.isNaN(contrast.low) ? '—' : `${figure(contrast.low)} to ${figure(contrast.high)}`;
+function row(contrast: Contrast, runs: readonly Run[]): string[] {
   return [
-    contrast.label,
-    figure(contrast.estimate),
-    interval,
+    labelOf(contrast),
+    middleOf(contrast, runs, 'monolith'),
+    middleOf(contrast, runs, 'services'),
+    ...comparedIn(contrast),
     String(contrast.blocks),
-    contrast.winner ? `${contrast.winner} ${contrast.verdict}` : contrast.verdict,
+    verdictOf(contrast),
   ];
 }
 

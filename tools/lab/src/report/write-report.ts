@@ -1,15 +1,16 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { conclude, EXIT_CODES, type Conclusion } from '../conclusion.js';
 import type { LabReport } from '../results.js';
+import { writeWhole } from '../run-directory.js';
 import { page } from './page.js';
 
 /** Writes `results.json` and `report.html` into a directory. Safe to repeat. */
 export function writeReport(report: LabReport, conclusion: Conclusion, dir: string): { json: string; html: string } {
   const files = { json: join(dir, 'results.json'), html: join(dir, 'report.html') };
   // NaN, which a contrast without enough blocks has, becomes null.
-  writeFileSync(files.json, `${JSON.stringify({ ...report, conclusion }, null, 1)}\n`);
-  writeFileSync(files.html, page(report, conclusion));
+  writeWhole(files.json, `${JSON.stringify({ ...report, conclusion }, null, 1)}\n`);
+  writeWhole(files.html, page(report, conclusion));
   return files;
 }
 
@@ -20,6 +21,8 @@ export function readReport(file: string): LabReport {
   ) as Partial<LabReport> | null;
   if (report?.format !== 'lab-report/1')
     throw new TypeError(`${file} is no results file of compare: its format is ${JSON.stringify(report?.format)}, not "lab-report/1"`);
+  const absent = ['meta', 'gates', 'experiments'].filter((part) => typeof report[part as keyof LabReport] !== 'object');
+  if (absent.length > 0) throw new TypeError(`${file} is no whole results file of compare: it has no ${absent.join(', no ')}`);
   return report as LabReport;
 }
 
@@ -28,7 +31,7 @@ export function renderAgain(file: string): number {
   const report = readReport(file);
   const conclusion = conclude(report);
   const html = join(dirname(file), 'report.html');
-  writeFileSync(html, page(report, conclusion));
+  writeWhole(html, page(report, conclusion));
   process.stdout.write(`${html}\n`);
   return EXIT_CODES[conclusion.outcome];
 }

@@ -35,7 +35,13 @@ it('takes the winner from a primary of twelve blocks that does not survive, and 
   expect(first!.contrasts[1]).toEqual(barely);
 });
 
-it('does not count what could not be compared', () => {
+it('takes the winner from one of eight blocks too, because eight could have passed', () => {
+  const [first] = correctPrimaries([experiment({ ...measured(8), pValue: 0.03 }), experiment({ ...measured(8), pValue: 0.03 })]);
+  expect(first!.contrasts[0]).toMatchObject({ winner: undefined, pHolm: 0.06 });
+  expect(first!.contrasts[0]!.verdict).toBe('inconclusive');
+});
+
+it('counts what was planned and could not be compared as one that showed nothing', () => {
   const [first] = correctPrimaries([experiment(measured(12)), experiment(measured(5))]);
-  expect(first!.contrasts[0]!.pHolm).toBe(2 ** -11);
+  expect(first!.contrasts[0]!.pHolm).toBe(2 * 2 ** -11);
 });

@@ -19,16 +19,23 @@ export function holm(pValues: readonly number[]): number[] {
  * its winner; with fewer the verdicts stay, and the report calls them indicative.
  */
 export function correctPrimaries(experiments: readonly Experiment[]): Experiment[] {
-  const primaries = experiments.flatMap(({ contrasts }) => contrasts.slice(0, 1)).filter(({ pValue }) => Number.isFinite(pValue));
-  const adjusted = new Map(holm(primaries.map(({ pValue }) => pValue)).map((pHolm, i) => [primaries[i]!, pHolm]));
+  const primaries = experiments.flatMap(({ contrasts }) => contrasts.slice(0, 1));
+  // One that could not be compared was planned all the same, and counts as one that showed nothing.
+  const adjusted = new Map(
+    holm(primaries.map(({ pValue }) => (Number.isFinite(pValue) ? pValue : 1))).map((pHolm, i) => [primaries[i]!, pHolm]),
+  );
   return experiments.map((experiment) => ({
     ...experiment,
-    contrasts: experiment.contrasts.map((each) => (adjusted.has(each) ? corrected(each, adjusted.get(each)!) : each)),
+    contrasts: experiment.contrasts.map((each) =>
+      adjusted.has(each) && Number.isFinite(each.pValue) ? corrected(each, adjusted.get(each)!, primaries.length) : each,
+    ),
   }));
 }
 
-function corrected(primary: Contrast, pHolm: number): Contrast {
-  const survives = pHolm <= LEVEL || primary.blocks < BLOCKS_OF_A_VERDICT || primary.winner === undefined;
+function corrected(primary: Contrast, pHolm: number, primaries: number): Contrast {
+  // All blocks on one side have the smallest p there is; where even that could not pass, nothing is taken away.
+  const couldPass = 2 ** (1 - primary.blocks) * primaries <= LEVEL;
+  const survives = pHolm <= LEVEL || !couldPass || primary.winner === undefined;
   if (survives) return { ...primary, pHolm };
   return {
     ...primary,

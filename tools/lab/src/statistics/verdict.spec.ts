@@ -72,6 +72,13 @@ describe('contrast', () => {
     expect(contrast(plan, ratios, { halfWidth: 0.001 })).toMatchObject({ verdict: 'better', margin: 1.1 });
   });
 
+  it('names the floor where it is what bounds the sight, and does not claim to see what it then does not count', () => {
+    const { verdict, sentence } = contrast(plan, pairs(1.13, 1.17, 1.15, 1.14, 1.16, 1.15), { halfWidth: Math.log(1.3) });
+    expect(verdict).toBe('inconclusive');
+    expect(sentence).toContain('Below about 30 % no difference counts on this machine');
+    expect(sentence).not.toContain('could only see differences above');
+  });
+
   it('compares nothing in a measure that is refused', () => {
     const result = contrast(plan, pairs(1.5, 1.6, 1.4, 1.55, 1.45, 1.5), { refused: 'it was different from itself' });
     expect(result).toMatchObject({ verdict: 'no verdict', estimate: Number.NaN });

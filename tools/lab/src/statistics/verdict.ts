@@ -24,7 +24,8 @@ export interface Floor {
  * @param pairs one pair a block: the same seed and minute, each arm started afresh
  */
 export function contrast(declared: ContrastPlan, pairs: ReadonlyArray<{ a: number; b: number }>, floor: Floor = {}): Contrast {
-  const plan = { ...declared, margin: marginOf(declared, floor) };
+  const margin = marginOf(declared, floor);
+  const plan = { ...declared, margin, ...(margin > declared.margin && { byNoise: true }) };
   const usable = pairs.filter(({ a, b }) => Number.isFinite(a) && Number.isFinite(b) && (plan.scale === 'difference' || (a > 0 && b > 0)));
   const onScale = (value: number) => (plan.scale === 'ratio' ? Math.exp(value) : value);
   const result = pairedEstimate(usable.map(({ a, b }) => (plan.scale === 'ratio' ? Math.log(a / b) : a - b)));
@@ -46,7 +47,7 @@ export function contrast(declared: ContrastPlan, pairs: ReadonlyArray<{ a: numbe
     pValue: result.pValue,
     verdict,
     ...(winner && { winner }),
-    sentence: say(declared, { estimate, low, high, blocks: usable.length }, verdict, winner),
+    sentence: say(plan, { estimate, low, high, blocks: usable.length }, verdict, winner),
   };
 }
 
@@ -77,7 +78,7 @@ function judge(plan: ContrastPlan, declared: number, low: number, high: number):
 
 type Interval = Pick<Contrast, 'estimate' | 'low' | 'high' | 'blocks'>;
 
-function say(plan: ContrastPlan, at: Interval, verdict: Verdict, winner: ArmName | undefined): string {
+function say(plan: ContrastPlan & Pick<Contrast, 'byNoise'>, at: Interval, verdict: Verdict, winner: ArmName | undefined): string {
   const shown = `${plan.label} ${plan.scale} ${plan.a}/${plan.b} ${interval(plan, at)}, ${at.blocks} blocks`;
   if (winner) return `${winner} ${verdict}: ${shown}.`;
   if (verdict === 'equal for practical purposes') return `Equal for practical purposes: ${shown}.`;
@@ -90,13 +91,18 @@ export function interval({ scale }: Pick<Contrast, 'scale'>, { estimate, low, hi
   return `${figure(estimate)} (${figure(low)}–${figure(high)})`;
 }
 
-/** What this many blocks on this machine could have seen, from the interval's own width; blocks needed grow with the square of that. */
-export function seeable(plan: ContrastPlan, at: Pick<Interval, 'low' | 'high' | 'blocks'>): string {
+/**
+ * What this many blocks on this machine could have seen, from the interval's own width; blocks needed grow with the square of that. Where the
+ * machine's noise is what bounds it, more blocks would not help.
+ */
+export function seeable(plan: Pick<Contrast, 'scale' | 'margin' | 'byNoise'>, at: Pick<Interval, 'low' | 'high' | 'blocks'>): string {
   const halfWidth = halfWidthOf({ ...plan, ...at });
   const margin = plan.scale === 'ratio' ? Math.log(plan.margin) : plan.margin;
   const needed = Math.ceil(at.blocks * (halfWidth / margin) ** 2);
   const words = (width: number) =>
     plan.scale === 'ratio' ? `${((Math.exp(width) - 1) * 100).toFixed(0)} %` : `${(width * 100).toFixed(2)} points`;
+  if (plan.byNoise && halfWidth < margin)
+    return `Below about ${words(margin)} no difference counts on this machine: so much the monolith differs from itself (noise floor).`;
   const more = needed > at.blocks ? `; about ${needed} blocks would be needed for ${words(margin)}` : '';
   return `This machine could only see differences above about ${words(halfWidth)}${more}.`;
 }

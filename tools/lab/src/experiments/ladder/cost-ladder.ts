@@ -2,6 +2,7 @@ import { systemClock, within } from '@diptych/kernel';
 import { connectNats, inProcess, loopback } from '@diptych/messaging';
 import { startNatsServer, startProcess, pinned, cpuMsOf } from '@diptych/testing';
 import { childModule } from '../../child-module.js';
+import { MachineGate } from '../../gates.js';
 import { seededRandom, shuffled } from '../../load/random.js';
 import type { Experiment } from '../../results.js';
 import { median } from '../../statistics/wilcoxon.js';
@@ -16,7 +17,8 @@ export interface LadderSizes {
 
 export const LADDER_SIZES: LadderSizes = { rounds: 6, millisecondsEach: 250 };
 
-const RUNGS = ['in-process', 'loopback', 'NATS'] as const;
+/** The middle one encodes and decodes every call as the third does, and leaves the process no more than the first. */
+const RUNGS = ['in-process', 'encoded, same process', 'NATS'] as const;
 type Rung = (typeof RUNGS)[number];
 const IN_FLIGHT = 64;
 
@@ -32,7 +34,17 @@ interface RungRound {
  * broker. The steps between the rungs are the parts of the hop tax.
  */
 export async function costLadder(lab: LabContext, sizes: LadderSizes = LADDER_SIZES): Promise<Experiment> {
-  lab.progress.step('cost ladder: one call, in-process, loopback, NATS', ladderSeconds(sizes));
+  lab.progress.step('cost ladder: one call, in-process, encoded, NATS', ladderSeconds(sizes));
+  const machine = new MachineGate();
+  machine.begin();
+  const rounds = await roundsOf(lab, sizes);
+  // Its processes have ended by now, so that what they used is known to be the lab's own.
+  const why = machine.end();
+  if (why !== undefined) lab.voidBlocks.push({ experiment: 'cost-ladder', block: 0, arm: 'machine', why });
+  return asExperiment(rounds, why);
+}
+
+async function roundsOf(lab: LabContext, sizes: LadderSizes): Promise<Record<Rung, RungRound[]>> {
   await using broker = await startNatsServer();
   const far = pinned(lab.profile.generator, process.execPath, [
     ...process.execArgv,
@@ -44,15 +56,15 @@ export async function costLadder(lab: LabContext, sizes: LadderSizes = LADDER_SI
   await using _closing = { [Symbol.asyncDispose]: () => link.close(1_000) };
   const ports: Record<Rung, EchoPort> = {
     'in-process': inProcess(echoPort, echo()),
-    loopback: loopback(echoPort, echo()),
+    'encoded, same process': loopback(echoPort, echo()),
     NATS: link.client(echoPort),
   };
   const pids: Record<Rung, number[]> = {
     'in-process': [process.pid],
-    loopback: [process.pid],
+    'encoded, same process': [process.pid],
     NATS: [process.pid, broker.pid, server.pid],
   };
-  const rounds: Record<Rung, RungRound[]> = { 'in-process': [], loopback: [], NATS: [] };
+  const rounds: Record<Rung, RungRound[]> = { 'in-process': [], 'encoded, same process': [], NATS: [] };
   for (let round = 0; round <= sizes.rounds && !lab.signal.aborted; round++) {
     for (const [order, rung] of shuffled(RUNGS, seededRandom(lab.seed, `ladder ${round}`)).entries()) {
       const measured = { order, ...(await measureRung(ports[rung], pids[rung], sizes.millisecondsEach)) };
@@ -60,7 +72,7 @@ export async function costLadder(lab: LabContext, sizes: LadderSizes = LADDER_SI
       if (round > 0) rounds[rung].push(measured);
     }
   }
-  return asExperiment(rounds);
+  return rounds;
 }
 
 export function ladderSeconds(sizes: LadderSizes): number {
@@ -94,14 +106,14 @@ async function measureRung(port: EchoPort, pids: readonly number[], milliseconds
   return { aloneUs: median(alone), callsPerSecond: (calls / elapsedMs) * 1000, cpuUsPerCall };
 }
 
-function asExperiment(rounds: Record<Rung, RungRound[]>): Experiment {
+function asExperiment(rounds: Record<Rung, RungRound[]>, disturbed: string | undefined): Experiment {
   const runs = RUNGS.flatMap((rung) =>
     rounds[rung].map((round, block) => ({
       block,
       order: round.order,
       arm: rung === 'NATS' ? ('services' as const) : ('monolith' as const),
       label: rung,
-      valid: true,
+      valid: disturbed === undefined,
       metrics: {
         aloneUs: round.aloneUs,
         callsPerSecond: round.callsPerSecond,
@@ -124,9 +136,25 @@ function asExperiment(rounds: Record<Rung, RungRound[]>): Experiment {
     caveat: `A port that does nothing, 256 bytes back; ${IN_FLIGHT} in flight for rate and CPU; the near end and the broker are not pinned, and each call's time holds a look at the clock. No paired comparison: medians and ranges.`,
     runs,
     contrasts: [],
+    unexpected: disturbed !== undefined || measured.length < RUNGS.length ? [] : unexpectedOf((rung) => middle(rung, 'aloneUs')),
     findings: measured.map(
       (rung) =>
-        `${rung}: ${middle(rung, 'aloneUs').toFixed(1)} µs (${range(rung)}) for a lone call, ${Math.round(middle(rung, 'callsPerSecond')).toLocaleString('en')} calls/s and ${middle(rung, 'cpuUsPerCall').toFixed(1)} µs of CPU a call with ${IN_FLIGHT} in flight.`,
+        `${disturbed === undefined ? '' : 'Void, the machine was disturbed. '}${rung}: ${middle(rung, 'aloneUs').toFixed(1)} µs (${range(rung)}) for a lone call, ${Math.round(middle(rung, 'callsPerSecond')).toLocaleString('en')} calls/s and ${middle(rung, 'cpuUsPerCall').toFixed(1)} µs of CPU a call with ${IN_FLIGHT} in flight.`,
     ),
   };
+}
+
+/** What "some microseconds" and "some ten times" may be at most and at least, declared before the run. */
+const ENCODING_US = { least: 1, most: 20 };
+const HOP_OVER_ENCODING = { least: 5, most: 50 };
+
+/** @param aloneUs what a lone call takes on a rung */
+export function unexpectedOf(aloneUs: (rung: Rung) => number): string[] {
+  const encodingUs = aloneUs('encoded, same process') - aloneUs('in-process');
+  const times = (aloneUs('NATS') - aloneUs('encoded, same process')) / encodingUs;
+  if (encodingUs < ENCODING_US.least || encodingUs > ENCODING_US.most)
+    return [`encoding cost ${encodingUs.toFixed(1)} µs a call, expected ${ENCODING_US.least} to ${ENCODING_US.most}`];
+  return times < HOP_OVER_ENCODING.least || times > HOP_OVER_ENCODING.most
+    ? [`the hop cost ${times.toFixed(0)} times the encoding, expected ${HOP_OVER_ENCODING.least} to ${HOP_OVER_ENCODING.most}`]
+    : [];
 }
