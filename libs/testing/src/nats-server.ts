@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import type { Launcher } from './app-process.js';
-import type { RunningProcess } from './running-process.js';
+import type { ProcessExit, RunningProcess } from './running-process.js';
 import { startProcess } from './running-process.js';
 
 export interface NatsServer extends AsyncDisposable {
@@ -9,6 +9,8 @@ export interface NatsServer extends AsyncDisposable {
   readonly port: number;
   /** Of the process that runs now, or ran last. */
   readonly pid: number;
+  /** Of the process that runs now, or ran last: resolves when it is gone. */
+  readonly exited: Promise<ProcessExit>;
   /** Sends a signal; with SIGKILL (the default) it waits until the process is gone. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Ends what runs, if it still does, and starts anew on the same port. */
@@ -45,6 +47,9 @@ export async function startNatsServer(
     port,
     get pid() {
       return current.pid;
+    },
+    get exited() {
+      return current.exited;
     },
     kill: (signal) => current.kill(signal),
     async restart() {

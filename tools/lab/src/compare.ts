@@ -25,13 +25,22 @@ export interface CompareOptions {
   readonly blocks: number | undefined;
 }
 
+/** What is run; replaced in its own test. */
+export interface Experiments {
+  readonly panelRuns: typeof panelRuns;
+  readonly costLadder: typeof costLadder;
+  readonly crash: typeof crash;
+}
+
+const EXPERIMENTS: Experiments = { panelRuns, costLadder, crash };
+
 /**
  * The first honest comparison: hop tax, footprint, cost ladder and crash, in less than five minutes with six blocks. Ctrl-C ends what it started and
  * keeps what was measured.
  *
- * @returns 0, 1 or 2: what was expected holds, does not, or cannot be said
+ * @returns 0, 1 or 2: nothing forbidden was seen, something was, or it cannot be said
  */
-export async function compare(options: CompareOptions): Promise<number> {
+export async function compare(options: CompareOptions, experiments: Experiments = EXPERIMENTS): Promise<number> {
   assertBroker();
   const startedMs = systemClock.nowMs();
   const startedAt = new Date();
@@ -50,18 +59,19 @@ export async function compare(options: CompareOptions): Promise<number> {
   const lab: LabContext = { seed, startArm: arms(cores), profile: cores, signal: interrupt.signal, progress, runDir, voidBlocks };
   progress.note(`seed ${seed}; ${cores.words}; results go to ${runDir}`);
   progress.note(`noise floor: ${noise.words}`);
-  const experiments: Experiment[] = [];
+  const done: Experiment[] = [];
   let refused: string | undefined;
   let failed: string | undefined;
   try {
-    const panels = await panelRuns(lab, ['monolith', 'services'], sizes);
+    const panels = await experiments.panelRuns(lab, ['monolith', 'services'], sizes);
     ({ refused, failed } = panels);
-    experiments.push(hopTax(panels, noise), footprint(panels, noise));
-    if (!lab.signal.aborted) experiments.push(await costLadder(lab));
-    if (!lab.signal.aborted) experiments.push(await crash(lab));
+    done.push(hopTax(panels, noise), footprint(panels, noise));
+    if (!lab.signal.aborted) done.push(await experiments.costLadder(lab));
+    if (!lab.signal.aborted) done.push(await experiments.crash(lab));
   } catch (error) {
     // What was measured before is kept; the reason is printed and makes this a run that cannot say.
-    failed = `an experiment failed: ${error instanceof Error ? error.message : String(error)}`;
+    const later = `an experiment failed: ${error instanceof Error ? error.message : String(error)}`;
+    failed = failed === undefined ? later : `${failed}; ${later}`;
   } finally {
     progress.end();
   }
@@ -70,7 +80,7 @@ export async function compare(options: CompareOptions): Promise<number> {
     format: 'lab-report/1',
     meta: { ...meta, seconds: Math.round((systemClock.nowMs() - startedMs) / 1000) },
     gates: { voidBlocks, refused, noiseFloor: noise.words },
-    experiments: correctPrimaries(experiments),
+    experiments: correctPrimaries(done),
     ...(interrupted !== undefined && { interrupted }),
   };
   const conclusion = conclude(report);

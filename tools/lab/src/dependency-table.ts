@@ -23,8 +23,7 @@ const NEEDS: Readonly<Record<ArmName, Needs>> = {
     health: everything,
   },
   services: {
-    // A hit outlives the log only for as long as the cache may answer without a beacon (DIPTYCH_CACHE_MAX_STALE_MS).
-    hit: ['gateway', 'nats', 'cache'],
+    hit: ['gateway', 'nats', 'cache', 'log'],
     miss: ['gateway', 'nats', 'cache', 'log'],
     put: ['gateway', 'nats', 'log'],
     delete: ['gateway', 'nats', 'log'],
@@ -34,6 +33,31 @@ const NEEDS: Readonly<Record<ArmName, Needs>> = {
   },
 };
 
-export function expectedToSurvive(arm: ArmName, capability: Capability, killed: PartName): boolean {
-  return !NEEDS[arm][capability].includes(killed);
+/** For how long a cache in a process of its own answers from memory without the log: `DIPTYCH_CACHE_MAX_STALE_MS` as it is by default. */
+export const CACHE_MAX_STALE_SECONDS = 5;
+
+/** What outlives a part that it needs, and for how many seconds only. */
+const OUTLIVES: ReadonlyArray<{ arm: ArmName; capability: Capability; killed: PartName; seconds: number }> = [
+  { arm: 'services', capability: 'hit', killed: 'log', seconds: CACHE_MAX_STALE_SECONDS },
+];
+
+/** A stretch of a part's absence, in seconds since it went, and what is expected of a capability in it. */
+export interface Absence {
+  readonly fromSecond: number;
+  readonly toSecond: number;
+  readonly expected: 'survives' | 'fails';
+  /** In words, where it is not the whole absence. */
+  readonly when?: string;
+}
+
+export function expectedWithout(killed: PartName, arm: ArmName, capability: Capability): readonly Absence[] {
+  const whole = { fromSecond: 0, toSecond: Number.POSITIVE_INFINITY };
+  if (!NEEDS[arm][capability].includes(killed)) return [{ ...whole, expected: 'survives' }];
+  const outlives = OUTLIVES.find((each) => each.arm === arm && each.capability === capability && each.killed === killed);
+  if (!outlives) return [{ ...whole, expected: 'fails' }];
+  const { seconds } = outlives;
+  return [
+    { ...whole, toSecond: seconds, expected: 'survives', when: `first ${seconds} s` },
+    { ...whole, fromSecond: seconds, expected: 'fails', when: `after ${seconds} s` },
+  ];
 }

@@ -18,8 +18,8 @@ Options of compare and selfcheck:
   --blocks <number>     of compare: how many paired blocks, 6 (default, indicative) to 60; 12 carry a verdict
   --help
 
-Exit code: 0  what was expected holds
-           1  it does not: an acknowledged write lost, a value that nobody wrote, the table of dependencies wrong, a check failed
+Exit code: 0  nothing forbidden was seen (who is better, and what was not as expected, is in the output)
+           1  an acknowledged write lost, a value that nobody wrote, the table of dependencies wrong, a check failed
            2  cannot say: interrupted, too many void blocks, a fault that was not injected, or the command could not run as it was given
 `;
 

@@ -16,13 +16,16 @@ export interface RunningArm {
   usage(): Usage;
   /** The part of `usage` that costs next to nothing to ask. */
   cpuMs(): number | undefined;
-  /** SIGKILL. @returns the proof: what the operating system said of the end of the process; empty when it has not ended */
-  kill(part: PartName): Promise<string>;
+  /** SIGKILL, to a process that ran until then. */
+  kill(part: PartName): Promise<Injection>;
   /** Starts a killed part anew, at its old address; resolves when it says that it is ready. */
   restart(part: PartName): Promise<void>;
   /** Ends everything and removes what it wrote. Safe to repeat. */
   stop(): Promise<void>;
 }
+
+/** Whether a part was really killed: what the operating system said of its end, or why that proves nothing. */
+export type Injection = { readonly proof: string } | { readonly whyNot: string };
 
 /** Aborting the signal ends the start; what was started is ended then. */
 export type StartArm = (arm: ArmName, signal: AbortSignal) => Promise<RunningArm>;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@diptych/kernel';
-import { Arm, ARMS, cpuMsOf, isAlive, type Part, pinned, type Profile, usageOf } from '@diptych/testing';
-import type { RunningArm, StartArm } from './running-arm.js';
+import { Arm, ARMS, cpuMsOf, isAlive, type Part, pinned, type ProcessExit, type Profile, usageOf } from '@diptych/testing';
+import type { Injection, RunningArm, StartArm } from './running-arm.js';
 import type { ArmName, PartName } from './dependency-table.js';
 
 /** The real arms: built code, plain processes on the system's cores, the broker among them. */
@@ -20,7 +20,11 @@ export function arms(profile: Profile): StartArm {
   };
 }
 
-function asRunningArm(name: ArmName, arm: Arm, firstGoodReplyMs: number): RunningArm {
+export type Startable = Pick<Arm, 'spec' | 'pids' | 'broker' | 'url' | 'process' | 'holding' | 'restart'> & {
+  [Symbol.asyncDispose](): Promise<void>;
+};
+
+export function asRunningArm(name: ArmName, arm: Startable, firstGoodReplyMs: number): RunningArm {
   const { processes, broker } = arm.spec;
   const pids = () => [...arm.pids, ...(broker ? [arm.broker.pid] : [])];
   // A part that was killed took its CPU time with it: what it had used is kept from just before.
@@ -37,12 +41,10 @@ function asRunningArm(name: ArmName, arm: Arm, firstGoodReplyMs: number): Runnin
     cpuMs: () => withGone(cpuMsOf(pids())),
     async kill(part) {
       const victim = part === 'nats' ? arm.broker : arm.process(arm.holding(held(part)));
-      const { pid } = victim;
-      const cpuMs = cpuMsOf([pid]) ?? 0;
-      await victim.kill('SIGKILL');
-      const proof = await proofOfEnd(part === 'nats' ? 'nats-server' : arm.holding(held(part)), pid);
-      if (proof !== '') goneCpuMs += cpuMs;
-      return proof;
+      const cpuMs = cpuMsOf([victim.pid]) ?? 0;
+      const injection = await killProvably(part === 'nats' ? 'nats-server' : arm.holding(held(part)), victim);
+      if ('proof' in injection) goneCpuMs += cpuMs;
+      return injection;
     },
     restart: (part) => (part === 'nats' ? arm.broker.restart() : arm.restart(held(part))),
     stop: () => arm[Symbol.asyncDispose](),
@@ -56,10 +58,25 @@ function held(part: Exclude<PartName, 'nats'>): Part {
 
 const PROOF_TIMEOUT_MS = 1_000;
 
-/** That a process is no more, by what the operating system says of its id; empty when it is still there a second after it was killed. */
-export async function proofOfEnd(name: string, pid: number): Promise<string> {
-  for (const endMs = systemClock.nowMs() + PROOF_TIMEOUT_MS; isAlive(pid); await sleep(10)) if (systemClock.nowMs() > endMs) return '';
-  return `${name}: the operating system knows no process ${pid} any more`;
+export interface Victim {
+  readonly pid: number;
+  readonly exited: Promise<ProcessExit>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+/**
+ * Kills a process, and asks the operating system whether that is what ended it: it ran just before, it exited by that signal, and there is none by its id
+ * any more.
+ */
+export async function killProvably(name: string, victim: Victim, signal: NodeJS.Signals = 'SIGKILL'): Promise<Injection> {
+  const { pid, exited } = victim;
+  if (!isAlive(pid)) return { whyNot: `${name} had ended by itself before it was killed` };
+  await victim.kill(signal);
+  for (const endMs = systemClock.nowMs() + PROOF_TIMEOUT_MS; isAlive(pid); await sleep(10))
+    if (systemClock.nowMs() > endMs) return { whyNot: `${name} was killed and is still there` };
+  const exit = await exited;
+  if (exit.signal !== 'SIGKILL') return { whyNot: `${name} ended with ${exit.signal ?? `exit code ${exit.code}`}, not by being killed` };
+  return { proof: `${name}: ended by SIGKILL, and the operating system knows no process ${pid} any more` };
 }
 
 const FIRST_REPLY_TIMEOUT_MS = 30_000;

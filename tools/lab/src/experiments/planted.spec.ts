@@ -1,14 +1,11 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { conclude } from '../conclusion.js';
 import { noiseFloorOf, asKnown, unknownNoise } from '../noise-floor.js';
 import { Progress } from '../progress.js';
 import type { Experiment, Fault, LabReport, Meta, Run, SeriesPoint } from '../results.js';
-import { proofOfEnd } from '../start-arm.js';
 import { correctPrimaries } from '../statistics/holm.js';
 import type { LabContext } from './context.js';
-import { metricsOf } from './crash.js';
+import { metricsOf } from './crash-score.js';
 import { footprint } from './footprint.js';
 import { contrastsOf, hopTax, HOP_TAX_MEASURES } from './hop-tax.js';
 import { PANEL_SIZES, panelRuns } from './panel-runs.js';
@@ -120,16 +117,6 @@ describe('an arm beside itself', () => {
     const floor = asKnown({ ...noiseFloorOf(meta, [again(1.3), again(1.3)]), measurement: 'another' });
     expect(floor.words).toContain('measured in another way');
     expect(floor.of('p50Ms')).toEqual({});
-  });
-});
-
-describe('a planted failure to inject', () => {
-  it('has no proof while the process lives, and one when it has ended', async () => {
-    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
-    expect(await proofOfEnd('it', child.pid!)).toBe('');
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-    expect(await proofOfEnd('it', child.pid!)).toContain(`knows no process ${child.pid} any more`);
   });
 });
 

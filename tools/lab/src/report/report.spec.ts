@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Conclusion } from '../conclusion.js';
 import type { Contrast, Experiment, LabReport, Run } from '../results.js';
 import { page } from './page.js';
+import { unfitToPublish } from './publish.js';
 import { printTable } from './terminal.js';
 
 const contrast: Contrast = {
@@ -103,6 +104,17 @@ describe('the table of the terminal', () => {
     expect(text).toContain('one.\ntwo.\nthree.');
     expect(text.trimEnd().endsWith('Outcome: fail: a reason')).toBe(true);
   });
+});
+
+it('a run is published only from a commit, with twelve blocks, and when something can be said', () => {
+  const of = (blocks: number): LabReport => ({
+    ...report,
+    experiments: [{ ...experiment, contrasts: [{ ...contrast, blocks }], survival: [] }],
+  });
+  expect(unfitToPublish(of(12))).toBeUndefined();
+  expect(unfitToPublish(of(6))).toContain('it has 6 blocks');
+  expect(unfitToPublish({ ...of(12), meta: { ...report.meta, dirty: true } })).toContain('uncommitted');
+  expect(unfitToPublish({ ...of(12), interrupted: 'stopped' })).toContain('cannot say');
 });
 
 describe('the page', () => {

@@ -2,7 +2,7 @@ import { startProcess, type RunningProcess, pinned, type Profile, usageOf, cpuMs
 import { childModule } from '../child-module.js';
 import type { ArmName } from '../dependency-table.js';
 import type { RunningArm, StartArm } from '../running-arm.js';
-import { proofOfEnd } from '../start-arm.js';
+import { killProvably } from '../start-arm.js';
 
 /** What is planted: how long each arm takes for a request, and whether a kill kills. */
 export interface Planted {
@@ -37,8 +37,7 @@ export function stubArms(profile: Profile, planted: Planted): StartArm {
       cpuMs: () => cpuMsOf([running.pid]),
       async kill() {
         // SIGCONT goes to a process that runs, and changes nothing.
-        await running.kill(planted.killWorks ? 'SIGKILL' : 'SIGCONT');
-        return proofOfEnd(`stub of ${name}`, running.pid);
+        return killProvably(`stub of ${name}`, running, planted.killWorks ? 'SIGKILL' : 'SIGCONT');
       },
       async restart() {
         if (running.exit) running = await start(port);
