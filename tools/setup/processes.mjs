@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 
+/** The programs that this one was started through. They are asked before anything is done, so that one that ends soon is missed too. */
+const starters = whoStarted();
 const windows = process.platform === 'win32';
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set();
@@ -49,7 +51,8 @@ export function run(program, args, { cwd, timeoutMs, onTick } = {}) {
 /**
  * Runs the command proper: it sees the terminal, gets each signal exactly once, and when it has ended nothing that it started goes on.
  * It leads a process group of its own: a terminal signals npm, its shell and this process, and npm passes the same signal on again,
- * which programs such as Vitest take for "now, at once".
+ * which programs such as Vitest take for "now, at once". Nor does npm tell of its own end: SIGTERM to npm ends its shell, and SIGKILL nobody else. So
+ * this looks whether what it was started through is still there, and takes its end for a SIGTERM.
  *
  * @param {string} program @param {string[]} args @param {NodeJS.ProcessEnv} env
  * @returns {Promise<{ status: number, stoppedBy?: NodeJS.Signals, leftovers: number }>} leftovers: processes it had not ended itself
@@ -69,6 +72,14 @@ export async function runInForeground(program, args, env) {
   /** @type {NodeJS.Signals[]} */
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const signal of signals) process.on(signal, passOn);
+  /** @type {NodeJS.Timeout | undefined} */
+  let impatient;
+  const watching = setInterval(() => {
+    if (stoppedBy !== undefined || !isAbandoned()) return;
+    clearInterval(watching);
+    passOn('SIGTERM');
+    impatient = setTimeout(() => child.kill('SIGKILL'), ABANDONED_GRACE_MS);
+  }, 250);
   try {
     const status = await new Promise((/** @type {(status: number) => void} */ resolve) => {
       child.on('error', (error) => (process.stderr.write(`${program}: ${error.message}\n`), resolve(127)));
@@ -76,7 +87,30 @@ export async function runInForeground(program, args, env) {
     });
     return { status, stoppedBy, leftovers: windows || child.pid === undefined ? 0 : await endGroup(child.pid) };
   } finally {
+    clearInterval(watching);
+    clearTimeout(impatient);
     for (const signal of signals) process.off(signal, passOn);
+  }
+}
+
+const ABANDONED_GRACE_MS = 30_000;
+
+function isAbandoned() {
+  return starters !== undefined && starters !== whoStarted();
+}
+
+/**
+ * Started by npm: the process above, and the one above npm's shell; a shell that waits lives on when npm is killed. Otherwise undefined: somebody who starts
+ * this by hand may well leave it running.
+ */
+function whoStarted() {
+  if (process.platform === 'win32' || process.env.npm_lifecycle_event === undefined) return undefined;
+  const { ppid } = process;
+  try {
+    const [, name = '', rest = ''] = /\((.*)\) (.*)/s.exec(readFileSync(`/proc/${ppid}/stat`, 'utf8')) ?? [];
+    return /^(sh|dash|ash|bash|busybox|zsh)$/.test(name) ? `${ppid} ${rest.split(' ')[1]}` : `${ppid}`;
+  } catch {
+    return `${ppid}`; // not Linux, or it ended meanwhile
   }
 }
 

@@ -110,13 +110,35 @@ describe('the command in front', () => {
     expect(await front.line('leftovers')).toBe('leftovers 1');
   });
 
-  function inFront(command: string) {
-    const source = `import { runInForeground } from '${resolve('tools/setup/processes.mjs')}';
+  // Npm waits for a shell that waits for this: ended by SIGTERM it takes the shell with it, killed it does not.
+  it.runIf(process.platform === 'linux').each(['the shell', 'what started the shell'])('is ended when %s is killed', async (killed) => {
+    const command = `process.on('SIGTERM', () => { console.log('told'); process.exit(0); }); setInterval(() => {}, 1e6); console.log('up');`;
+    const shell = `"$NODE" --input-type=module -e "$SOURCE"; true`;
+    const npm = `const shell = require('node:child_process').spawn('sh', ['-c', ${JSON.stringify(shell)}], { stdio: 'inherit' }); console.log('shell ' + shell.pid); setInterval(() => {}, 1e6);`;
+    const env = { ...process.env, npm_lifecycle_event: 'compare', NODE: process.execPath, SOURCE: sourceOf(command) };
+    const child = spawn(process.execPath, ['-e', npm], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    const line = lines(child);
+    try {
+      const shellPid = Number((await line('shell')).split(' ')[1]);
+      await line('up');
+      process.kill(killed === 'the shell' ? shellPid : child.pid!, 'SIGKILL');
+      await line('told');
+      await line('leftovers');
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  function sourceOf(command: string) {
+    return `import { runInForeground } from '${resolve('tools/setup/processes.mjs')}';
       process.on('SIGINT', () => console.log('seen'));
       const { status, leftovers } = await runInForeground(process.execPath, ['-e', ${JSON.stringify(command)}], process.env);
       console.log('leftovers ' + leftovers);
       process.exitCode = status;`;
-    const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'ignore'] });
+  }
+
+  function inFront(command: string) {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', sourceOf(command)], { stdio: ['ignore', 'pipe', 'ignore'] });
     return { child, exit: once(child, 'close').then(([code]) => code as number), line: lines(child) };
   }
 
