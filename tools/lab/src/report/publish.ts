@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { conclude } from '../conclusion.js';
 import type { LabReport } from '../results.js';
+import { BLOCKS_OF_A_VERDICT } from '../statistics/holm.js';
 import { publishedBlock } from './markdown.js';
 import { readReport, renderAgain } from './write-report.js';
 
@@ -32,13 +34,15 @@ const NOTHING_YET = 'No run has been published yet: `npm run compare`, then `npm
  * marked blocks of README.md and docs/experiments/compare.md. Works on the repository in the current directory. Safe to repeat.
  *
  * @returns 0
- * @throws Error when the run was interrupted or its results have no manifest beside them: neither is to be published
+ * @throws Error when the run ended early, cannot say, has too few blocks or uncommitted changes, or when its results have no manifest beside them
  */
 export function publish(file: string): number {
   const report = readReport(file);
   const manifest = join(dirname(file), 'manifest.json');
   if (report.interrupted !== undefined)
     throw new Error(`${file} is of a run that ended early (${report.interrupted}): publish a whole one`);
+  const unfit = unfitToPublish(report);
+  if (unfit !== undefined) throw new Error(`${file} is not to be published: ${unfit}`);
   if (!existsSync(manifest)) throw new Error(`${manifest} is not there: results are published together with their manifest`);
   for (const document of PUBLISHED.documents) blockOf(readFileSync(document.file, 'utf8'), document.file);
   mkdirSync(dirname(DATA), { recursive: true });
@@ -57,6 +61,16 @@ export function publish(file: string): number {
   }
   process.stdout.write(`${DATA}\n`);
   return 0;
+}
+
+/** Why a run does not carry what a document would say of it, if so. */
+export function unfitToPublish(report: LabReport): string | undefined {
+  if (report.meta.dirty) return 'it ran with uncommitted changes, so nobody can repeat it';
+  const { outcome, reasons } = conclude(report);
+  if (outcome === 'cannot say') return `its outcome is "cannot say" (${reasons.join('; ')})`;
+  const fewest = Math.min(...report.experiments.flatMap(({ contrasts }) => contrasts.slice(0, 1)).map(({ blocks }) => blocks));
+  if (fewest < BLOCKS_OF_A_VERDICT) return `it has ${fewest} blocks and needs ${BLOCKS_OF_A_VERDICT} (--blocks ${BLOCKS_OF_A_VERDICT})`;
+  return undefined;
 }
 
 /** What stands between the marks, marks included. @throws Error when there are none */
