@@ -2,7 +2,7 @@ import type { CallContext } from '@diptych/kernel';
 import { DiptychError, StoppableContext, systemClock, toDiptychError } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
 import type { TSchema } from 'typebox';
-import { deadOnArrival, malformedRequest, tooManyBytesInFlight, tooManyInFlight } from '../binding-errors.js';
+import { deadOnArrival, malformedRequest, notServed, tooManyBytesInFlight, tooManyInFlight } from '../binding-errors.js';
 import type { Check } from '../codec.js';
 import { detailsOf } from '../detailed-error.js';
 import { acceptRequest } from '../messages.js';
@@ -24,6 +24,7 @@ export class PortCalls {
   readonly #calls = new ServedCalls();
   #inFlight = 0;
   #lastEvent = 0;
+  #isOver = false;
   #onIdle: () => void = () => undefined;
 
   constructor(host: ResponderHost, port: string, implementation: Record<string, unknown>) {
@@ -57,8 +58,9 @@ export class PortCalls {
     }
   }
 
-  /** Stops what is left, and says so to whoever waits for it. */
+  /** Stops what is left, and says so to whoever waits for it. What comes later is refused. */
   abandonAll(): void {
+    this.#isOver = true;
     for (const call of this.#calls.all()) this.#abandon(call);
   }
 
@@ -127,6 +129,7 @@ export class PortCalls {
     const { inFlightMax, inFlightBytesMax } = this.#host.bounds;
     let work: Promise<unknown>;
     try {
+      if (this.#isOver) throw notServed(method.what);
       // Nothing can have been cancelled yet.
       if (!(systemClock.nowMs() < call.context.deadlineMs)) throw deadOnArrival();
       if (call.context.deadlineMs === Number.POSITIVE_INFINITY) throw malformedRequest(method.what, 'its deadline is not finite');

@@ -99,7 +99,8 @@ export class PortResponder<Port> implements Responder {
     const name = this.#descriptor.name;
     const endMs = systemClock.nowMs() + graceMs;
     this.#heartbeat?.drain();
-    await before(endMs, Promise.all(this.#subscriptions.map((subscription) => subscription.drain())));
+    // However short the grace: what the broker has given out to us is answered, or it would be waited for until its deadline.
+    await before(atLeast(endMs), Promise.all(this.#subscriptions.map((subscription) => subscription.drain())));
     await this.#calls.answered(endMs);
     if (this.#calls.awaited > 0)
       onFault(new DiptychError('DEADLINE_EXCEEDED', `${name}: ${this.#calls.awaited} calls were not finished within ${graceMs} ms`));
@@ -108,7 +109,7 @@ export class PortResponder<Port> implements Responder {
     for (const topic of this.#topics.splice(0)) topic[Symbol.dispose]();
     replies.flush();
     this.#heartbeat?.end();
-    await before(endMs, connection.flush());
+    await before(atLeast(endMs), connection.flush());
     for (const subscription of [...this.#subscriptions, ...this.#cancellations]) subscription[Symbol.dispose]();
     onDrained(this);
   }
@@ -169,4 +170,10 @@ export class PortResponder<Port> implements Responder {
     this.#cancellations.push(connection.subscribe(subject, cancel));
     if (!this.#descriptor.wire) this.#cancellations.push(connection.subscribe(`${subject}.${instance}`, cancel));
   }
+}
+
+/** Long enough for a broker that answers. One that does not shall not hold up the end. */
+const CONFIRM_MS = 250;
+function atLeast(endMs: number): number {
+  return Math.max(endMs, systemClock.nowMs() + CONFIRM_MS);
 }

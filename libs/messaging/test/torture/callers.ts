@@ -9,7 +9,7 @@ import { connectNats } from '../../src/index.js';
 import type { Outcome } from './model.js';
 import { outcomeOf } from './model.js';
 import type { Caller, Plan } from './plan.js';
-import { NARROW_MAX, planOf } from './plan.js';
+import { LONG_MS, NARROW_MAX, planOf } from './plan.js';
 import type { Tally } from './tally.js';
 import { SPREAD_CALLS } from './tally.js';
 import type { Done, Order, TorturePort } from './torture-port.js';
@@ -143,7 +143,7 @@ export class Callers {
     const order = orderOf(plan);
     const json = JSON.stringify({ ...order, payload: Buffer.from(order.payload).toString('base64') });
     const reply = await this.#plain.request(`diptych.torture.v1.${method}`, json, {
-      timeout: plan.does === 'never' ? 500 : 60_000,
+      timeout: plan.does === 'never' || timeoutMs < LONG_MS ? 500 : 60_000,
       headers: fields,
     });
     const answer = reply.json<{ error?: { code: string; message: string; definite: boolean }; i: number; payload: string }>();

@@ -75,7 +75,7 @@ function allowed(plan: Plan, disturbed: boolean): string[] {
   if (timeoutMs < LONG_MS || does === 'never') codes.push('CONNECTION_LOST');
   if (disturbed) codes.push('UNAVAILABLE', 'CONNECTION_LOST');
   // A plain client keeps its own time.
-  if (caller === 'plain' && (disturbed || does === 'never')) codes.push('PLAIN');
+  if (caller === 'plain' && (disturbed || timeoutMs < LONG_MS || does === 'never')) codes.push('PLAIN');
   if (caller === 'narrow') codes.push('OVERLOADED');
   if (bytes === OVERSIZE_BYTES) return [...codes, 'TOO_LARGE'];
   if (method === 'missing') return [...codes, 'UNAVAILABLE'];
