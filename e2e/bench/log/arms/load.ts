@@ -21,9 +21,14 @@ export function keyOf(number: number): string {
  */
 export function requestsOf(count: number, keys: number): (i: number) => AppendRequest {
   const value = new Uint8Array(VALUE_BYTES).map((_, i) => i * 7);
-  const names = Array.from({ length: keys }, (_, i) => keyOf(i));
-  const ids = Array.from({ length: count }, () => randomUUID());
+  const names = Array.from({ length: keys }, (_, i) => flat(keyOf(i)));
+  const ids = Array.from({ length: count }, () => flat(randomUUID()));
   return (i) => ({ mutation: { kind: 'put', key: names[i % keys]!, value, contentType: CONTENT_TYPE }, requestId: ids[i]! });
+}
+
+/** Node puts a UUID together out of 20 pieces, and they are joined by whoever reads it first. What comes out of a message is in one piece. */
+function flat(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 /** What the engine writes for a request of `requestsOf`: the bare loops write as much. The head of a record has 76 bytes. */

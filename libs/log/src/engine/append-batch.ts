@@ -1,5 +1,5 @@
 import type { Clock } from '@diptych/kernel';
-import { DiptychError, assertAlive } from '@diptych/kernel';
+import { DiptychError, assertAlive, isStopped } from '@diptych/kernel';
 import type { AppendReply, Condition } from '../log.port.js';
 import { equalBytes, hashBytes } from './byte-hash.js';
 import type { DedupeWindow } from './dedupe-window.js';
@@ -96,7 +96,8 @@ export class AppendBatch {
   /** Stages the append, or answers it, or puts it with the one it repeats. Never throws. */
   add(pending: PendingAppend): void {
     try {
-      assertAlive(pending.context, this.#state.clock);
+      // The time of the batch will do, unless it says that time is up.
+      if (isStopped(pending.context) || pending.context.deadlineMs <= this.#atMs) assertAlive(pending.context, this.#state.clock);
       this.#stage(pending);
     } catch (error) {
       pending.reject(error);

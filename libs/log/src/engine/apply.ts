@@ -14,14 +14,29 @@ export interface LogState {
   readonly ring: CommitRing;
 }
 
-/** What a mutation that was read back leaves. The oldest first. */
-export function applyRecord({ index, dedupe, ring }: LogState, record: RecordView, segment: number, offset: number, atMs: number): void {
-  const { bytes, keyStart, keyBytes, requestIdStart, requestIdBytes, kind, revision } = record;
-  const keyHash = hashBytes(bytes, keyStart, keyBytes);
-  const slot = kind === KIND_TRACE ? undefined : index.find(bytes, keyStart, keyBytes, keyHash);
-  if (kind === KIND_PUT) index.set(slot, record, keyHash, segment, offset, record.length, record.valueBytes, revision);
-  else if (kind === KIND_DELETE) index.delete(slot, keyHash);
-  ring.push(bytes, keyStart, keyBytes, revision, kind === KIND_DELETE);
+/**
+ * What a mutation that was read back leaves. The oldest first.
+ *
+ * @param past up to which revisions dedupe window and ring would have dropped it again by the end
+ */
+export function applyRecord(
+  { index, dedupe, ring }: LogState,
+  record: RecordView,
+  segment: number,
+  offset: number,
+  atMs: number,
+  past: { readonly dedupe: number; readonly ring: number },
+): void {
+  const { bytes, keyStart, keyBytes, kind, revision } = record;
+  if (kind !== KIND_TRACE) {
+    const keyHash = hashBytes(bytes, keyStart, keyBytes);
+    const slot = index.find(bytes, keyStart, keyBytes, keyHash);
+    if (kind === KIND_PUT) index.set(slot, record, keyHash, segment, offset, record.length, record.valueBytes, revision);
+    else index.delete(slot, keyHash);
+  }
+  if (revision > past.ring) ring.push(bytes, keyStart, keyBytes, revision, kind === KIND_DELETE);
+  if (revision <= past.dedupe) return;
+  const { requestIdStart, requestIdBytes } = record;
   const idHash = hashBytes(bytes, requestIdStart, requestIdBytes);
   dedupe.add(bytes, requestIdStart, requestIdBytes, idHash, record.hashStart, revision, record.existed, atMs);
 }

@@ -64,6 +64,7 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
     const dedupe = new DedupeWindow({ countMax: settings.dedupeCountMax, ageMsMax: settings.dedupeMs });
     const ring = new CommitRing(settings.recentCommitsMax, 0);
     const state = { index, dedupe, ring };
+    let past = { dedupe: 0, ring: 0 };
     const replayed = await replay({
       fileSystem,
       directory,
@@ -71,7 +72,8 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
       wallMs: () => clock.wallMs(),
       onWarning: settings.onWarning,
       atMsOf: (wallMs) => openedAtMs - Math.max(0, openedWallMs - wallMs),
-      onRecord: (record, segment, offset, atMs) => applyRecord(state, record, segment, offset, atMs),
+      onSegments: (headMin) => (past = { dedupe: headMin - settings.dedupeCountMax, ring: headMin - settings.recentCommitsMax }),
+      onRecord: (record, segment, offset, atMs) => applyRecord(state, record, segment, offset, atMs, past),
     });
     ({ store } = replayed);
     ring.skipTo(replayed.head);
@@ -169,8 +171,14 @@ export class FileLog implements LogPort, AsyncDisposable {
     const asOf = this.#head();
     const location = this.#parts.index.get(key);
     if (!location) return { asOf };
-    const { contentType, value } = await this.#readers.during(() => readRecord(this.#parts.replayed.store.byId, key, location));
-    return { entry: { key, value, contentType, revision: location.revision }, asOf };
+    // As `during`, without another async function around it.
+    const epoch = this.#readers.enter();
+    try {
+      const { contentType, value } = await readRecord(this.#parts.replayed.store.byId, key, location);
+      return { entry: { key, value, contentType, revision: location.revision }, asOf };
+    } finally {
+      this.#readers.leave(epoch);
+    }
   }
 
   async list({ prefix, after, limit }: ListRequest, context: CallContext): Promise<ListReply> {

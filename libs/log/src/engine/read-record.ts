@@ -13,7 +13,8 @@ export async function readRecord(
   const { path, reader, seed } = segments[location.segment]!;
   // Of its own, not from Node's pool: the value that goes out is a view of it.
   const bytes = Buffer.allocUnsafeSlow(location.recordBytes);
-  const filled = await readFully(reader, bytes, 0, bytes.length, location.offset);
+  let filled = await reader.read(bytes, 0, bytes.length, location.offset);
+  if (filled < bytes.length) filled += await readFully(reader, bytes, filled, bytes.length - filled, location.offset + filled);
   const record = new RecordView();
   if (record.at(bytes, 0, filled, seed) !== 'whole' || record.revision !== location.revision || record.key !== key)
     throw unreadableError(path, location.offset);

@@ -19,6 +19,8 @@ export interface ReplayOptions {
   readonly directory: string;
   readonly partition: number;
   readonly wallMs: () => number;
+  /** Before the first record: the newest mutation has this revision or a greater one. */
+  readonly onSegments?: (headMin: number) => void;
   /** Every mutation, oldest first. The view is only valid inside the call. */
   readonly onRecord: (record: RecordView, segment: number, offset: number, atMs: number) => void;
   /** What an instant of the wall clock, in a record, is on the clock's `nowMs`. */
@@ -49,6 +51,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const { fileSystem, directory, partition } = options;
   const listed = await listSegments(fileSystem, directory);
   if (listed.length === 0) return createLog(options);
+  options.onSegments?.(listed.at(-1)!.firstRevision - 1);
   const check = new HistoryCheck(directory, partition);
   const segments: Segment[] = [];
   const leftovers: Segment[] = [];

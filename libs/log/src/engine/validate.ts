@@ -18,12 +18,19 @@ export function assertAppendRequest({ mutation, condition, requestId }: AppendRe
     if (!(mutation.value instanceof Uint8Array)) throw invalid('a value is a Uint8Array');
     if (mutation.value.byteLength > VALUE_BYTES_MAX)
       throw new DiptychError('TOO_LARGE', `the value has ${mutation.value.byteLength} bytes; at most ${VALUE_BYTES_MAX} are allowed`);
-    if (typeof mutation.contentType !== 'string' || !isPrintable(mutation.contentType))
-      throw invalid('a content type has printable ASCII characters only');
-    if (mutation.contentType.length > CONTENT_TYPE_BYTES_MAX)
-      throw new DiptychError('TOO_LARGE', `the content type is longer than ${CONTENT_TYPE_BYTES_MAX} bytes`);
+    // Most are the same as the last one.
+    if (mutation.contentType !== lastContentType) assertContentType(mutation.contentType);
   }
   if (condition) assertCondition(condition);
+}
+
+let lastContentType = '';
+
+function assertContentType(contentType: string): void {
+  if (typeof contentType !== 'string' || !isPrintable(contentType)) throw invalid('a content type has printable ASCII characters only');
+  if (contentType.length > CONTENT_TYPE_BYTES_MAX)
+    throw new DiptychError('TOO_LARGE', `the content type is longer than ${CONTENT_TYPE_BYTES_MAX} bytes`);
+  lastContentType = contentType;
 }
 
 /** @throws INVALID_REQUEST or TOO_LARGE */
