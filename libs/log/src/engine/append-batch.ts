@@ -142,7 +142,7 @@ export class AppendBatch {
       const reply = this.#reply(pending.revision, pending.existed);
       pending.resolve(reply);
       if (pending.repeats) for (const repeat of pending.repeats) repeat.resolve(reply);
-      pending.letGo();
+      pending.release();
     }
     for (const { pending, error } of this.#refusals) pending.reject(error);
   }

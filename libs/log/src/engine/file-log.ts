@@ -161,7 +161,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     return new Promise((resolve, reject) => {
       this.#assertOpen(context);
       assertAppendRequest(request);
-      this.#writer.append(new PendingAppend(request, context, resolve, reject));
+      this.#writer.append(PendingAppend.of(request, context, resolve, reject));
     });
   }
 

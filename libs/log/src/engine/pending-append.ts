@@ -9,9 +9,11 @@ export class PendingAppend {
   resolve: (reply: AppendReply) => void;
   reject: (error: unknown) => void;
   /** Room that surely suffices for its record. */
-  readonly bytesBound: number;
+  bytesBound: number;
   /** Not yet taken by the writer, nor answered. */
   waiting = true;
+  /** Whoever keeps the line still knows it. */
+  inLine = false;
 
   // The rest is of the batch that it is staged in.
   revision = 0;
@@ -31,12 +33,35 @@ export class PendingAppend {
   /** The same request once more, waiting for the same answer. */
   repeats: PendingAppend[] | undefined;
 
-  constructor(request: AppendRequest, context: CallContext, resolve: (reply: AppendReply) => void, reject: (error: unknown) => void) {
+  private constructor(
+    request: AppendRequest,
+    context: CallContext,
+    resolve: (reply: AppendReply) => void,
+    reject: (error: unknown) => void,
+  ) {
     this.request = request;
     this.context = context;
     this.resolve = resolve;
     this.reject = reject;
     this.bytesBound = recordBytesBound(request);
+  }
+
+  /** One that was used before, if there is any. */
+  static of(
+    request: AppendRequest,
+    context: CallContext,
+    resolve: (reply: AppendReply) => void,
+    reject: (error: unknown) => void,
+  ): PendingAppend {
+    const used = pool.pop();
+    if (!used) return new PendingAppend(request, context, resolve, reject);
+    used.request = request;
+    used.context = context;
+    used.resolve = resolve;
+    used.reject = reject;
+    used.bytesBound = recordBytesBound(request);
+    used.waiting = true;
+    return used;
   }
 
   get deleted(): boolean {
@@ -54,8 +79,17 @@ export class PendingAppend {
     this.resolve = this.reject = nobody;
     this.repeats = undefined;
   }
+
+  /** After the answer, by whoever took it from the channel: nobody else may know it any more but the line. */
+  release(): void {
+    this.letGo();
+    if (!this.inLine && pool.length < POOL_MAX) pool.push(this);
+  }
 }
 
 const LET_GO: AppendRequest = { mutation: { kind: 'delete', key: '' }, requestId: '' };
 const ENDED: CallContext = { deadlineMs: 0 };
 const nobody = () => undefined;
+
+const pool: PendingAppend[] = [];
+const POOL_MAX = 4_096;

@@ -23,6 +23,7 @@ export class WaitingAppends {
   }
 
   add(pending: PendingAppend): void {
+    pending.inLine = true;
     this.#line.push(pending);
     this.#bytes += pending.bytesBound;
     this.#sweep ??= this.#clock.after(SWEEP_MS, () => this.#answerEnded(), { unref: true });
@@ -44,7 +45,8 @@ export class WaitingAppends {
 
   #dropTaken(): void {
     const line = this.#line;
-    while (this.#first < line.length && !line[this.#first]!.waiting) line[this.#first++] = undefined;
+    for (let first; this.#first < line.length && !(first = line[this.#first]!).waiting; line[this.#first++] = undefined)
+      first.inLine = false;
     if (this.#first === line.length) this.#line = [];
     else if (this.#first < 1_024 || this.#first * 2 < line.length) return;
     else this.#line = line.slice(this.#first);
