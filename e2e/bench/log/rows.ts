@@ -88,7 +88,7 @@ export const ROWS: readonly LogRow[] = [
     columns: [
       { figure: 'p99Us', title: 'p99 µs', digits: 0 },
       { figure: 'p50Us', title: 'p50 µs', digits: 0 },
-      { figure: 'compactions', title: 'compactions', digits: 0 },
+      { figure: 'busyPercent', title: '% of the time compacting', digits: 0 },
     ],
     checks: [{ text: 'p99: with / without', atMost: 2, of: (figureOf) => figureOf('with', 'p99Us') / figureOf('without', 'p99Us') }],
     how: {
