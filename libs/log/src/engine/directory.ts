@@ -117,8 +117,9 @@ export function assertNextSegment(directory: string, firstRevision: number, expe
 
 export function reasonOf(error: unknown): string {
   const code = errorCodeOf(error);
-  // An error of our own says it better than its code does.
-  if (code && code in REASONS && (error as NodeJS.ErrnoException).syscall !== undefined) return REASONS[code as keyof typeof REASONS];
+  // Where a whole path is missing, file-system.ts says why, and no call of the system stands behind its error.
+  const isOwn = code === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === undefined;
+  if (code && code in REASONS && !isOwn) return REASONS[code as keyof typeof REASONS];
   return error instanceof Error ? error.message : String(error);
 }
 
