@@ -10,10 +10,11 @@ import { atLeastBytes } from './size.js';
  * How values cross a process boundary: MessagePack (https://msgpack.org), plain maps and no private extensions of the
  * library, so that any language can read it. Binary data is a `Uint8Array` on both sides.
  *
- * What is decoded shares nothing with the frame it came in, which is a view of the socket's 64 KiB buffer. To allocate an array of a
+ * What is decoded holds on to little more than itself. A frame is a view of what was read from the socket, 64 KiB. To allocate an array of a
  * few hundred bytes costs as much as to decode a small message (0.6 µs), so small messages are copied side by side into a slab
  * of 8 KiB and their binary data are views of it, as Node does for small Buffers. Whoever keeps such a value longer than its call makes
- * a copy, or may keep 8 KiB for it. Binary data of larger messages owns its memory.
+ * a copy, or may keep 8 KiB for it. Of larger messages it owns its memory, unless the message is at least a quarter of what it came in: then
+ * it is a view of that, which nobody else uses, and keeps four times its size at most.
  */
 const views = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false });
 const copies = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false, copyBuffers: true });
@@ -22,15 +23,16 @@ const copies = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: fa
  * Encodes a value.
  *
  * @param headerBytes free space to leave in front, at most 255; the caller writes its header there
+ * @param isPublishedAtOnce the result, when it is large, is given to the NATS library before the caller returns and not used afterwards
  */
-export function encode(value: unknown, headerBytes = 0): Buffer {
+export function encode(value: unknown, headerBytes = 0, isPublishedAtOnce = false): Buffer {
   // A value may have getters, and they may encode something.
   if (isEncodingLarge) return views.pack(value, RESERVE_START_SPACE | headerBytes);
   if (atLeastBytes(value, LARGE_BYTES) < LARGE_BYTES) return (lastSmall = views.pack(value, RESERVE_START_SPACE | headerBytes));
   // The library would reserve four times what it needs, and go on to use that for what comes next.
   const bytes = atLeastBytes(value, LARGEST_BYTES);
   isEncodingLarge = true;
-  views.useBuffer(Buffer.allocUnsafeSlow(headerBytes + bytes + ENCODE_ROOM_BYTES));
+  views.useBuffer(bufferFor(headerBytes + bytes + ENCODE_ROOM_BYTES, isPublishedAtOnce && bytes >= PUBLISHED_AT_ONCE_BYTES));
   try {
     return views.pack(value, RESERVE_START_SPACE | headerBytes);
   } finally {
@@ -38,6 +40,25 @@ export function encode(value: unknown, headerBytes = 0): Buffer {
     views.useBuffer(unusedAfter(lastSmall));
   }
 }
+
+/**
+ * The NATS library copies what it publishes at the latest in the microtask that the publishing has queued. So what is published at once may
+ * lie where the last such message lay, once that microtask has run: to touch 64 KiB of fresh memory costs more than to copy as much.
+ */
+function bufferFor(bytes: number, isPublishedAtOnce: boolean): Buffer {
+  if (!isPublishedAtOnce || isScratchInUse || bytes > SCRATCH_BYTES) return Buffer.allocUnsafeSlow(bytes);
+  isScratchInUse = true;
+  // The library's is queued between these two.
+  queueMicrotask(() => queueMicrotask(() => (isScratchInUse = false)));
+  scratch ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  return scratch;
+}
+
+let scratch: Buffer | undefined;
+let isScratchInUse = false;
+const SCRATCH_BYTES = 262_144;
+/** From this size on a message is published at once, if whoever encodes it says so. */
+export const PUBLISHED_AT_ONCE_BYTES = 16_384;
 
 /** Where small messages go on: behind the last of them, whose bytes may not have been sent yet. */
 function unusedAfter(message: Buffer): Buffer {
@@ -49,12 +70,16 @@ function unusedAfter(message: Buffer): Buffer {
 /**
  * Decodes exactly one value that fills `bytes`, or its part from `start` to `end`.
  *
- * @throws Error when the bytes are anything else; never hangs, and never holds on to `bytes`
+ * @param bytes may be held on to when they are large: they are not changed afterwards
+ * @throws Error when the bytes are anything else; never hangs
  */
 export function decode(bytes: Uint8Array, start = 0, end = bytes.byteLength): unknown {
   const length = end - start;
   if (length === 0) throw new RangeError('there are no bytes to decode');
-  if (length > SLAB_VALUE_BYTES_MAX) return copies.unpack(new Uint8Array(bytes.buffer, bytes.byteOffset + start, length));
+  if (length > SLAB_VALUE_BYTES_MAX) {
+    const plain = new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
+    return (length * 4 >= bytes.buffer.byteLength ? views : copies).unpack(plain);
+  }
   if (slabAt + length > SLAB_BYTES) {
     slab = new Uint8Array(SLAB_BYTES);
     slabAt = 0;

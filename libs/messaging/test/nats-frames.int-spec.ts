@@ -103,6 +103,22 @@ describe('calls', () => {
     }
   });
 
+  it('of any size keep their own bytes when they are made together, one behind the other, or in one another’s answers', async () => {
+    const { port } = await served();
+    const size = (i: number) => [100, 15_000, 17_000, 40_000, 66_000, 200_000, 300_000][i % 7]! + i;
+    const echo = async (i: number) => {
+      const given = { text: String(i), bytes: new Uint8Array(size(i)).fill(i) };
+      expect(Buffer.compare((await port.echo(given, within(20_000))).bytes!, given.bytes)).toBe(0);
+    };
+    await Promise.all(
+      Array.from({ length: 40 }, async (_, i) => {
+        await echo(i);
+        await Promise.all([echo(i + 1), echo(i + 2)]);
+        await echo(i + 3);
+      }),
+    );
+  });
+
   it('do not wait for a neighbour that takes long', async () => {
     const { port, probe } = await served();
     const held = port.hold({ id: 'slow' }, within(60_000));

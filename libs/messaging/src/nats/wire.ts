@@ -1,4 +1,4 @@
-import { encode, errorToRecord } from '../codec.js';
+import { encode, errorToRecord, PUBLISHED_AT_ONCE_BYTES } from '../codec.js';
 import { encodeEvent, encodeReply, encodeRequest } from '../messages.js';
 
 /**
@@ -37,8 +37,8 @@ export const FRAME_OVERHEAD_BYTES = 255;
 export const FRAME_COUNT_MAX = 64;
 /** or when one more would make it larger than this. */
 export const FRAME_BYTES_MAX = 65_536;
-/** From here on a message gains nothing by company: it travels alone. */
-export const ALONE_BYTES = 16_384;
+/** From here on a message gains nothing by company: it travels alone, and is published as soon as it is encoded. */
+export const ALONE_BYTES = PUBLISHED_AT_ONCE_BYTES;
 
 /** A W3C traceparent has 55 characters; anything much longer is none. */
 export const TRACEPARENT_CHARS_MAX = 128;
@@ -56,7 +56,7 @@ export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
 export function callPart(what: string, request: unknown, deadlineMs: number, trace: string | undefined, bytesMax: number): Buffer {
   const traceparent = trace !== undefined && trace.length <= TRACEPARENT_CHARS_MAX ? trace : '';
   const headerBytes = REQUEST_HEADER_BYTES + CALL_HEADER_BYTES + traceparent.length;
-  const part = encodeRequest(what, request, bytesMax, headerBytes);
+  const part = encodeRequest(what, request, bytesMax, headerBytes, true);
   part.writeDoubleBE(deadlineMs, REQUEST_HEADER_BYTES + 4);
   part[REQUEST_HEADER_BYTES + 12] = traceparent.length;
   if (traceparent.length > 0) part.write(traceparent, REQUEST_HEADER_BYTES + 13, 'latin1');
@@ -79,7 +79,7 @@ export function requestFrame(parts: readonly Buffer[], sentMs: number): Buffer {
 
 /** An answer or a value, with room in front as a call has. @throws INTERNAL when it is too large or cannot be encoded */
 export function answerPart(what: string, id: number, kind: ReplyKind, reply: unknown, bytesMax: number): Buffer {
-  return replyPart(encodeReply(what, reply, bytesMax, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, kind);
+  return replyPart(encodeReply(what, reply, bytesMax, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES, true), id, kind);
 }
 
 /** An error, likewise; without its details if they cannot be sent. Never throws. */
@@ -224,7 +224,7 @@ export class ReplyReader {
 
 /** @throws TOO_LARGE or INVALID_REQUEST */
 export function eventFrame(what: string, event: unknown, bytesMax: number): Uint8Array {
-  const frame = encodeEvent(what, event, bytesMax, EVENT_HEADER_BYTES);
+  const frame = encodeEvent(what, event, bytesMax, EVENT_HEADER_BYTES, true);
   frame[0] = EVENT;
   frame[1] = VERSION;
   return frame;
