@@ -1,10 +1,10 @@
 import { systemClock } from '@diptych/kernel';
 import { profile } from '@diptych/testing';
 import type { LabContext } from './experiments/context.js';
-import { crash, CRASH_SIZES, CRASH_STREAMS, CRASHES, secondsPerCrash } from './experiments/crash.js';
+import { crash, CRASH_MEASUREMENT, CRASH_SIZES, CRASHES, secondsPerCrash } from './experiments/crash.js';
 import { footprint, FOOTPRINT_MEASURES } from './experiments/footprint.js';
 import { hopTax, HOP_TAX_MEASURES } from './experiments/hop-tax.js';
-import { costLadder, LADDER_SIZES, ladderSeconds } from './experiments/ladder/cost-ladder.js';
+import { costLadder, LADDER_MEASUREMENT, LADDER_SIZES, ladderSeconds } from './experiments/ladder/cost-ladder.js';
 import { PANEL_MEASUREMENT, PANEL_SIZES, panelRuns, secondsPerRun, type PanelSizes } from './experiments/panel-runs.js';
 import { conclude, EXIT_CODES } from './conclusion.js';
 import { interruption } from './interruption.js';
@@ -94,8 +94,8 @@ export async function compare(options: CompareOptions, experiments: Experiments 
 function planOf(sizes: PanelSizes): object {
   return {
     panels: { ...PANEL_MEASUREMENT, blocks: sizes.blocks, measures: { hopTax: HOP_TAX_MEASURES, footprint: FOOTPRINT_MEASURES } },
-    costLadder: LADDER_SIZES,
-    crash: { ...CRASH_SIZES, crashes: CRASHES, streams: CRASH_STREAMS },
+    costLadder: { ...LADDER_SIZES, ...LADDER_MEASUREMENT },
+    crash: { ...CRASH_SIZES, ...CRASH_MEASUREMENT },
   };
 }
 

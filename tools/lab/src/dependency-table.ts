@@ -12,7 +12,7 @@ type Needs = Readonly<Record<Capability, readonly PartName[]>>;
 
 const everything = ['monolith'] as const;
 
-const NEEDS: Readonly<Record<ArmName, Needs>> = {
+export const NEEDS: Readonly<Record<ArmName, Needs>> = {
   monolith: {
     hit: everything,
     miss: everything,
@@ -37,7 +37,7 @@ const NEEDS: Readonly<Record<ArmName, Needs>> = {
 export const CACHE_MAX_STALE_SECONDS = 5;
 
 /** What outlives a part that it needs, and for how many seconds only. */
-const OUTLIVES: ReadonlyArray<{ arm: ArmName; capability: Capability; killed: PartName; seconds: number }> = [
+export const OUTLIVES: ReadonlyArray<{ arm: ArmName; capability: Capability; killed: PartName; seconds: number }> = [
   { arm: 'services', capability: 'hit', killed: 'log', seconds: CACHE_MAX_STALE_SECONDS },
 ];
 

@@ -4,29 +4,33 @@ import type { LoadResult } from './load/summary.js';
 import type { VoidBlock } from './results.js';
 import { median } from './statistics/wilcoxon.js';
 
+/** Bounds beyond which a block is not believed. */
+export const GATES = {
+  latenessP99MsMax: 10,
+  sentShareMin: 0.995,
+  generatorCpuShareMax: 0.8,
+  stealShareMax: 0.05,
+  /** Of the cores' time, by programs that are none of the lab's; the kernel's own work for our disk writes is among it. */
+  othersShareMax: 0.1,
+  calibrationOffMax: 0.15,
+  /** More voids than this and the gate itself would choose what is seen. */
+  voidShareMax: 0.3,
+} as const;
+
 /**
  * Reasons not to believe a block. They are all about the instruments and the machine, never about the system under test: a slow *system* voids
  * nothing.
  */
 export function generatorGate(load: Pick<LoadResult, 'generator'>): string | undefined {
   const { latenessMs, sentOnScheduleShare, cpuShare } = load.generator;
-  if (latenessMs.p99 > LATENESS_P99_MS_MAX) return `generator late: p99 ${latenessMs.p99.toFixed(1)} ms, bound ${LATENESS_P99_MS_MAX} ms`;
-  if (sentOnScheduleShare < SENT_SHARE_MIN)
-    return `only ${(sentOnScheduleShare * 100).toFixed(2)} % sent on schedule, bound ${SENT_SHARE_MIN * 100} %`;
-  if (cpuShare > CPU_SHARE_MAX) return `generator used ${(cpuShare * 100).toFixed(0)} % of its core, bound ${CPU_SHARE_MAX * 100} %`;
+  if (latenessMs.p99 > GATES.latenessP99MsMax)
+    return `generator late: p99 ${latenessMs.p99.toFixed(1)} ms, bound ${GATES.latenessP99MsMax} ms`;
+  if (sentOnScheduleShare < GATES.sentShareMin)
+    return `only ${(sentOnScheduleShare * 100).toFixed(2)} % sent on schedule, bound ${GATES.sentShareMin * 100} %`;
+  if (cpuShare > GATES.generatorCpuShareMax)
+    return `generator used ${(cpuShare * 100).toFixed(0)} % of its core, bound ${GATES.generatorCpuShareMax * 100} %`;
   return undefined;
 }
-
-const LATENESS_P99_MS_MAX = 10;
-const SENT_SHARE_MIN = 0.995;
-const CPU_SHARE_MAX = 0.8;
-const STEAL_SHARE_MAX = 0.05;
-/** Of the cores' time, by programs that are none of the lab's; the kernel's own work for our disk writes is among it. */
-const OTHERS_SHARE_MAX = 0.1;
-const CALIBRATION_OFF_MAX = 0.15;
-
-/** More voids than this and the gate itself would choose what is seen. */
-export const VOID_SHARE_MAX = 0.3;
 
 /**
  * Whether the gate itself has become what decides: more than 30 % of the blocks void, or two and more of them for reasons that are mostly one arm's.
@@ -37,7 +41,8 @@ export const VOID_SHARE_MAX = 0.3;
  */
 export function refusal(voids: readonly VoidBlock[], blocks: number, arms: number): string | undefined {
   const voided = new Set(voids.map(({ block }) => block)).size;
-  if (voided > blocks * VOID_SHARE_MAX) return `${voided} of ${blocks} blocks are void, and more than ${VOID_SHARE_MAX * 100} % may not be`;
+  if (voided > blocks * GATES.voidShareMax)
+    return `${voided} of ${blocks} blocks are void, and more than ${GATES.voidShareMax * 100} % may not be`;
   if (arms < 2) return undefined;
   for (const arm of new Set(voids.map((each) => each.arm))) {
     const ofArm = new Set(voids.filter((each) => each.arm === arm).map(({ block }) => block)).size;
@@ -81,7 +86,7 @@ export class MachineGate {
     const usual = median(this.#calibrationsMs);
     this.#calibrationsMs.push(jobMs);
     if (disturbed !== undefined) return disturbed;
-    if (Math.abs(jobMs / usual - 1) > CALIBRATION_OFF_MAX)
+    if (Math.abs(jobMs / usual - 1) > GATES.calibrationOffMax)
       return `a fixed job took ${jobMs.toFixed(1)} ms instead of ${usual.toFixed(1)} ms`;
     return undefined;
   }
@@ -92,10 +97,10 @@ export class MachineGate {
     if (!before || !after || ownBefore === undefined || ownAfter === undefined) return undefined;
     const totalMs = Math.max(1, after.totalMs - before.totalMs);
     const steal = (after.stealMs - before.stealMs) / totalMs;
-    if (steal > STEAL_SHARE_MAX) return `${(steal * 100).toFixed(1)} % of CPU time stolen, bound ${STEAL_SHARE_MAX * 100} %`;
+    if (steal > GATES.stealShareMax) return `${(steal * 100).toFixed(1)} % of CPU time stolen, bound ${GATES.stealShareMax * 100} %`;
     const others = (after.busyMs - before.busyMs - (ownAfter - ownBefore)) / totalMs;
-    if (others > OTHERS_SHARE_MAX)
-      return `other programs used ${(others * 100).toFixed(0)} % of the cores, bound ${OTHERS_SHARE_MAX * 100} %`;
+    if (others > GATES.othersShareMax)
+      return `other programs used ${(others * 100).toFixed(0)} % of the cores, bound ${GATES.othersShareMax * 100} %`;
     return undefined;
   }
 }

@@ -4,18 +4,19 @@ import type { LoadResult } from '../load/summary.js';
 import type { Fault, Run, SeriesPoint, SurvivalCell } from '../results.js';
 import { median } from '../statistics/wilcoxon.js';
 
-/** From this share of good answers on, over whole seconds in which a part was away, a capability has survived its absence. */
-const SURVIVES_MIN = 0.9;
-
-/** A baseline of fewer whole seconds says nothing of what is usual. */
-const BASELINE_SECONDS_MIN = 2;
-/** Less than this before the fault, and something else was wrong already. */
-const BASELINE_AVAILABILITY_MIN = 0.99;
-
-/** Seconds in a row that must be good before an arm is called recovered. */
-const GOOD_SECONDS = 5;
-/** The p99 of some hundred requests is two or three of them; below this many milliseconds its ratio says nothing. */
-const P99_FLOOR_MS = 25;
+/** Declared before the run. */
+export const CRASH_SCORE = {
+  /** From this share of good answers on, over whole seconds in which a part was away, a capability has survived its absence. */
+  survivesMin: 0.9,
+  /** A baseline of fewer whole seconds says nothing of what is usual. */
+  baselineSecondsMin: 2,
+  /** Less than this before the fault, and something else was wrong already. */
+  baselineAvailabilityMin: 0.99,
+  /** Seconds in a row that must be good before an arm is called recovered. */
+  goodSeconds: 5,
+  /** The p99 of some hundred requests is two or three of them; below this many milliseconds its ratio says nothing. */
+  p99FloorMs: 25,
+} as const;
 
 /** What happened to each capability while the part was away, in the stretches that the table tells apart. */
 export function survivalOf(arm: ArmName, killed: PartName, load: Pick<LoadResult, 'series'>, fault: Fault): SurvivalCell[] {
@@ -28,7 +29,7 @@ export function survivalOf(arm: ArmName, killed: PartName, load: Pick<LoadResult
       const offered = away.reduce((sum, point) => sum + (point.offered[capability] ?? 0), 0);
       const good = away.reduce((sum, point) => sum + (point.good[capability] ?? 0), 0);
       const availability = offered === 0 ? null : good / offered;
-      const seen = availability === null ? 'not measured' : availability >= SURVIVES_MIN ? 'survives' : 'fails';
+      const seen = availability === null ? 'not measured' : availability >= CRASH_SCORE.survivesMin ? 'survives' : 'fails';
       return { arm, killed, capability, ...(when !== undefined && { when }), expected, seen, availability };
     }),
   );
@@ -42,11 +43,11 @@ function baselineOf(series: readonly SeriesPoint[], fault: Fault): readonly Seri
 /** Why nothing can be held against what was usual before the fault, if so. */
 export function baselineFault(series: readonly SeriesPoint[], fault: Fault): string | undefined {
   const before = baselineOf(series, fault);
-  if (before.length < BASELINE_SECONDS_MIN)
-    return `${before.length} whole seconds of baseline, at least ${BASELINE_SECONDS_MIN} are needed`;
+  if (before.length < CRASH_SCORE.baselineSecondsMin)
+    return `${before.length} whole seconds of baseline, at least ${CRASH_SCORE.baselineSecondsMin} are needed`;
   const availability = sum(before, 'good') / Math.max(1, sum(before, 'offered'));
-  return availability < BASELINE_AVAILABILITY_MIN
-    ? `only ${(availability * 100).toFixed(1)} % of the answers were good before the fault, bound ${BASELINE_AVAILABILITY_MIN * 100} %`
+  return availability < CRASH_SCORE.baselineAvailabilityMin
+    ? `only ${(availability * 100).toFixed(1)} % of the answers were good before the fault, bound ${CRASH_SCORE.baselineAvailabilityMin * 100} %`
     : undefined;
 }
 
@@ -82,17 +83,22 @@ export function metricsOf(
 function recoverySeconds(series: readonly SeriesPoint[], fault: Fault, before: readonly SeriesPoint[]): number | undefined {
   const usualP99 = median(before.map(({ p99Ms }) => p99Ms ?? Number.POSITIVE_INFINITY));
   const isGood = (point: SeriesPoint) =>
-    total(point.good) >= 0.95 * total(point.offered) && (point.p99Ms ?? Number.POSITIVE_INFINITY) <= Math.max(1.5 * usualP99, P99_FLOOR_MS);
+    total(point.good) >= 0.95 * total(point.offered) &&
+    (point.p99Ms ?? Number.POSITIVE_INFINITY) <= Math.max(1.5 * usualP99, CRASH_SCORE.p99FloorMs);
   // A second in which the fault ended is partly the fault's.
-  for (let at = series.findIndex(({ second }) => second >= fault.toSecond); at >= 0 && at + GOOD_SECONDS <= series.length; at++) {
-    if (series.slice(at, at + GOOD_SECONDS).every(isGood)) return Math.max(0, series[at]!.second - fault.toSecond);
+  for (
+    let at = series.findIndex(({ second }) => second >= fault.toSecond);
+    at >= 0 && at + CRASH_SCORE.goodSeconds <= series.length;
+    at++
+  ) {
+    if (series.slice(at, at + CRASH_SCORE.goodSeconds).every(isGood)) return Math.max(0, series[at]!.second - fault.toSecond);
   }
   return undefined;
 }
 
 /** A recovery that took longer than this could not have been seen: five good seconds have to fit in behind it. */
 export function recoveryWatchedSeconds(series: readonly SeriesPoint[], fault: Fault): number {
-  return Math.max(0, series.length - GOOD_SECONDS - fault.toSecond);
+  return Math.max(0, series.length - CRASH_SCORE.goodSeconds - fault.toSecond);
 }
 
 export function sentences(

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@diptych/kernel';
-import { CACHE_MAX_STALE_SECONDS, type ArmName, type PartName } from '../dependency-table.js';
+import { CACHE_MAX_STALE_SECONDS, NEEDS, OUTLIVES, type ArmName, type PartName } from '../dependency-table.js';
 import { checkDurability, httpReader, readHistory } from '../durability.js';
-import { generatorGate, MachineGate } from '../gates.js';
+import { GATES, generatorGate, MachineGate } from '../gates.js';
 import { fill, keysOf, warm } from '../load/fill.js';
 import type { KeySpec } from '../load/keys.js';
 import { runLoad } from '../load/run-load.js';
@@ -10,7 +10,7 @@ import type { LoadPlan, Stream } from '../load/schedule.js';
 import type { Experiment, Fault, Run, SurvivalCell } from '../results.js';
 import type { Injection, RunningArm } from '../running-arm.js';
 import type { LabContext } from './context.js';
-import { baselineFault, metricsOf, recoveryWatchedSeconds, sentences, survivalOf } from './crash-score.js';
+import { baselineFault, CRASH_SCORE, metricsOf, recoveryWatchedSeconds, sentences, survivalOf } from './crash-score.js';
 
 export interface CrashSizes {
   readonly ratePerSecond: number;
@@ -36,7 +36,7 @@ const WRITTEN: KeySpec = { kind: 'uniform', prefix: 'written', count: 500 };
 const REPORTED: KeySpec = { kind: 'uniform', prefix: 'reported', count: 30 };
 
 /** Each capability has keys of its own, so that what is meant to hit does hit and what is meant to miss does miss. */
-export const CRASH_STREAMS: readonly Stream[] = [
+const STREAMS: readonly Stream[] = [
   { capability: 'hit', share: 35, keys: HOT },
   { capability: 'miss', share: 20, keys: COLD },
   { capability: 'put', share: 20, keys: WRITTEN },
@@ -50,6 +50,21 @@ const FILLED: readonly KeySpec[] = [HOT, COLD, DOOMED, WRITTEN, REPORTED];
 
 const VALUE_BYTES = 256;
 const TIMEOUT_MS = 1_000;
+/** Requests in flight at most: more than are due within the time-out. */
+const IN_FLIGHT = 512;
+
+/** All that decides what a figure of a crash means, but how long it lasts. */
+export const CRASH_MEASUREMENT = {
+  crashes: CRASHES,
+  streams: STREAMS,
+  valueBytes: VALUE_BYTES,
+  timeoutMs: TIMEOUT_MS,
+  inFlight: IN_FLIGHT,
+  score: CRASH_SCORE,
+  gates: GATES,
+  needs: NEEDS,
+  outlives: OUTLIVES,
+};
 
 export async function crash(lab: LabContext, sizes: CrashSizes = CRASH_SIZES): Promise<Experiment> {
   const runs: Run[] = [];
@@ -112,10 +127,10 @@ async function oneCrash(lab: LabContext, name: ArmName, part: PartName, order: n
       seed: lab.seed,
       seconds,
       ratePerSecond: sizes.ratePerSecond,
-      streams: CRASH_STREAMS,
+      streams: STREAMS,
       valueBytes: VALUE_BYTES,
       timeoutMs: TIMEOUT_MS,
-      connections: 512,
+      connections: IN_FLIGHT,
       mode: 'open',
       historyFile,
     };

@@ -1,10 +1,11 @@
 /**
- * When a warm-up may end: three windows in a row agree within 5 % in median latency and in CPU time a good request. The same least time for all
+ * When a warm-up may end: three windows in a row agree in median latency and in CPU time a good request. The same least time for all
  * arms, and a cap, after which the run is measured all the same and marked "not steady".
  *
- * A thorough run has windows of 5 s and a cap of 30 s; the quick one has to be over in five minutes, so everything but the 5 % is a fifth of that.
+ * A thorough run has windows of 5 s that agree within 5 %. The quick one has to be over in five minutes, so its windows last a fifth of that; the
+ * noise of a window grows as the root of what it is shortened by, and the 5 % with it.
  */
-export const STEADY = { windowSeconds: 1, windows: 3, tolerance: 0.05, capSeconds: 6 } as const;
+export const STEADY = { windowSeconds: 1, windows: 3, tolerance: 0.05 * Math.sqrt(5), capSeconds: 4 } as const;
 
 export interface WarmUpWindow {
   readonly p50Ms: number;

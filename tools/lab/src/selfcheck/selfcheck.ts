@@ -4,7 +4,7 @@ import { systemClock } from '@diptych/kernel';
 import { profile, type Profile } from '@diptych/testing';
 import { conclude } from '../conclusion.js';
 import type { LabContext } from '../experiments/context.js';
-import { crash, CRASHES, secondsPerCrash, type CrashSizes } from '../experiments/crash.js';
+import { crash, CRASH_MEASUREMENT, CRASHES, secondsPerCrash, type CrashSizes } from '../experiments/crash.js';
 import { FOOTPRINT_MEASURES } from '../experiments/footprint.js';
 import { contrastsOf, hopTax, HOP_TAX_MEASURES } from '../experiments/hop-tax.js';
 import { PANEL_MEASUREMENT, PANEL_SIZES, panelRuns, secondsPerRun, type PanelSizes } from '../experiments/panel-runs.js';
@@ -35,7 +35,7 @@ export async function selfcheck(options: { seed: number; outDir: string | undefi
   assertBroker();
   const cores = profile();
   const startedAt = new Date();
-  const plan = { AGAINST_ITSELF, PANEL_MEASUREMENT, PLANTED, CRASH };
+  const plan = { AGAINST_ITSELF, PANEL_MEASUREMENT, PLANTED, CRASH, CRASH_MEASUREMENT };
   const startedMs = systemClock.nowMs();
   const meta = describeRun({
     command: 'lab -- selfcheck',

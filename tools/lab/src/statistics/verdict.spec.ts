@@ -41,9 +41,14 @@ describe('contrast', () => {
     );
   });
 
-  it('gives no verdict on fewer than six blocks, and leaves out figures that are missing', () => {
+  it('gives no verdict on fewer than six blocks', () => {
     expect(contrast(plan, pairs(2, 2, 2, 2, 2))).toMatchObject({ verdict: 'no verdict', blocks: 5 });
-    expect(contrast(plan, [...pairs(2, 2, 2, 2, 2, 2), { a: Number.NaN, b: 1 }])).toMatchObject({ verdict: 'better', blocks: 6 });
+  });
+
+  it('gives no verdict when a block has no figure: what is left would favour the arm that failed in it', () => {
+    const result = contrast(plan, [...pairs(2, 2, 2, 2, 2, 2), { a: Number.NaN, b: 1 }]);
+    expect(result.verdict).toBe('no verdict');
+    expect(result.sentence).toMatch(/1 of 7 blocks have no figure/);
   });
 
   it('compares what can be zero by differences', () => {

@@ -30,11 +30,12 @@ export function contrast(declared: ContrastPlan, pairs: ReadonlyArray<{ a: numbe
   const onScale = (value: number) => (plan.scale === 'ratio' ? Math.exp(value) : value);
   const result = pairedEstimate(usable.map(({ a, b }) => (plan.scale === 'ratio' ? Math.log(a / b) : a - b)));
   const none = { ...plan, estimate: Number.NaN, low: Number.NaN, high: Number.NaN, pValue: Number.NaN, blocks: usable.length };
-  if (floor.refused !== undefined) return { ...none, verdict: 'no verdict', sentence: `No verdict on ${plan.label}: ${floor.refused}.` };
-  if (!result) {
-    const sentence = `No verdict on ${plan.label}: ${usable.length} of ${pairs.length} blocks are usable, and at least 6 are needed.`;
-    return { ...none, verdict: 'no verdict', sentence };
-  }
+  const refuse = (why: string) => ({ ...none, verdict: 'no verdict' as const, sentence: `No verdict on ${plan.label}: ${why}.` });
+  if (floor.refused !== undefined) return refuse(floor.refused);
+  // A figure is missing where nothing was answered well: to compare what is left would favour whoever failed.
+  if (usable.length > 0 && usable.length < pairs.length)
+    return refuse(`${pairs.length - usable.length} of ${pairs.length} blocks have no figure of it`);
+  if (!result) return refuse(`${usable.length} of ${pairs.length} blocks are usable, and at least 6 are needed`);
   const [estimate, low, high] = [onScale(result.estimate), onScale(result.low), onScale(result.high)];
   const { verdict, favours } = judge(plan, declared.margin, low, high);
   const winner = favours === undefined ? undefined : (favours === 'smaller') === (plan.better === 'smaller') ? plan.a : plan.b;

@@ -21,6 +21,12 @@ export const LADDER_SIZES: LadderSizes = { rounds: 6, millisecondsEach: 250 };
 const RUNGS = ['in-process', 'encoded, same process', 'NATS'] as const;
 type Rung = (typeof RUNGS)[number];
 const IN_FLIGHT = 64;
+/** What "some microseconds" and "some ten times" may be at most and at least, declared before the run. */
+const ENCODING_US = { least: 1, most: 20 };
+const HOP_OVER_ENCODING = { least: 5, most: 50 };
+
+/** All that decides what a figure of the ladder means, but how long it lasts. */
+export const LADDER_MEASUREMENT = { rungs: RUNGS, inFlight: IN_FLIGHT, expected: { ENCODING_US, HOP_OVER_ENCODING } };
 
 interface RungRound {
   readonly order: number;
@@ -143,10 +149,6 @@ function asExperiment(rounds: Record<Rung, RungRound[]>, disturbed: string | und
     ),
   };
 }
-
-/** What "some microseconds" and "some ten times" may be at most and at least, declared before the run. */
-const ENCODING_US = { least: 1, most: 20 };
-const HOP_OVER_ENCODING = { least: 5, most: 50 };
 
 /** @param aloneUs what a lone call takes on a rung */
 export function unexpectedOf(aloneUs: (rung: Rung) => number): string[] {
