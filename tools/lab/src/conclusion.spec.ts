@@ -1,27 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { CONTRAST, reportOf } from '../test/made-up.js';
 import { conclude } from './conclusion.js';
 import { unexpectedOf } from './experiments/ladder/cost-ladder.js';
 import { page } from './report/page.js';
-import type { Contrast, Experiment, LabReport, Run } from './results.js';
+import type { Contrast, Experiment, Run } from './results.js';
 
-const contrast: Contrast = {
-  metric: 'p50Ms',
-  label: 'median latency',
-  pValue: 0.03125,
-  unit: 'ms',
-  a: 'services',
-  b: 'monolith',
-  scale: 'ratio',
-  better: 'smaller',
-  estimate: 1.5,
-  low: 1.4,
-  high: 1.6,
-  blocks: 6,
-  margin: 1.1,
-  verdict: 'better',
-  winner: 'monolith',
-  sentence: 'monolith better',
-};
 const run: Run = {
   block: 0,
   order: 0,
@@ -44,32 +27,13 @@ const experiment: Experiment = {
   findings: ['a finding'],
   survival: [{ arm: 'services', killed: 'log', capability: 'hit', expected: 'survives', seen: 'survives', availability: 1 }],
 };
-const report = (...experiments: Experiment[]): LabReport => ({
-  format: 'lab-report/1',
-  meta: {
-    command: 'compare',
-    planHash: 'abc',
-    replay: 'npm run compare -- --seed 1',
-    startedAt: '2026-01-01T00:00:00.000Z',
-    seconds: 1,
-    seed: 1,
-    commit: 'abc',
-    dirty: false,
-    machine: { cpu: 'a', cores: 2, memoryBytes: 1, kernel: 'k', platform: 'linux' },
-    versions: { node: '24', nats: '2' },
-    profile: 'p',
-  },
-  gates: { voidBlocks: [], noiseFloor: 'not measured' },
-  experiments,
-});
-
 describe('conclude', () => {
-  const hopTax: Experiment = { ...experiment, id: 'hop-tax', title: 'Hop tax', runs: [], contrasts: [contrast], survival: [] };
+  const hopTax: Experiment = { ...experiment, id: 'hop-tax', title: 'Hop tax', runs: [], contrasts: [CONTRAST], survival: [] };
 
   it('passes when what was expected holds, and names who held up better where', () => {
     const [cell] = experiment.survival!;
     const gone = { ...cell!, arm: 'monolith', killed: 'monolith', expected: 'fails', seen: 'fails' } as const;
-    const { outcome, sentences } = conclude(report(hopTax, { ...experiment, survival: [cell!, gone] }));
+    const { outcome, sentences } = conclude(reportOf(hopTax, { ...experiment, survival: [cell!, gone] }));
     expect(outcome).toBe('pass');
     expect(sentences[0]).toContain('with the log killed and away for 0.6 s, hit went on');
     expect(sentences[1]).toContain('(services over monolith, 95 % interval): median latency 1.50 (1.40–1.60), better');
@@ -78,40 +42,42 @@ describe('conclude', () => {
 
   it('fails on one acknowledged write lost, on one invented value, and on a table that is wrong in either direction', () => {
     for (const figure of ['acknowledgedWritesLost', 'phantomValues', 'refusedWritesDone', 'wrongAnswers']) {
-      expect(conclude(report({ ...experiment, runs: [{ ...run, metrics: { ...run.metrics, [figure]: 1 } }] })).outcome).toBe('fail');
+      expect(conclude(reportOf({ ...experiment, runs: [{ ...run, metrics: { ...run.metrics, [figure]: 1 } }] })).outcome).toBe('fail');
     }
     const [cell] = experiment.survival!;
-    expect(conclude(report({ ...experiment, survival: [{ ...cell!, seen: 'fails' }] })).outcome).toBe('fail');
-    expect(conclude(report({ ...experiment, survival: [{ ...cell!, expected: 'fails' }] })).outcome).toBe('fail');
+    expect(conclude(reportOf({ ...experiment, survival: [{ ...cell!, seen: 'fails' }] })).outcome).toBe('fail');
+    expect(conclude(reportOf({ ...experiment, survival: [{ ...cell!, expected: 'fails' }] })).outcome).toBe('fail');
   });
 
   it('fails when a part does not come back, though its run is void for another reason', () => {
     const gone = { ...run, valid: false, metrics: { ...run.metrics, cameBack: 0 } };
-    expect(conclude(report({ ...experiment, runs: [gone] }))).toMatchObject({ outcome: 'fail' });
+    expect(conclude(reportOf({ ...experiment, runs: [gone] }))).toMatchObject({ outcome: 'fail' });
   });
 
   it('cannot say when keys could not be read back, or a capability was not seen while the part was away', () => {
-    expect(conclude(report({ ...experiment, runs: [{ ...run, metrics: { ...run.metrics, unreadKeys: 3 } }] })).outcome).toBe('cannot say');
+    expect(conclude(reportOf({ ...experiment, runs: [{ ...run, metrics: { ...run.metrics, unreadKeys: 3 } }] })).outcome).toBe(
+      'cannot say',
+    );
     const [cell] = experiment.survival!;
-    expect(conclude(report({ ...experiment, survival: [{ ...cell!, seen: 'not measured' }] })).outcome).toBe('cannot say');
+    expect(conclude(reportOf({ ...experiment, survival: [{ ...cell!, seen: 'not measured' }] })).outcome).toBe('cannot say');
   });
 
   it('does not praise an arm for what the other kept as well', () => {
     const [cell] = experiment.survival!;
-    const both = conclude(report({ ...experiment, survival: [cell!, { ...cell!, arm: 'monolith', killed: 'monolith' }] }));
+    const both = conclude(reportOf({ ...experiment, survival: [cell!, { ...cell!, arm: 'monolith', killed: 'monolith' }] }));
     expect(both.sentences[0]).toBe('The services held up better nowhere in this run.');
   });
 
   it('does not praise an arm for its crash where the other’s is void or was not seen', () => {
     const [cell] = experiment.survival!;
-    expect(conclude(report(experiment)).sentences[0]).toBe('The services held up better nowhere in this run.');
+    expect(conclude(reportOf(experiment)).sentences[0]).toBe('The services held up better nowhere in this run.');
     const unseen = { ...cell!, arm: 'monolith', killed: 'monolith', expected: 'fails', seen: 'not measured' } as const;
-    expect(conclude(report({ ...experiment, survival: [cell!, unseen] })).sentences[0]).toContain('nowhere');
+    expect(conclude(reportOf({ ...experiment, survival: [cell!, unseen] })).sentences[0]).toContain('nowhere');
   });
 
   it('says what is not as expected, which alone is no failure', () => {
     const concludedWith = (change: Partial<Contrast>) =>
-      conclude(report({ ...hopTax, runs: [run], contrasts: [{ ...contrast, expected: 'monolith', ...change }] }));
+      conclude(reportOf({ ...hopTax, runs: [run], contrasts: [{ ...CONTRAST, expected: 'monolith', ...change }] }));
     expect(concludedWith({})).toMatchObject({ outcome: 'pass', unexpected: [] });
     expect(concludedWith({ winner: 'services' })).toMatchObject({
       outcome: 'pass',
@@ -120,7 +86,7 @@ describe('conclude', () => {
     expect(concludedWith({ winner: undefined, verdict: 'equal for practical purposes' }).unexpected).toHaveLength(1);
     expect(concludedWith({ winner: undefined, verdict: 'inconclusive' }).unexpected).toEqual([]);
     expect(concludedWith({ winner: 'services', expected: undefined }).unexpected).toEqual([]);
-    expect(conclude(report({ ...experiment, unexpected: ['a surprise'] })).unexpected).toEqual(['a surprise']);
+    expect(conclude(reportOf({ ...experiment, unexpected: ['a surprise'] })).unexpected).toEqual(['a surprise']);
   });
 
   it('knows a cost ladder whose steps are not as expected', () => {
@@ -132,26 +98,26 @@ describe('conclude', () => {
   });
 
   it('cannot say of a run in which nothing was measured', () => {
-    expect(conclude(report())).toMatchObject({ outcome: 'cannot say', reasons: ['nothing was measured'] });
-    expect(conclude(report({ ...experiment, runs: [], survival: [] })).outcome).toBe('cannot say');
+    expect(conclude(reportOf())).toMatchObject({ outcome: 'cannot say', reasons: ['nothing was measured'] });
+    expect(conclude(reportOf({ ...experiment, runs: [], survival: [] })).outcome).toBe('cannot say');
   });
 
   it('says that six blocks are indicative, and of twelve nothing', () => {
-    expect(conclude(report(hopTax)).notes.join(' ')).toContain('6 blocks are indicative');
-    expect(conclude(report({ ...hopTax, contrasts: [{ ...contrast, blocks: 12 }] })).notes.join(' ')).not.toContain('indicative');
+    expect(conclude(reportOf(hopTax)).notes.join(' ')).toContain('6 blocks are indicative');
+    expect(conclude(reportOf({ ...hopTax, contrasts: [{ ...CONTRAST, blocks: 12 }] })).notes.join(' ')).not.toContain('indicative');
   });
 
   it('cannot say after an interruption, without enough blocks, or when a fault was not injected', () => {
-    expect(conclude({ ...report(hopTax), interrupted: 'stopped' }).outcome).toBe('cannot say');
-    expect(conclude(report({ ...hopTax, contrasts: [{ ...contrast, verdict: 'no verdict', winner: undefined }] })).outcome).toBe(
+    expect(conclude({ ...reportOf(hopTax), interrupted: 'stopped' }).outcome).toBe('cannot say');
+    expect(conclude(reportOf({ ...hopTax, contrasts: [{ ...CONTRAST, verdict: 'no verdict', winner: undefined }] })).outcome).toBe(
       'cannot say',
     );
-    expect(conclude(report({ ...experiment, runs: [{ ...run, valid: false }], survival: [] })).outcome).toBe('cannot say');
+    expect(conclude(reportOf({ ...experiment, runs: [{ ...run, valid: false }], survival: [] })).outcome).toBe('cannot say');
   });
 });
 
 it('makes one page that loads nothing, runs nothing and escapes what it is given', () => {
-  const whole = report(experiment);
+  const whole = reportOf(experiment);
   const html = page(whole, { ...conclude(whole), unexpected: ['<this>'] });
   expect(html).toContain('Not as expected: &#60;this&#62;');
   expect(html).toContain('<h2>Crash &#60;of&#62; a part</h2>');

@@ -1,28 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { CONTRAST, reportOf } from '../../test/made-up.js';
 import type { Conclusion } from '../conclusion.js';
 import type { Contrast, Experiment, LabReport, Run } from '../results.js';
 import { page } from './page.js';
 import { unfitToPublish } from './publish.js';
 import { printTable } from './terminal.js';
 
-const contrast: Contrast = {
-  metric: 'p99Ms',
-  label: 'p99 latency',
-  unit: 'ms',
-  a: 'services',
-  b: 'monolith',
-  scale: 'ratio',
-  better: 'smaller',
-  estimate: 1.5,
-  low: 1.4,
-  high: 1.6,
-  blocks: 6,
-  margin: 1.1,
-  pValue: 0.03125,
-  verdict: 'slightly better',
-  winner: 'monolith',
-  sentence: '',
-};
+const contrast: Contrast = { ...CONTRAST, metric: 'p99Ms', label: 'p99 latency', verdict: 'slightly better', sentence: '' };
 const share: Contrast = {
   ...contrast,
   metric: 'availability',
@@ -59,24 +43,7 @@ const experiment: Experiment = {
   findings: ['a finding'],
   survival: [{ arm: 'services', killed: 'log', capability: 'hit', expected: 'survives', seen: 'fails', availability: 0.5 }],
 };
-const report: LabReport = {
-  format: 'lab-report/1',
-  meta: {
-    command: 'compare',
-    planHash: 'abc',
-    replay: 'npm run compare -- --seed 1',
-    startedAt: '2026-01-01T00:00:00.000Z',
-    seconds: 1,
-    seed: 1,
-    commit: 'abc',
-    dirty: false,
-    machine: { cpu: 'a', cores: 2, memoryBytes: 1, kernel: 'k', platform: 'linux' },
-    versions: { node: '24', nats: '2' },
-    profile: 'p',
-  },
-  gates: { voidBlocks: [], noiseFloor: 'not measured' },
-  experiments: [experiment],
-};
+const report = reportOf(experiment);
 const conclusion: Conclusion = {
   outcome: 'fail',
   reasons: ['a reason'],
