@@ -346,7 +346,8 @@ describe('a broker that stands still while replies pile up', () => {
       if (i % 10 === 0) await new Promise<void>((resolve) => setImmediate(resolve));
     }
     await waitFor(() => faults.some((fault) => fault.includes('replies are lost')));
-    expect(arrayBuffersHeld() - before).toBeLessThan(80_000_000);
+    // It cannot come true while all of them are kept: the broker takes none.
+    await waitFor(() => arrayBuffersHeld() - before < 80_000_000, { what: 'what was dropped is no longer held' });
     await broker.kill('SIGCONT');
     const fresh = await waitFor(async () => (await codeOf(port.echo({ text: '' }, within(5_000)))) === 'answered');
     expect(fresh).toBe(true);
@@ -425,10 +426,15 @@ async function inboxOf(port: ProbePort): Promise<string> {
   return inbox;
 }
 
-/** Without what is only waiting to be collected. */
+/**
+ * Without what is only waiting to be collected. V8 takes freed array buffers off this count in a thread of its own, after the collection and
+ * whenever that thread gets a processor; it has done so by the time the next collection begins.
+ */
 function arrayBuffersHeld(): number {
   setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  collect();
   return process.memoryUsage().arrayBuffers;
 }
 

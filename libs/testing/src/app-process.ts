@@ -11,7 +11,7 @@ export interface AppProcess {
   readonly stdout: string;
   readonly stderr: string;
   readonly exited: Promise<ProcessExit>;
-  /** Sends a signal; with SIGKILL (the default) it waits until the process is gone. */
+  /** Sends a signal; with SIGKILL (the default) it waits until the process is gone, with SIGSTOP until it stands still. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** SIGTERM, and SIGKILL when it has not ended in 20 s. */
   stop(): Promise<ProcessExit>;

@@ -124,7 +124,7 @@ export class Arm implements AsyncDisposable {
     return running;
   }
 
-  /** Sends a signal to the process that holds a part; with SIGKILL it waits until the process is gone. */
+  /** Sends a signal to the process that holds a part; with SIGKILL it waits until the process is gone, with SIGSTOP until it stands still. */
   async kill(part: Part, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     await this.process(this.holding(part)).kill(signal);
   }

@@ -7,6 +7,7 @@ export * from './pinning.js';
 export { reapProcess } from './reaper.js';
 export * from './running-process.js';
 export * from './seed.js';
+export { untilStopped } from './stopped.js';
 export * from './temp-dir.js';
 export * from './usage.js';
 export * from './wait-for.js';

@@ -11,7 +11,7 @@ export interface NatsServer extends AsyncDisposable {
   readonly pid: number;
   /** Of the process that runs now, or ran last: resolves when it is gone. */
   readonly exited: Promise<ProcessExit>;
-  /** Sends a signal; with SIGKILL (the default) it waits until the process is gone. */
+  /** Sends a signal; with SIGKILL (the default) it waits until the process is gone, with SIGSTOP until it stands still. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Ends what runs, if it still does, and starts anew on the same port. */
   restart(): Promise<void>;

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { systemClock } from '@diptych/kernel';
 import { reapProcess } from './reaper.js';
+import { untilStopped } from './stopped.js';
 
 export interface ProcessOptions {
   readonly command: string;
@@ -42,7 +43,10 @@ export interface RunningProcess extends AsyncDisposable {
    * @throws Error with the end of its output when it has no channel, or ends before it answers
    */
   ask(message: object): Promise<unknown>;
-  /** Sends a signal, by process id. With SIGKILL (the default) it waits until the process is gone. No effect once it is. */
+  /**
+   * Sends a signal, by process id. With SIGKILL (the default) it waits until the process is gone, with SIGSTOP until it stands still. No
+   * effect once it is gone.
+   */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** SIGTERM, then SIGKILL after `graceMs` (default 5,000). Safe to repeat. */
   stop(graceMs?: number): Promise<ProcessExit>;
@@ -132,6 +136,7 @@ class Child implements RunningProcess {
     if (this.exit || this.#child.pid === undefined) return;
     this.#child.kill(signal);
     if (signal === 'SIGKILL') await this.exited;
+    if (signal === 'SIGSTOP') await Promise.race([untilStopped(this.pid), this.exited]);
   }
 
   async stop(graceMs = 5_000): Promise<ProcessExit> {
