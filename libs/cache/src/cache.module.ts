@@ -1,6 +1,7 @@
 import type { Guards, Token } from '@diptych/host';
 import { GUARDS, GuardsModule, LIFETIME, NATS_LINK, NatsModule, provideSettings, TELEMETRY } from '@diptych/host';
 import type { Lifetime } from '@diptych/kernel';
+import { systemClock } from '@diptych/kernel';
 import type { LogPort } from '@diptych/log';
 import { LOG_PORT, logPort } from '@diptych/log';
 import type { NatsLink } from '@diptych/messaging';
@@ -11,10 +12,12 @@ import type { DynamicModule } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { cacheMetrics } from './cache-metrics.js';
 import type { CachePort } from './cache.port.js';
-import type { CacheSettings } from './cache.settings.js';
-import { CACHE_SETTINGS } from './cache.settings.js';
+import type { CacheRoutingSettings, CacheSettings } from './cache.settings.js';
+import { CACHE_ROUTING_SETTINGS, CACHE_SETTINGS } from './cache.settings.js';
 import { cachePort } from './cache.wire.js';
 import { CoherentCache } from './engine/coherent-cache.js';
+import type { WarmUpResult } from './engine/warm-up.js';
+import { warmUp } from './engine/warm-up.js';
 
 /** The cache, wherever it is. Known in the whole process once one CacheModule provides it. */
 export const CACHE_PORT: Token<CachePort> = Symbol('CACHE_PORT');
@@ -42,17 +45,32 @@ export class CacheModule {
     };
   }
 
-  /** Provides CACHE_PORT as a client of whoever serves it. */
+  /**
+   * Provides CACHE_PORT as a client of whoever serves it. `DIPTYCH_ROUTING_CACHE` says which of several caches a read goes to:
+   *
+   *   any   the less loaded of two live ones that are picked at random
+   *   key   the owner of the key by rendezvous hashing over the live ones
+   *
+   * Every cache follows the whole log and is right about every key, whoever owns it. So ownership is about memory and hits, never about
+   * truth, and needs no agreement: two callers that for a moment know different caches are both answered rightly.
+   *
+   * *The owner dies:* what it had in flight is CONNECTION_LOST within half a second, and tried again by the guards; its keys, and no others, go
+   * to those that come next in their order, which read them from the log once. *It freezes:* calls to it run to their deadlines for about 0.8 s
+   * until it is ejected, then the same; it is back with its first beat, behind, and reads through until it has caught up.
+   * *One is added, or comes back:* it gets its share of the keys, cold; who had them before keeps them right until they are the least recently used.
+   */
   static overNats(): DynamicModule {
     return {
       module: CacheModule,
       global: true,
       imports: [NatsModule],
       providers: [
+        provideSettings(ROUTING, CACHE_ROUTING_SETTINGS),
         {
           provide: CACHE_PORT,
-          inject: [NATS_LINK, TELEMETRY],
-          useFactory: (link: NatsLink, { metrics }: Telemetry) => measured(link.client(cachePort), cachePort, metrics, 'nats'),
+          inject: [NATS_LINK, TELEMETRY, ROUTING],
+          useFactory: (link: NatsLink, { metrics }: Telemetry, { cache }: CacheRoutingSettings) =>
+            measured(link.client(cachePort, { ownedByKey: cache === 'key' }), cachePort, metrics, 'nats'),
         },
       ],
       exports: [CACHE_PORT],
@@ -80,6 +98,7 @@ export class CacheModule {
 }
 
 const SETTINGS = Symbol('CACHE_SETTINGS');
+const ROUTING = Symbol('CACHE_ROUTING');
 const SERVER = Symbol('CACHE_SERVER');
 const DRAIN_MS = 10_000;
 
@@ -92,7 +111,8 @@ async function openCache(
 ): Promise<CachePort> {
   const { health, logger, metrics } = telemetry;
   // Whoever follows the log asks for what it missed until it gets it, in its own time.
-  const cache = await CoherentCache.open(guards.before('cache', logPort, log, ['committed']), {
+  const source = guards.before('cache', logPort, log, ['committed']);
+  const cache = await CoherentCache.open(source, {
     ...settings,
     lifetime,
     onFollowFailure: (error) => logger.warn({ err: error }, 'the cache could not ask the log for commits; it tries again'),
@@ -111,7 +131,28 @@ async function openCache(
       };
     }),
   );
+  if (settings.warmUpKeys > 0) logger.info(await warm(cache, source, settings, lifetime, telemetry), 'the cache has warmed up');
   return measured(inProcess(cachePort, guards.behind<CachePort>(cachePort, cache)), cachePort, metrics);
+}
+
+/** Before the cache is served, so that neither readiness nor routing sends anybody to it meanwhile. */
+function warm(
+  cache: CoherentCache,
+  log: LogPort,
+  settings: CacheSettings,
+  lifetime: Lifetime,
+  { logger }: Telemetry,
+): Promise<WarmUpResult> {
+  const { entriesMax, bytesMax, flightsMax, warmUpKeys, warmUpBytes, warmUpMs } = settings;
+  return warmUp(log, cache, {
+    keysMax: Math.min(warmUpKeys, entriesMax),
+    bytesMax: Math.min(warmUpBytes, bytesMax),
+    timeoutMs: warmUpMs,
+    readersMax: flightsMax,
+    clock: systemClock,
+    signal: lifetime.signal,
+    onFailure: (error) => logger.warn({ err: error }, 'the cache could not warm up to the end'),
+  });
 }
 
 const UNREADY_BEHIND_MS_MIN = 3_000;

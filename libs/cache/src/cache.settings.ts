@@ -36,6 +36,38 @@ export const CACHE_SETTINGS = defineSettings('cache', {
     maximum: 65_536,
     description: 'Reads of the log under way at most; one more is refused with OVERLOADED.',
   }),
+  warmUpKeys: Type.Integer({
+    default: 0,
+    minimum: 0,
+    maximum: 1_000_000,
+    description:
+      'So many of the keys that were written last are read from the log at the start, before the cache is ready; 0: it starts empty. Never more than it holds.',
+  }),
+  warmUpBytes: Type.Integer({
+    default: 33_554_432,
+    minimum: 1_024,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'Warming up ends when the cache holds so many bytes.',
+  }),
+  warmUpMs: Type.Integer({
+    default: 5_000,
+    minimum: 1,
+    maximum: 600_000,
+    description: 'Warming up ends after so many milliseconds, done or not; nothing waits for it longer.',
+  }),
 });
 
+/**
+ * Of a process that calls a cache elsewhere: `DIPTYCH_ROUTING_CACHE`. A prefix of its own, so that one set of variables can be given to callers and
+ * caches alike.
+ */
+export const CACHE_ROUTING_SETTINGS = defineSettings('routing', {
+  cache: Type.Union([Type.Literal('any'), Type.Literal('key')], {
+    default: 'any',
+    description:
+      'Which of several caches a read goes to: any, the less loaded of two; or by key, always the same one while the caches stay the same, so that each entry takes memory once.',
+  }),
+});
+
+export type CacheRoutingSettings = SettingsOf<typeof CACHE_ROUTING_SETTINGS>;
 export type CacheSettings = SettingsOf<typeof CACHE_SETTINGS>;

@@ -133,8 +133,10 @@ export class ModelLog implements LogPort {
   async committed({ after, limit }: CommittedRequest): Promise<CommittedPage> {
     this.committedCalls++;
     if (this.committedError) throw this.committedError;
-    if (after.incarnation !== this.head.incarnation || after.revision < this.#knownAfter) return { kind: 'resync', head: this.head };
-    return { kind: 'page', commits: this.#commits.filter(({ revision }) => revision > after.revision).slice(0, limit), head: this.head };
+    const { head } = this;
+    const sentWallMs = this.#clock.wallMs();
+    if (after.incarnation !== head.incarnation || after.revision < this.#knownAfter) return { kind: 'resync', head, sentWallMs };
+    return { kind: 'page', commits: this.#commits.filter(({ revision }) => revision > after.revision).slice(0, limit), head, sentWallMs };
   }
 
   async commits(listener: (event: CommitEvent) => void): Promise<Subscription> {

@@ -19,6 +19,8 @@ class FakeLog {
   oldest = 0;
   pageMax = 10_000;
   down = false;
+  /** How far its wall clock is ahead. */
+  wallAheadMs = 0;
   calls = 0;
   delivery: 'synchronous' | 'best-effort' = 'best-effort';
   /** What becomes of an event. */
@@ -33,6 +35,10 @@ class FakeLog {
     return { incarnation: this.incarnation, partition: 0, revision: this.commitList.length };
   }
 
+  get wallMs(): number {
+    return this.clock.wallMs() + this.wallAheadMs;
+  }
+
   get subscribed(): boolean {
     return this.#listener !== undefined;
   }
@@ -43,7 +49,7 @@ class FakeLog {
     this.#emit({ kind: 'commit', incarnation: this.incarnation, partition: 0, commit });
   }
 
-  beacon(sentWallMs = this.clock.wallMs()): void {
+  beacon(sentWallMs = this.wallMs): void {
     this.#emit({ kind: 'beacon', head: this.head, sentWallMs });
   }
 
@@ -67,9 +73,9 @@ class FakeLog {
       await nextTurn();
       if (this.down) throw new DiptychError('UNAVAILABLE', 'down');
       if (after.incarnation !== this.incarnation || after.revision < this.oldest || after.revision > this.head.revision)
-        return { kind: 'resync', head: this.head };
+        return { kind: 'resync', head: this.head, sentWallMs: this.wallMs };
       const commits = this.commitList.slice(after.revision, after.revision + Math.min(limit, this.pageMax));
-      return { kind: 'page', commits, head: this.head };
+      return { kind: 'page', commits, head: this.head, sentWallMs: this.wallMs };
     },
   } as unknown as LogPort;
 
@@ -330,6 +336,25 @@ describe('freshness', () => {
     }
   });
 
+  it('is not renewed by beacons that answers and newer ones have overtaken', async () => {
+    const { clock, log, follower } = await start();
+    const late: Array<() => void> = [];
+    log.pass = (event, deliver) => late.push(() => deliver(event));
+    const sentMs = Array.from({ length: 30 }, () => {
+      clock.advance(100);
+      log.beacon();
+      return clock.nowMs();
+    });
+    // A call is answered at once, while all beacons still take three seconds.
+    await turns();
+    for (const [i, deliver] of late.splice(0).entries()) {
+      const before = follower.freshAtMs;
+      deliver();
+      expect(follower.freshAtMs).toBeLessThanOrEqual(Math.max(before, sentMs[i]!));
+      clock.advance(100);
+    }
+  });
+
   it('ends when neither beacons nor answers come', async () => {
     const { clock, log, follower } = await start();
     log.down = true;
@@ -365,10 +390,11 @@ describe('freshness', () => {
     ['forward by an hour', 3_600_000],
   ])("comes back after the log's clock is set %s", async (_, shiftMs) => {
     const { clock, log, follower } = await start();
-    const beat = async (offsetMs: number) => {
+    const beat = async (wallAheadMs: number) => {
+      log.wallAheadMs = wallAheadMs;
       for (let i = 0; i < 20; i++) {
         clock.advance(100);
-        log.beacon(clock.wallMs() + offsetMs);
+        log.beacon();
         await turns();
         expect(follower.freshAtMs).toBeLessThanOrEqual(clock.nowMs());
       }

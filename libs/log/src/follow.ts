@@ -210,7 +210,7 @@ class CommitStream implements Follower {
       const startedAtMs = this.#clock.nowMs();
       let level = false;
       try {
-        level = await this.#fetchPage();
+        level = await this.#fetchPage(startedAtMs);
         failures = 0;
       } catch (error) {
         if (this.#closed) return onFirstAttempt?.();
@@ -219,7 +219,6 @@ class CommitStream implements Follower {
       }
       if (level) {
         this.#freshAtMs = Math.max(this.#freshAtMs, startedAtMs);
-        this.#beacons.proveSince(startedAtMs);
         // In the same step as the last event was taken, so that the next finds the stream live.
         this.#fetching = undefined;
         return onFirstAttempt?.();
@@ -230,10 +229,11 @@ class CommitStream implements Follower {
   }
 
   /** Fetches one page and takes the events that waited. True when nothing is known to be missing afterwards. */
-  async #fetchPage(): Promise<boolean> {
+  async #fetchPage(startedAtMs: number): Promise<boolean> {
     const after = this.#position ?? { incarnation: NO_INCARNATION, partition: this.#partition, revision: 0 };
     const page = await this.#log.committed({ after, limit: COMMITTED_LIMIT_MAX }, this.#context());
     if (this.#closed) return false;
+    this.#beacons.prove(startedAtMs, page.sentWallMs);
     if (page.kind === 'resync') {
       this.#position = page.head;
       this.#handlers.onResync(page.head);

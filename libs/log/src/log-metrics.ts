@@ -1,5 +1,7 @@
+import { readMetrics } from '@diptych/telemetry';
 import type { Registry } from 'prom-client';
 import { Counter, Gauge, Histogram } from 'prom-client';
+import type { KeptReportsCounts } from './kept-reports.js';
 import type { BatchMeasure, FileLogStatus } from './engine/file-log-options.js';
 
 /** Measures group commits: give it to the log as its `onBatch`. */
@@ -25,6 +27,16 @@ export function batchMetrics(registry: Registry): (batch: BatchMeasure) => void 
     sizes.observe(batch.appends);
     seconds.observe(batch.seconds);
   };
+}
+
+/** What keeping reports costs and brings. */
+export function reportMetrics(registry: Registry, counts: () => KeptReportsCounts): void {
+  const { counter, gauge } = readMetrics(registry);
+  counter('diptych_log_report_hits_total', 'Reports answered from what was kept.', () => counts().hits);
+  counter('diptych_log_report_misses_total', 'Reports that were computed, or waited for somebody else’s.', () => counts().misses);
+  counter('diptych_log_report_drops_total', 'Kept reports that a commit made worthless.', () => counts().dropped);
+  gauge('diptych_log_reports_kept', 'Reports held.', () => counts().kept);
+  gauge('diptych_log_reports_kept_bytes', 'About what they take in memory.', () => counts().bytes);
 }
 
 /** Measures the state of a log, at every scrape. */

@@ -9,7 +9,8 @@ import { measured } from '@diptych/telemetry';
 import type { DynamicModule } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { openFileLog } from './engine/file-log.js';
-import { batchMetrics, statusMetrics } from './log-metrics.js';
+import { keepingReports, KeptReports } from './kept-reports.js';
+import { batchMetrics, reportMetrics, statusMetrics } from './log-metrics.js';
 import type { LogPort } from './log.port.js';
 import type { LogSettings } from './log.settings.js';
 import { LOG_SETTINGS } from './log.settings.js';
@@ -132,5 +133,12 @@ async function openLog(settings: LogSettings, lifetime: Lifetime, telemetry: Tel
   );
   const { keys, headRevision, diskBytes } = log.status;
   logger.info({ directory, keys, headRevision, diskBytes, openMs: Math.round(performance.now() - startedMs) }, 'the log is open');
-  return measured(inProcess(logPort, guards.behind<LogPort>(logPort, log)), logPort, metrics);
+  const port = settings.reportsKept > 0 ? await keepReports(log, settings.reportsKept, lifetime, metrics) : log;
+  return measured(inProcess(logPort, guards.behind<LogPort>(logPort, port)), logPort, metrics);
+}
+
+async function keepReports(log: LogPort, reportsMax: number, lifetime: Lifetime, metrics: Telemetry['metrics']): Promise<LogPort> {
+  const reports = lifetime.own('log.reports', await KeptReports.open(log, { reportsMax }));
+  reportMetrics(metrics, () => reports.counts());
+  return keepingReports(log, reports);
 }

@@ -132,8 +132,13 @@ export interface CommittedRequest {
 }
 
 export type CommittedPage =
-  | { readonly kind: 'page'; readonly commits: readonly Commit[]; readonly head: Position }
-  | { readonly kind: 'resync'; readonly head: Position };
+  | { readonly kind: 'page'; readonly commits: readonly Commit[]; readonly head: Position; readonly sentWallMs: number }
+  | {
+      readonly kind: 'resync';
+      readonly head: Position;
+      /** When the log answered, by its wall clock, the one of the beacons: so a reader can tell when those were sent by its own. */
+      readonly sentWallMs: number;
+    };
 
 /** That a key changed, not what to: a cache drops it. (Why not the value: ADR 0003.) */
 export interface Commit {

@@ -63,6 +63,12 @@ export const LOG_SETTINGS = defineSettings('log', {
     default: FILE_LOG_DEFAULTS.reportMode,
     description: 'How a report runs: holding up the event loop, giving way every few milliseconds, or in another thread.',
   }),
+  reportsKept: Type.Integer({
+    default: 64,
+    minimum: 0,
+    maximum: 100_000,
+    description: 'So many reports are kept until a key under their prefix changes; 0: each is computed anew. One takes at most 5 kB.',
+  }),
 });
 
 export type LogSettings = SettingsOf<typeof LOG_SETTINGS>;

@@ -57,8 +57,8 @@ const Report = Type.Object({
 });
 
 const CommittedPage = Type.Union([
-  Type.Object({ kind: Type.Literal('page'), commits: Type.Array(Commit), head: PositionSchema }),
-  Type.Object({ kind: Type.Literal('resync'), head: PositionSchema }),
+  Type.Object({ kind: Type.Literal('page'), commits: Type.Array(Commit), head: PositionSchema, sentWallMs: Type.Number() }),
+  Type.Object({ kind: Type.Literal('resync'), head: PositionSchema, sentWallMs: Type.Number() }),
 ]);
 
 export const logPort = definePort<LogPort>({

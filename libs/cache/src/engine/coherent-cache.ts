@@ -18,6 +18,9 @@ import { LruCache } from './lru-cache.js';
  *      read began or during it, belongs to the incarnation followed, and nothing was purged meanwhile (`#keep`);
  *   3. a read joins another's flight only while nothing has happened to the key since that one began (`Flights`).
  *
+ * What one read was shown no later one is shown less of, commits heard of or not: an answer that is newer than what is held, or may yet be brought,
+ * puts it aside (`#read`).
+ *
  * It answers from memory only while the follower is known to have been level with the log within `maxStaleMs`; where commits
  * are delivered synchronously (log and cache in one process) it must be level now, and a read that starts after an acknowledged write sees it.
  * Absences are kept as entries are: they are as true, and as expensive to find out.
@@ -49,6 +52,7 @@ export class CoherentCache implements CachePort {
       timeoutMs: options.flightTimeoutMs,
       clock: this.#clock,
       wheel: this.#wheel,
+      heard: () => this.#followers.map((follower) => follower.position?.revision ?? 0),
       read: (flight, context) => this.#read(flight, context),
     });
   }
@@ -94,6 +98,18 @@ export class CoherentCache implements CachePort {
       resyncs: this.#resyncs,
       gaps: this.#gaps,
     };
+  }
+
+  /** Holds the key, from the log if it did not, without counting as a read. @throws what the log throws; OVERLOADED */
+  async fill(key: string, context: CallContext): Promise<void> {
+    if (this.#held.contains(key)) return;
+    const flight = this.#joinable(key) ?? this.#flights.begin(key, context.traceparent);
+    await settleWithin(flight.answer, context, 'cache.fill', this.#wheel);
+  }
+
+  /** Makes the key the last to be forgotten, if it is held. */
+  touch(key: string): void {
+    this.#held.get(key);
   }
 
   /** Reads of the log now under way. */
@@ -148,22 +164,29 @@ export class CoherentCache implements CachePort {
   }
 
   async #read(flight: Flight<CacheGetReply>, context: CallContext): Promise<CacheGetReply> {
-    const heard = this.#followers.map((follower) => follower.position?.revision ?? 0);
     const { entry, asOf } = await this.#log.read({ key: flight.key }, context);
     const reply = Object.freeze({ entry, asOf, hit: false });
-    if (!flight.detached && asOf.revision >= Math.max(flight.overtakenBy, heard[asOf.partition] ?? Infinity)) this.#keep(flight.key, reply);
+    const isFollowed = this.#followers[asOf.partition]?.position?.incarnation === asOf.incarnation;
+    this.#flights.supersede(flight, isFollowed ? asOf : undefined);
+    if (isFollowed && !flight.detached) {
+      if (asOf.revision >= Math.max(flight.overtakenBy, flight.heard[asOf.partition] ?? Infinity)) this.#keep(flight.key, reply);
+    } else {
+      // It is shown and not kept, so what is older must go: whoever reads next is not to be shown less.
+      const held = this.#held.peek(flight.key);
+      if (held && (!isFollowed || held.asOf.revision < asOf.revision)) this.#held.remove(flight.key);
+    }
     return reply;
   }
 
-  /** `reply` shows every commit of the key heard of so far. */
+  /** `reply` shows every commit of the key heard of so far, and is of the history followed. */
   #keep(key: string, reply: CacheGetReply): void {
     const { asOf } = reply;
-    const position = this.#followers[asOf.partition]?.position;
-    if (position?.incarnation !== asOf.incarnation) return;
     const held = this.#held.peek(key);
     if (held && held.asOf.revision > asOf.revision) return;
     const ownKey = ownText(key);
-    const kept = keptReply(ownKey, reply.entry, { ...asOf, incarnation: position.incarnation });
+    // One text for all that is kept, not one for each frame that came.
+    const { incarnation } = this.#followers[asOf.partition]!.position!;
+    const kept = keptReply(ownKey, reply.entry, { ...asOf, incarnation });
     if (weightOf(kept, ownKey) <= this.#held.bytesMax) this.#held.add(ownKey, kept);
     else this.#held.remove(key);
   }

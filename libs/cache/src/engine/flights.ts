@@ -1,5 +1,6 @@
 import type { CallContext, Clock, DeadlineWheel } from '@diptych/kernel';
 import { DiptychError, toDiptychError } from '@diptych/kernel';
+import type { Position } from '@diptych/log';
 
 /**
  * Single flight with detaching: one read of the log for all who miss the same key at the same time, as long as nothing has
@@ -50,7 +51,8 @@ export class Flights<Reply> implements Disposable {
     // Everyone who waited may have gone by the time it fails.
     promise.catch(() => undefined);
     const startedMs = clock.nowMs();
-    const flight: Flight<Reply> = { key, order: ++this.#begun, startedMs, overtakenBy: 0, detached: false, answer: promise };
+    const heard = this.#options.heard?.() ?? [];
+    const flight: Flight<Reply> = { key, order: ++this.#begun, startedMs, heard, overtakenBy: 0, detached: false, answer: promise };
     const deadlineMs = startedMs + timeoutMs;
     const timer = wheel.at(deadlineMs, () =>
       fail(new DiptychError('DEADLINE_EXCEEDED', `the log did not answer the cache within ${timeoutMs} ms`, { part: 'log' })),
@@ -75,7 +77,21 @@ export class Flights<Reply> implements Disposable {
   /** A mutation of the key committed with this revision. */
   overtake(key: string, revision: number): void {
     const ofKey = this.#byKey.get(key);
-    if (ofKey) for (const flight of ofKey) flight.overtakenBy = revision;
+    if (ofKey) for (const flight of ofKey) flight.overtakenBy = Math.max(flight.overtakenBy, revision);
+  }
+
+  /**
+   * The answer of `flight` shows its key as of this position, or, undefined, in a history that has not been heard of yet. Of the key's other flights, those that
+   * may show less are not joined any more, and kept only if they show as much.
+   */
+  supersede(flight: Flight<Reply>, asOf: Position | undefined): void {
+    for (const other of this.#byKey.get(flight.key) ?? []) {
+      if (other === flight) continue;
+      if (asOf === undefined) {
+        other.detached = true;
+        other.overtakenBy = Infinity;
+      } else if (asOf.revision > (other.heard[asOf.partition] ?? 0)) other.overtakenBy = Math.max(other.overtakenBy, asOf.revision);
+    }
   }
 
   /** Nobody joins any flight now in the air, and no answer of theirs may be kept. */
@@ -104,7 +120,9 @@ export interface Flight<Reply> {
   /** Counts up: a flight with a higher number began later. */
   readonly order: number;
   readonly startedMs: number;
-  /** The newest revision that committed for the key since the flight began; 0: none. */
+  /** By partition: the revision that was heard of when it began, and which its answer shows at least. */
+  readonly heard: readonly number[];
+  /** The newest revision of the key that was heard of, or shown by another flight, since this one began; 0: none. */
   overtakenBy: number;
   /** Whether everything was forgotten since, or it has landed. */
   detached: boolean;
@@ -116,6 +134,8 @@ export interface FlightsOptions<Reply> {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
+  /** By partition: the newest revision heard of now. For `supersede`. */
+  readonly heard?: () => readonly number[];
   /** Must not throw in the call itself. While it runs the flight hears of commits. */
   readonly read: (flight: Flight<Reply>, context: CallContext) => Promise<Reply>;
 }

@@ -231,7 +231,8 @@ export class FileLog implements LogPort, AsyncDisposable {
       throw new DiptychError('INVALID_REQUEST', `partition ${after.partition} is not here; this is partition ${this.partition}`);
     const head = this.#head();
     const commits = after.incarnation === this.incarnation ? this.#parts.ring.after(after.revision, limit, PAGE_CHARS_MAX) : undefined;
-    return commits ? { kind: 'page', commits, head } : { kind: 'resync', head };
+    const sentWallMs = this.#settings.clock.wallMs();
+    return commits ? { kind: 'page', commits, head, sentWallMs } : { kind: 'resync', head, sentWallMs };
   }
 
   async commits(listener: (event: CommitEvent) => void): ReturnType<LogPort['commits']> {

@@ -1,0 +1,57 @@
+import { seededRandom, seedFromEnv } from '@diptych/testing';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import type { Step, Weather } from './lossy-world.js';
+import { CALM, LossyWorld } from './lossy-world.js';
+
+/*
+ * Goal: whatever the way between log and cache does to messages (it loses, delays, repeats and reorders them, and is cut), and whoever stands still, the
+ * cache shows nothing older than `maxStaleMs`, with a token nothing older than the token, no delete that comes back, nothing that the log
+ * has not said, and takes no more memory than it may; and when the way is whole again, so is the cache.
+ *
+ * Method: random histories on fake clocks (`lossy-world.ts`). Every answer is judged against what the log was at that time.
+ */
+const share = fc.double({ min: 0, max: 1, noNaN: true });
+const delayMs = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 50 }), fc.integer({ min: 50, max: 3_000 }));
+const weather: fc.Arbitrary<Weather> = fc.oneof(
+  fc.constant(CALM),
+  fc.record({ loss: share, repeats: share, eventDelayMs: delayMs, callDelayMs: delayMs, cut: fc.constant(false) }),
+  fc.constant({ ...CALM, cut: true }),
+  fc.constant({ ...CALM, loss: 1 }),
+);
+const key = fc.oneof(fc.constant(0), fc.nat(5));
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ do: fc.constantFrom('put' as const, 'delete' as const), key }) },
+  { weight: 12, arbitrary: fc.record({ do: fc.constant('read' as const), key, token: fc.option(fc.nat(2), { nil: undefined }) }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 600 }) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('weather' as const), weather }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('freeze' as const), ms: fc.integer({ min: 1, max: 4_000 }), timersFirst: fc.boolean() }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'compact' as const, 'purge' as const) }) },
+);
+
+it('in any weather the cache keeps its promises', async () => {
+  const total = { plays: 0, reads: 0, answers: 0, stale: 0, hits: 0, refusals: 0 };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 120, size: 'max' }),
+      fc.nat(),
+      fc.constantFrom(0, -3_600_000, 3_600_000, 77),
+      async (steps, seed, skewMs) => {
+        const world = await LossyWorld.open(seededRandom(seed), skewMs);
+        for (const one of steps) await world.play(one);
+        await world.heal();
+        total.plays++;
+        for (const name of ['reads', 'answers', 'stale', 'hits', 'refusals'] as const) total[name] += world.tally[name];
+      },
+    ),
+    { seed: seedFromEnv(), numRuns: process.env['DIPTYCH_LONG'] === '1' ? 5_000 : 150 },
+  );
+  console.info(`lossy way: ${JSON.stringify(total)}`);
+  // What is said above is not said of nothing.
+  expect(total.stale).toBeGreaterThan(total.plays / 10);
+  expect(total.hits).toBeGreaterThan(total.plays);
+  expect(total.refusals).toBeGreaterThan(0);
+});
