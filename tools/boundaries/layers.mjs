@@ -15,7 +15,7 @@ export const constraints = [
   { sourceTag: 'layer:platform', onlyDependOnLibsWithTags: layers('kernel', 'platform') },
   { sourceTag: 'layer:domain', onlyDependOnLibsWithTags: layers('kernel', 'platform', 'domain') },
   { sourceTag: 'layer:app', onlyDependOnLibsWithTags: layers('kernel', 'platform', 'domain') },
-  { sourceTag: 'layer:testing', onlyDependOnLibsWithTags: layers('kernel'), bannedExternalImports: frameworks },
+  { sourceTag: 'layer:testing', onlyDependOnLibsWithTags: layers('kernel', 'testing'), bannedExternalImports: frameworks },
   { sourceTag: 'layer:e2e', onlyDependOnLibsWithTags: layers('kernel', 'platform', 'domain', 'testing') },
   { sourceTag: 'layer:tool', onlyDependOnLibsWithTags: layers('kernel', 'testing'), bannedExternalImports: frameworks },
   // The lab knows the system from outside, so no domain; the bindings it measures for themselves.
