@@ -54,6 +54,17 @@ it.each([
   expect(JSON.parse(readFileSync(join(folder, 'out/manifest.json'), 'utf8'))).toMatchObject({ plan: { panels: { blocks: expected } } });
 });
 
+it('has one hash for one plan, and another for another', async () => {
+  const hashes: string[] = [];
+  for (const blocks of [undefined, undefined, 12]) {
+    const outDir = join(folder, `out${hashes.length}`);
+    await compare({ seed: 7, outDir, blocks }, experimentsOf());
+    hashes.push((JSON.parse(readFileSync(join(outDir, 'results.json'), 'utf8')) as LabReport).meta.planHash);
+  }
+  expect(hashes[1]).toBe(hashes[0]);
+  expect(hashes[2]).not.toBe(hashes[0]);
+});
+
 it('keeps what was measured when a later experiment fails, and cannot say', async () => {
   expect(await compare(options(), experimentsOf({ crash: () => Promise.reject(new Error('no disk')) }))).toBe(2);
   expect(results().interrupted).toBe('an experiment failed: no disk');

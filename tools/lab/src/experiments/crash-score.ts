@@ -51,10 +51,12 @@ export function baselineFault(series: readonly SeriesPoint[], fault: Fault): str
     : undefined;
 }
 
+/** @param cameBack undefined when that was not waited for */
 export function metricsOf(
   load: Pick<LoadResult, 'series' | 'outcomes'>,
   fault: Fault,
   durability: DurabilityFinding,
+  cameBack?: boolean,
 ): Record<string, number> {
   const before = baselineOf(load.series, fault);
   const after = load.series.filter(({ second }) => second + 1 > fault.fromSecond);
@@ -72,6 +74,7 @@ export function metricsOf(
     refusedWritesDone: durability.invented.length,
     unreadKeys: durability.unread.length,
     wrongAnswers: load.outcomes['wrong-answer'],
+    ...(cameBack !== undefined && { cameBack: Number(cameBack) }),
   };
 }
 

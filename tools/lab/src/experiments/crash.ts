@@ -165,7 +165,7 @@ async function oneCrash(lab: LabContext, name: ArmName, part: PartName, order: n
       arm: name,
       label: `${name}, ${part} killed`,
       valid: why === undefined,
-      metrics: { ...metricsOf(load, fault, durability), ...(cameBack !== undefined && { cameBack: Number(cameBack) }) },
+      metrics: metricsOf(load, fault, durability, cameBack),
       series: load.series,
       fault,
     };

@@ -116,6 +116,8 @@ describe('crash figures', () => {
 
   it('count no loss where nothing was lost, though arrivals vary, and the whole of what was', () => {
     expect(metricsOf({ series: series(() => 1), outcomes }, fault, none)).toMatchObject({ lostGoodRequests: 0 });
+    expect(metricsOf({ series: series(() => 1), outcomes }, fault, none, false)).toMatchObject({ cameBack: 0 });
+    expect(metricsOf({ series: series(() => 1), outcomes }, fault, none)).not.toHaveProperty('cameBack');
     const away = metricsOf({ series: series((second) => (second >= 4 && second < 7 ? 0 : 1)), outcomes }, fault, none);
     expect(away).toMatchObject({ lostGoodRequests: 420 + 380 + 420, recoverySeconds: 0.5 });
   });
