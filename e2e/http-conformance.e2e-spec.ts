@@ -9,9 +9,10 @@ import { listingCases } from './conformance/listing.cases.js';
 import { reportCases } from './conformance/report.cases.js';
 import { routeCases } from './conformance/routes.cases.js';
 import { slowClientCases } from './conformance/slow-clients.cases.js';
-import { freshPrefix, metricOf, type Subject } from './conformance/subject.js';
+import { freshPrefix, type Subject } from './conformance/subject.js';
 import { visibilityCases } from './conformance/visibility.cases.js';
 import { HttpClient } from './support/http-client.js';
+import { metricOf } from './support/metrics.js';
 
 /*
  * One contract of HTTP, and the same cases in every arm: a client cannot tell how the system is deployed, except where the

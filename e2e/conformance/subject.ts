@@ -17,11 +17,3 @@ let prefixes = 0;
 export function freshPrefix(): string {
   return `case-${(prefixes++).toString(36)}/`;
 }
-
-/** A number without labels from `/metrics`. */
-export async function metricOf(origin: string, name: string): Promise<number> {
-  const text = await (await fetch(`${origin}/metrics`)).text();
-  const value = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text)?.[1];
-  if (value === undefined) throw new Error(`${origin}/metrics has no ${name}`);
-  return Number(value);
-}

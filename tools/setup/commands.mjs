@@ -40,7 +40,7 @@ export const commands = {
   },
   lab: {
     run: [
-      ['nx', 'run-many', '-t', 'build', '-p', 'monolith,gateway,cache,log,lab'],
+      ['nx', 'run-many', '-t', 'build', '-p', 'monolith,gateway,cache,log,lab,e2e'],
       ['node', 'tools/lab/dist/main.js'],
     ],
     needs: ['nats-server'],

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { startApp, type AppProcess, type Launcher } from './app-process.js';
 import { startNatsServer, type NatsServer } from './nats-server.js';
+import { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 import { tempDir, type TempDir } from './temp-dir.js';
 import { waitFor } from './wait-for.js';
 
@@ -13,7 +14,15 @@ export interface ArmSpec {
   readonly name: string;
   readonly broker: boolean;
   /** In the order of their start; the stop goes the other way, from the edge inwards. */
-  readonly processes: ReadonlyArray<{ readonly name: string; readonly main: string; readonly parts: readonly Part[] }>;
+  readonly processes: readonly ArmProcess[];
+}
+
+export interface ArmProcess {
+  readonly name: string;
+  readonly main: string;
+  readonly parts: readonly Part[];
+  /** It reaches the broker through a wire of its own, which can be held and cut: `Arm.wire`. */
+  readonly wired?: boolean;
 }
 
 const app = (name: string) => `apps/${name}/dist/main.js`;
@@ -53,6 +62,26 @@ export const PANELS: readonly ArmSpec[] = ARMS.filter(({ name }) => name === 'mo
 
 export const SERVICES: ArmSpec = ARMS[1]!;
 
+/** The services with so many caches, `cache-1` and so on, each on a wire of its own. */
+export function servicesWithCaches(count: number): ArmSpec {
+  const [log, , gateway] = SERVICES.processes;
+  const caches = Array.from({ length: count }, (_, i) => cacheProcess(i + 1));
+  return { name: `services with ${count} caches`, broker: true, processes: [log!, ...caches, gateway!] };
+}
+
+export function cacheProcess(number: number): ArmProcess {
+  return { name: `cache-${number}`, main: app('cache'), parts: ['cache'], wired: true };
+}
+
+/** So many edges that each keep a cache of their own, `edge-1` and so on, each on a wire of its own, before one log. */
+export function edgesWithCaches(count: number): ArmSpec {
+  const [log] = SERVICES.processes;
+  const edges = Array.from({ length: count }, (_, i): ArmProcess => {
+    return { name: `edge-${i + 1}`, main: grouping('gateway-cache'), parts: ['gateway', 'cache'], wired: true };
+  });
+  return { name: `${count} edges with caches | log`, broker: true, processes: [log!, ...edges] };
+}
+
 export interface ArmOptions {
   /** Settings for every process of the arm. */
   readonly variables?: Readonly<Record<string, string>>;
@@ -72,6 +101,8 @@ export class Arm implements AsyncDisposable {
   readonly #dataDir: TempDir;
   readonly #broker: NatsServer | undefined;
   readonly #running = new Map<string, AppProcess>();
+  readonly #wires = new Map<string, TcpProxy>();
+  readonly #added: ArmProcess[] = [];
 
   private constructor(spec: ArmSpec, options: ArmOptions, dataDir: TempDir, broker: NatsServer | undefined) {
     this.spec = spec;
@@ -86,7 +117,7 @@ export class Arm implements AsyncDisposable {
     const broker = spec.broker ? await startNatsServer({ launcher: options.launcher }) : undefined;
     const arm = new Arm(spec, options, dataDir, broker);
     try {
-      for (const { name } of spec.processes) await arm.#startProcess(name);
+      for (const process of spec.processes) await arm.#startProcess(process);
       await arm.untilReady();
       return arm;
     } catch (error) {
@@ -124,6 +155,19 @@ export class Arm implements AsyncDisposable {
     return running;
   }
 
+  /** The wire between a process and the broker. */
+  wire(name: string): TcpProxy {
+    const wire = this.#wires.get(name);
+    if (!wire) throw new Error(`the process ${name} has no wire of its own`);
+    return wire;
+  }
+
+  /** Starts one more process. */
+  async add(process: ArmProcess): Promise<void> {
+    this.#added.push(process);
+    await this.#startProcess(process);
+  }
+
   /** Sends a signal to the process that holds a part; with SIGKILL it waits until the process is gone, with SIGSTOP until it stands still. */
   async kill(part: Part, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     await this.process(this.holding(part)).kill(signal);
@@ -131,10 +175,17 @@ export class Arm implements AsyncDisposable {
 
   /** Starts the process that holds a part again, at its old address; ends it first if it runs. */
   async restart(part: Part): Promise<void> {
-    const name = this.holding(part);
+    await this.restartProcess(this.holding(part));
+  }
+
+  /** As `restart`, by name. */
+  async restartProcess(name: string): Promise<void> {
     const previous = this.process(name);
     await previous.stop();
-    await this.#startProcess(name, previous.port);
+    await this.#startProcess(
+      this.#processes.find((process) => process.name === name)!,
+      previous.port,
+    );
   }
 
   /** Waits until every process says that it is ready. */
@@ -151,7 +202,7 @@ export class Arm implements AsyncDisposable {
    */
   async stop(): Promise<void> {
     const complaints: string[] = [];
-    for (const { name } of [...this.spec.processes].reverse()) {
+    for (const { name } of this.#processes.reverse()) {
       const running = this.process(name);
       const exit = await running.stop();
       if (exit.code !== 0) complaints.push(`${name} exited with ${exit.code ?? exit.signal}: ${running.stderr.slice(-1_000)}`);
@@ -169,16 +220,22 @@ export class Arm implements AsyncDisposable {
   /** Ends what runs, at once, and removes what was written. Never throws. Safe to repeat. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled([...this.#running.values()].map((running) => running.kill('SIGKILL')));
+    await Promise.allSettled([...this.#wires.values()].map((wire) => wire[Symbol.asyncDispose]()));
     await this.#broker?.stop().catch(() => undefined);
     await this.#dataDir.remove().catch(() => undefined);
   }
 
-  async #startProcess(name: string, port = 0): Promise<void> {
-    const { main } = this.spec.processes.find((process) => process.name === name)!;
+  get #processes(): ArmProcess[] {
+    return [...this.spec.processes, ...this.#added];
+  }
+
+  async #startProcess({ name, main, wired }: ArmProcess, port = 0): Promise<void> {
+    if (wired && this.#broker && !this.#wires.has(name)) this.#wires.set(name, await startTcpProxy(this.#broker.port));
+    const wire = this.#wires.get(name);
     const variables = {
       DIPTYCH_HTTP_PORT: String(port),
       DIPTYCH_LOG_DATA_DIR: `${this.#dataDir.path}/log`,
-      ...(this.#broker ? { DIPTYCH_NATS_URL: this.#broker.url } : {}),
+      ...(this.#broker ? { DIPTYCH_NATS_URL: wire ? `nats://127.0.0.1:${wire.port}` : this.#broker.url } : {}),
       ...this.#options.variables,
     };
     this.#running.set(name, await startApp({ name, main, variables, launcher: this.#options.launcher }));

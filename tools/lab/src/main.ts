@@ -3,16 +3,18 @@ import { compare } from './compare.js';
 import { publish } from './report/publish.js';
 import { renderAgain } from './report/write-report.js';
 import { selfcheck } from './selfcheck/selfcheck.js';
+import { staleness } from './staleness/staleness.js';
 
 const USAGE = `Usage: npm run compare -- [options]
        npm run lab -- <command> [options]
 
   compare               both panels under load and under a crash, in less than five minutes
   selfcheck             whether the lab itself can be believed, and how fine this machine sees, in about twelve minutes
+  staleness             how old reads can be with a cache paused, cut off and given back, in about a minute and a half
   report <results.json>   writes the page of an earlier run anew
   publish <results.json>  puts an earlier run into the documents: table, picture, data
 
-Options of compare and selfcheck:
+Options of compare, selfcheck and staleness:
   --seed <number>       repeats the arrivals, keys and orders of an earlier run
   --out <directory>     where the results go (default: results/<command>/<time>)
   --blocks <number>     of compare: how many paired blocks, 6 (default, indicative) to 60; 12 carry a verdict
@@ -43,13 +45,18 @@ async function main(args: string[]): Promise<number> {
     if (values.help) return usage(0);
     return selfcheck({ seed: wholeNumber('seed', values.seed, 0, 999_999_999) ?? 1, outDir: values.out });
   }
+  if (command === 'staleness') {
+    const { values } = parsed(rest, OPTIONS);
+    if (values.help) return usage(0);
+    return staleness({ seed: wholeNumber('seed', values.seed, 0, 999_999_999), outDir: values.out });
+  }
   if (command === 'report' || command === 'publish') {
     const { values, positionals } = parsed(rest, { help: OPTIONS.help }, true);
     if (values.help) return usage(0);
     if (positionals.length !== 1) throw new TypeError(`${command} wants one results.json, got ${positionals.length}`);
     return command === 'report' ? renderAgain(positionals[0]!) : publish(positionals[0]!);
   }
-  throw new TypeError(`there is no command ${command}; there are compare, selfcheck, report and publish (see --help)`);
+  throw new TypeError(`there is no command ${command}; there are compare, selfcheck, staleness, report and publish (see --help)`);
 }
 
 /** Help that was asked for is output; help instead of what was asked for is a complaint. */
