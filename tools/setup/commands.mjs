@@ -69,6 +69,13 @@ export const commands = {
     ],
     about: 'the log beside bare loops that write and read the same bytes',
   },
+  'bench:cache': {
+    run: [
+      ['nx', 'build', 'e2e'],
+      ['node', 'e2e/dist/bench/cache/cache.bench.js'],
+    ],
+    about: 'the caches beside lru-cache, by one thread and by two',
+  },
   'bench:channel': {
     run: [['node', '--conditions=@diptych/source', '--import', 'tsx', 'libs/kernel/src/channel.bench.ts']],
     about: 'what a channel and a lock cost',

@@ -1,5 +1,5 @@
-/** `evicted`: a bound pushed it out; `removed`: by key; `purged`: with all others. */
-export type EvictReason = 'evicted' | 'removed' | 'purged';
+/** `evicted`: a bound pushed it out; `expired`: its time was over when it was looked up; `removed`: by key; `purged`: with all others. */
+export type EvictReason = 'evicted' | 'expired' | 'removed' | 'purged';
 
 /** Tells the owner of a cache what left it. All are told; what the first that failed threw is thrown then. */
 export function tellOf<Key, Value>(

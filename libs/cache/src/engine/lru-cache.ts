@@ -1,26 +1,30 @@
 import { LRUCache as Lru } from 'lru-cache';
+import type { BoundedCache, BoundedCacheOptions, CacheClock } from './bounded-cache.js';
+import { assertBound, checkedTtl } from './bounded-cache.js';
 import type { EvictReason } from './evictions.js';
 import { tellOf } from './evictions.js';
 
 /**
- * A bounded set of values by key that forgets the least recently used first. It never holds more than `capacity` values, nor
- * more than `bytesMax` bytes by the measure of `sizeOf`. `lru-cache` does the work; this is the interface that every cache
- * of the project has, after the one of Go's `simplelru`.
+ * The cache of one thread: any values by any keys, weighed by `sizeOf`. `lru-cache` does the work; this is the interface that every cache
+ * of the project has.
  *
- * One thread's only: no method waits, and none may be called from within `sizeOf`.
+ * No method waits, and none may be called from within `sizeOf`.
  */
-export class LruCache<Key extends Present, Value extends Present> {
+export class LruCache<Key extends Present, Value extends Present | null> implements BoundedCache<Key, Value> {
   readonly #options: LruCacheOptions<Key, Value>;
+  readonly #clock: CacheClock;
   readonly #gone: Array<{ key: Key; value: Value; reason: EvictReason }> = [];
-  #lru: Lru<Key, Value>;
+  #lru: Lru<Key, Present>;
   #evictions = 0;
   #removing = false;
   #weight = 0;
 
-  /** @throws RangeError for a bound that is no whole number of 1 or more, or `bytesMax` without `sizeOf` */
+  /** @throws RangeError for a bound that is no whole number of 1 or more, a `ttlMs` not above 0, or `bytesMax` without `sizeOf` */
   constructor(options: LruCacheOptions<Key, Value>) {
     assertBound('capacity', options.capacity);
+    checkedTtl(options.ttlMs);
     this.#options = options;
+    this.#clock = options.clock ?? { nowMs: () => performance.now() };
     this.#assertBytesMax(options.bytesMax);
     this.#lru = this.#create(options.capacity, options.bytesMax);
   }
@@ -43,20 +47,14 @@ export class LruCache<Key extends Present, Value extends Present> {
     return this.#lru.maxSize === 0 || this.#lru.maxSize === UNBOUNDED ? Infinity : this.#lru.maxSize;
   }
 
-  /** Values pushed out by a bound since the cache was made. */
   get evictions(): number {
     return this.#evictions;
   }
 
-  /**
-   * Makes `value` the most recent one, in place of what the key held (which is not reported to `onEvict`). A value that
-   * alone weighs more than `bytesMax` is itself what gets evicted.
-   *
-   * @returns whether a bound pushed anything out
-   */
-  add(key: Key, value: Value): boolean {
+  add(key: Key, value: Value, ttlMs = this.#options.ttlMs): boolean {
     const before = this.#evictions;
-    this.#lru.set(key, value);
+    if (ttlMs === undefined) this.#lru.set(key, value as Present);
+    else this.#lru.set(key, value as Present, { ttl: checkedTtl(ttlMs)! });
     if (this.#weight > this.#lru.maxSize) {
       this.#weight = 0;
       this.#evictions++;
@@ -66,83 +64,89 @@ export class LruCache<Key extends Present, Value extends Present> {
     return this.#evictions !== before;
   }
 
-  /** The value, now the most recently used one. */
   get(key: Key): Value | undefined {
-    return this.#lru.get(key);
+    const value = this.#lru.get(key);
+    this.#tell();
+    return value as Value | undefined;
   }
 
-  /** The value; its recency stays as it is. */
   peek(key: Key): Value | undefined {
-    return this.#lru.peek(key);
+    return this.#lru.peek(key) as Value | undefined;
   }
 
-  /** Does not touch recency. */
   contains(key: Key): boolean {
     return this.#lru.has(key);
   }
 
-  /** @returns whether the key was there */
   remove(key: Key): boolean {
     const lru = this.#lru;
-    if (lru.size !== 1) {
-      const present = lru.delete(key);
-      this.#tell();
-      return present;
+    const present = lru.has(key);
+    if (!present) {
+      // Should it be here and have expired, a look-up makes it leave.
+      lru.get(key);
+    } else if (lru.size > 1) {
+      lru.delete(key);
+    } else {
+      // lru-cache deletes its last value by clearing the whole index, which takes as long as `capacity` is large; popping does not.
+      this.#removing = true;
+      lru.pop();
+      this.#removing = false;
     }
-    // lru-cache deletes its last value by clearing the whole index, which takes as long as `capacity` is large; popping does not.
-    if (!lru.has(key)) return false;
-    this.#removing = true;
-    lru.pop();
-    this.#removing = false;
     this.#tell();
-    return true;
+    return present;
   }
 
-  /** Oldest first. */
   keys(): Key[] {
     return [...this.#lru.rkeys()];
   }
 
-  /** Forgets everything. */
   purge(): void {
     this.#lru.clear();
     for (const gone of this.#gone) gone.reason = 'purged';
     this.#tell();
   }
 
-  /**
-   * Changes the bounds, which costs a copy of the index. `bytesMax` stays as it is when not given.
-   *
-   * @returns how many values the new bounds pushed out, oldest first
-   */
+  /** Costs a copy of the index. */
   resize(capacity: number, bytesMax?: number): number {
     assertBound('capacity', capacity);
     this.#assertBytesMax(bytesMax);
     const before = this.#evictions;
-    const bytesBound = bytesMax ?? (this.#lru.maxSize || UNBOUNDED);
-    while (this.#lru.size > capacity || this.#lru.calculatedSize > bytesBound) this.#lru.pop();
+    const old = this.#lru;
+    const bytesBound = bytesMax ?? (old.maxSize || UNBOUNDED);
+    while (old.size > capacity || old.calculatedSize > bytesBound) old.pop();
     const resized = this.#create(capacity, bytesBound);
-    for (const [key, value] of this.#lru.rentries() as Iterable<[Key, Value]>) resized.set(key, value);
+    // What has expired moves too: it leaves when its turn comes, as it would have.
+    old.allowStale = true;
+    for (const [key, value] of old.rentries() as Iterable<[Key, Present]>) {
+      const leftMs = old.getRemainingTTL(key);
+      resized.set(key, value, leftMs === Infinity ? {} : { ttl: 1, start: this.#nowMs() + leftMs - 1 });
+    }
     this.#lru = resized;
     this.#tell();
     return this.#evictions - before;
   }
 
-  #create(capacity: number, bytesMax: number | undefined): Lru<Key, Value> {
+  #create(capacity: number, bytesMax: number | undefined): Lru<Key, Present> {
     const { sizeOf, onEvict } = this.#options;
-    return new Lru<Key, Value>({
+    return new Lru<Key, Present>({
       max: capacity,
-      ...(sizeOf
-        ? { maxSize: bytesMax ?? UNBOUNDED, sizeCalculation: (value: Value, key: Key) => (this.#weight = sizeOf(value, key)) }
-        : {}),
+      ...(sizeOf ? { maxSize: bytesMax ?? UNBOUNDED, sizeCalculation: (value, key) => (this.#weight = sizeOf(value as Value, key)) } : {}),
+      perf: { now: () => this.#nowMs() },
+      ttlResolution: 0,
       noDisposeOnSet: true,
       // Called in the middle of a change, when the index may not be touched: the owner's callback runs after it.
-      dispose: (value, key, reason) => {
-        const evicted = reason === 'evict' && !this.#removing;
+      dispose: (value, key, why) => {
+        const evicted = why === 'evict' && !this.#removing;
         if (evicted) this.#evictions++;
-        if (onEvict && reason !== 'set') this.#gone.push({ key, value, reason: evicted ? 'evicted' : 'removed' });
+        if (!onEvict || why === 'set') return;
+        this.#gone.push({ key, value: value as Value, reason: evicted ? 'evicted' : why === 'expire' ? 'expired' : 'removed' });
       },
     });
+  }
+
+  /** For lru-cache a start at 0 is none. */
+  #nowMs(): number {
+    return this.#clock.nowMs() + 1;
   }
 
   #assertBytesMax(bytesMax: number | undefined): void {
@@ -160,23 +164,14 @@ export class LruCache<Key extends Present, Value extends Present> {
 /** Not undefined: what a look-up that found nothing answers. */
 type Present = NonNullable<unknown>;
 
-export interface LruCacheOptions<Key, Value> {
+export interface LruCacheOptions<Key, Value> extends BoundedCacheOptions<Key, Value> {
   /** Values held at most. Room for their index is taken at once. */
   readonly capacity: number;
   /** Bytes held at most, by the measure of `sizeOf`. */
   readonly bytesMax?: number | undefined;
   /** What a value weighs: a whole number of 1 or more, always the same for the same value. */
   readonly sizeOf?: ((value: Value, key: Key) => number) | undefined;
-  /**
-   * Called after the change is complete, once for each value that left, oldest first, except for those replaced under their
-   * own key. It may use the cache. What it throws reaches whoever made the change, after all callbacks have run.
-   */
-  readonly onEvict?: ((key: Key, value: Value, reason: EvictReason) => void) | undefined;
 }
 
 /** `lru-cache` measures sizes only where there is a bound. */
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
-
-function assertBound(name: string, bound: number): void {
-  if (!Number.isSafeInteger(bound) || bound < 1) throw new RangeError(`${name} must be a whole number of 1 or more, is ${bound}`);
-}

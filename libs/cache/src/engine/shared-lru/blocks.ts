@@ -1,32 +1,38 @@
+import type { KeyBytes } from './key-bytes.js';
+import { keyBytesOf, keyWordsOf } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { Control, Slot } from './layout.js';
+import { BLOCKS_MASK, Control, Slot } from './layout.js';
 
 /**
  * The blocks of the shards: which are free, and the key and the value that lie in the chain of an entry, the key first. For whoever
  * holds the lock of the shard it is asked about.
  */
 export class Blocks {
-  readonly #layout: Layout;
+  readonly #blockBytes: number;
+  readonly #blockWords: number;
+  readonly #linksAt: number;
+  readonly #blocksByteAt: number;
   readonly #words: Int32Array;
-  readonly #units: Uint16Array;
   readonly #bytes: Buffer;
 
-  constructor(layout: Layout, memory: SharedArrayBuffer) {
-    this.#layout = layout;
+  constructor({ blockBytes, linksAt, blocksByteAt }: Layout, memory: SharedArrayBuffer) {
+    this.#blockBytes = blockBytes;
+    this.#blockWords = blockBytes / 4;
+    this.#linksAt = linksAt;
+    this.#blocksByteAt = blocksByteAt;
     this.#words = new Int32Array(memory);
-    this.#units = new Uint16Array(memory);
     this.#bytes = Buffer.from(memory);
   }
 
   /** How many an entry takes. */
-  countFor(keyUnits: number, valueBytes: number): number {
-    return Math.ceil((keyBytesOf(keyUnits) + valueBytes) / this.#layout.blockBytes) || 1;
+  countFor(keyTag: number, valueBytes: number): number {
+    return Math.ceil((keyBytesOf(keyTag) + valueBytes) / this.#blockBytes) || 1;
   }
 
   /** A chain of free blocks. @returns the first */
   take(shardAt: number, count: number): number {
     const words = this.#words;
-    const linksAt = shardAt + this.#layout.linksAt - 1;
+    const linksAt = shardAt + this.#linksAt - 1;
     words[shardAt + Control.BLOCKS_USED]! += count;
     let first = 0;
     for (let i = 0; i < count; i++) {
@@ -39,9 +45,11 @@ export class Blocks {
     return first;
   }
 
-  free(shardAt: number, first: number, count: number): void {
+  free(shardAt: number, slotAt: number): void {
     const words = this.#words;
-    const linksAt = shardAt + this.#layout.linksAt - 1;
+    const linksAt = shardAt + this.#linksAt - 1;
+    const first = words[slotAt + Slot.FIRST_BLOCK]!;
+    const count = words[slotAt + Slot.BLOCKS]! & BLOCKS_MASK;
     words[shardAt + Control.BLOCKS_USED]! -= count;
     let last = first;
     for (let i = 1; i < count; i++) last = words[linksAt + last]!;
@@ -49,40 +57,38 @@ export class Blocks {
     words[shardAt + Control.FREE_BLOCK] = first;
   }
 
-  hasKey(shardAt: number, slotAt: number, key: string): boolean {
-    const units = this.#units;
-    const unitsPerBlock = this.#layout.blockBytes / 2;
-    let block = this.#words[slotAt + Slot.FIRST_BLOCK]!;
-    let at = this.#blockByteAt(shardAt, block) / 2;
-    let end = Math.min(key.length, unitsPerBlock);
+  /** Of an entry whose key has the same tag. */
+  hasKey(shardAt: number, slotAt: number, key: KeyBytes): boolean {
+    const words = this.#words;
+    const keyWords = key.words;
+    const count = keyWordsOf(key.tag);
+    let block = words[slotAt + Slot.FIRST_BLOCK]!;
+    let at = this.#blockByteAt(shardAt, block) / 4;
+    let end = Math.min(count, this.#blockWords);
     for (let i = 0; ;) {
-      for (; i < end; i++, at++) if (units[at] !== key.charCodeAt(i)) return false;
-      if (i === key.length) return true;
+      for (; i < end; i++, at++) if (words[at] !== keyWords[i]) return false;
+      if (i === count) return true;
       block = this.#nextBlock(shardAt, block);
-      at = this.#blockByteAt(shardAt, block) / 2;
-      end = Math.min(key.length, end + unitsPerBlock);
+      at = this.#blockByteAt(shardAt, block) / 4;
+      end = Math.min(count, end + this.#blockWords);
     }
   }
 
-  writeKey(shardAt: number, slotAt: number, key: string): void {
-    const units = this.#units;
-    const unitsPerBlock = this.#layout.blockBytes / 2;
-    let block = this.#words[slotAt + Slot.FIRST_BLOCK]!;
-    let at = this.#blockByteAt(shardAt, block) / 2;
-    let end = Math.min(key.length, unitsPerBlock);
-    for (let i = 0; ;) {
-      for (; i < end; i++, at++) units[at] = key.charCodeAt(i);
-      if (i === key.length) return;
-      block = this.#nextBlock(shardAt, block);
-      at = this.#blockByteAt(shardAt, block) / 2;
-      end = Math.min(key.length, end + unitsPerBlock);
+  writeKey(shardAt: number, slotAt: number, key: KeyBytes): void {
+    const words = this.#words;
+    const keyWords = key.words;
+    const count = keyWordsOf(key.tag);
+    let block = words[slotAt + Slot.FIRST_BLOCK]!;
+    for (let i = 0; i < count; block = this.#nextBlock(shardAt, block)) {
+      let at = this.#blockByteAt(shardAt, block) / 4;
+      for (const end = Math.min(count, i + this.#blockWords); i < end; i++, at++) words[at] = keyWords[i]!;
     }
   }
 
   writeValue(shardAt: number, slotAt: number, value: Uint8Array): void {
-    const { blockBytes } = this.#layout;
+    const blockBytes = this.#blockBytes;
     let block = this.#words[slotAt + Slot.FIRST_BLOCK]!;
-    let from = keyBytesOf(this.#words[slotAt + Slot.KEY_UNITS]!);
+    let from = keyBytesOf(this.#words[slotAt + Slot.KEY_TAG]!);
     if (from + value.byteLength <= blockBytes) return this.#bytes.set(value, this.#blockByteAt(shardAt, block) + from);
     for (let done = 0; done < value.byteLength; block = this.#nextBlock(shardAt, block)) {
       if (from < blockBytes) {
@@ -97,51 +103,47 @@ export class Blocks {
   /** A copy of the value. */
   valueOf(shardAt: number, slotAt: number): Buffer {
     const words = this.#words;
-    const { blockBytes } = this.#layout;
-    const bytes = words[slotAt + Slot.VALUE_BYTES]!;
-    const value = Buffer.allocUnsafe(bytes);
-    let block = words[slotAt + Slot.FIRST_BLOCK]!;
-    let from = keyBytesOf(words[slotAt + Slot.KEY_UNITS]!);
+    return this.#copyOf(
+      shardAt,
+      words[slotAt + Slot.FIRST_BLOCK]!,
+      keyBytesOf(words[slotAt + Slot.KEY_TAG]!),
+      words[slotAt + Slot.VALUE_BYTES]!,
+    );
+  }
+
+  keyOf(shardAt: number, slotAt: number): string {
+    const tag = this.#words[slotAt + Slot.KEY_TAG]!;
+    const bytes = this.#copyOf(shardAt, this.#words[slotAt + Slot.FIRST_BLOCK]!, 0, tag >>> 1);
+    return bytes.toString(tag & 1 ? 'utf16le' : 'latin1');
+  }
+
+  /** Of `bytes` of a chain, `from` its start. */
+  #copyOf(shardAt: number, first: number, from: number, bytes: number): Buffer {
+    const blockBytes = this.#blockBytes;
+    const copy = Buffer.allocUnsafe(bytes);
+    let block = first;
     if (from + bytes <= blockBytes) {
       const start = this.#blockByteAt(shardAt, block) + from;
-      this.#bytes.copy(value, 0, start, start + bytes);
-      return value;
+      this.#bytes.copy(copy, 0, start, start + bytes);
+      return copy;
     }
     for (let done = 0; done < bytes; block = this.#nextBlock(shardAt, block)) {
       if (from < blockBytes) {
         const start = this.#blockByteAt(shardAt, block) + from;
         const count = Math.min(bytes - done, blockBytes - from);
-        this.#bytes.copy(value, done, start, start + count);
+        this.#bytes.copy(copy, done, start, start + count);
         done += count;
       }
       from = Math.max(0, from - blockBytes);
     }
-    return value;
-  }
-
-  keyOf(shardAt: number, slotAt: number): string {
-    const count = this.#words[slotAt + Slot.KEY_UNITS]!;
-    const unitsPerBlock = this.#layout.blockBytes / 2;
-    let key = '';
-    let block = this.#words[slotAt + Slot.FIRST_BLOCK]!;
-    for (let done = 0; done < count; done += unitsPerBlock) {
-      const at = this.#blockByteAt(shardAt, block) / 2;
-      key += String.fromCharCode(...this.#units.subarray(at, at + Math.min(unitsPerBlock, count - done)));
-      block = this.#nextBlock(shardAt, block);
-    }
-    return key;
+    return copy;
   }
 
   #nextBlock(shardAt: number, block: number): number {
-    return this.#words[shardAt + this.#layout.linksAt + block - 1]!;
+    return this.#words[shardAt + this.#linksAt + block - 1]!;
   }
 
   #blockByteAt(shardAt: number, block: number): number {
-    return shardAt * 4 + this.#layout.blocksByteAt + (block - 1) * this.#layout.blockBytes;
+    return shardAt * 4 + this.#blocksByteAt + (block - 1) * this.#blockBytes;
   }
-}
-
-/** Padded, so that values start at a multiple of four. */
-function keyBytesOf(units: number): number {
-  return (units * 2 + 3) & ~3;
 }

@@ -38,9 +38,16 @@ export class Gate {
   }
 
   #emptyOut(shardAt: number): void {
-    const doom = Atomics.exchange(this.#bigints, (shardAt + Control.DOOM) / 2, 0n);
+    const at = (shardAt + Control.DOOM) / 2;
+    let doom = Atomics.load(this.#bigints, at);
     this.#shards.empty(shardAt);
-    if (doom > 1n) this.#shards.raiseAllWatermarks(shardAt, Number(doom) - 1);
+    // The doom is taken off last: should this thread die before, the next one has it all to do again.
+    for (;;) {
+      if (doom > 1n) this.#shards.raiseAllWatermarks(shardAt, Number(doom) - 1);
+      const now = Atomics.compareExchange(this.#bigints, at, doom, 0n);
+      if (now === doom) break;
+      doom = now;
+    }
     this.#words[shardAt + Control.EMPTIED]!++;
   }
 
@@ -48,10 +55,11 @@ export class Gate {
     this.#lock.release(shardAt);
   }
 
-  /** Empties the shard if the thread in `seat`, which has ended, held its lock. @returns whether it did */
-  inherit(shardAt: number, seat: number): boolean {
+  /** Empties the shard if the thread in `seat`, which has ended, held its lock, and raises its watermarks to `revision`. @returns whether it did */
+  inherit(shardAt: number, seat: number, revision: number): boolean {
     if (!this.#lock.inherit(shardAt, seat)) return false;
     this.#emptyOut(shardAt);
+    this.#shards.raiseAllWatermarks(shardAt, revision);
     this.#lock.release(shardAt);
     return true;
   }

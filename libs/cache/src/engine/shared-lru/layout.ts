@@ -1,12 +1,14 @@
+import { assertBound } from '../bounded-cache.js';
+
 /**
  * How a `SharedLruCache` lies in its one SharedArrayBuffer. Everything is fixed when it is made: a head, then one region for each shard,
  * all alike. Offsets with `At` count 32-bit words, those with `ByteAt` bytes.
  *
  *   head    what the layout was made from, the seats of the threads
- *   shard   control words │ watermarks │ buckets of the hash table │ slots │ links between blocks │ blocks
+ *   shard   control words │ watermarks │ expiries │ buckets of the hash table │ slots │ links between blocks │ blocks
  *
  * An entry has one *slot*, with its place in the hash table and in the order of use, and a chain of *blocks*, all of one size, with its key
- * (UTF-16 code units, padded to four bytes) and then its value. Blocks of one size rather than slab classes: whatever an eviction frees serves
+ * (`KeyBytes`, padded to eight bytes) and then its value. Blocks of one size rather than slab classes: whatever an eviction frees serves
  * every other entry, so the least recently used leaves first whatever its size, and no class can starve another.
  */
 export interface Layout {
@@ -22,6 +24,7 @@ export interface Layout {
   readonly shardAt: number;
   readonly shardWords: number;
   readonly watermarksAt: number;
+  readonly expiriesAt: number;
   readonly bucketsAt: number;
   readonly slotsAt: number;
   readonly linksAt: number;
@@ -41,8 +44,7 @@ export interface Plan {
 /** @throws RangeError when the bounds leave a shard without room for one entry, or are no whole numbers */
 export function layOut(plan: Plan): Layout {
   const { shards, entriesMax, bytesMax, valueBytesMax, blockBytes, hashSeed } = plan;
-  for (const [name, bound] of Object.entries({ shards, entriesMax, bytesMax, valueBytesMax, blockBytes }))
-    if (!Number.isSafeInteger(bound) || bound < 1) throw new RangeError(`${name} must be a whole number of 1 or more, is ${bound}`);
+  for (const [name, bound] of Object.entries({ shards, entriesMax, bytesMax, valueBytesMax, blockBytes })) assertBound(name, bound);
   if (blockBytes % 8 !== 0) throw new RangeError(`blockBytes must be a multiple of 8, is ${blockBytes}`);
   if (shards > SHARDS_MAX) throw new RangeError(`shards must be ${SHARDS_MAX} or fewer, is ${shards}`);
   if (entriesMax < shards) throw new RangeError(`${entriesMax} entries in ${shards} shards: each must hold one at least`);
@@ -52,7 +54,8 @@ export function layOut(plan: Plan): Layout {
     throw new RangeError(`${bytesMax} bytes in ${shards} shards: each must hold a block of ${blockBytes} bytes at least`);
   const bucketsPerShard = 2 ** Math.ceil(Math.log2(slotsPerShard));
   const watermarksAt = CONTROL_WORDS;
-  const bucketsAt = watermarksAt + 2 * WATERMARKS;
+  const expiriesAt = watermarksAt + 2 * WATERMARKS;
+  const bucketsAt = expiriesAt + 2 * slotsPerShard;
   const slotsAt = bucketsAt + bucketsPerShard;
   const linksAt = slotsAt + slotsPerShard * SLOT_WORDS;
   const blocksAt = evenUp(linksAt + blocksPerShard);
@@ -72,6 +75,7 @@ export function layOut(plan: Plan): Layout {
     shardAt: HEAD_WORDS,
     shardWords,
     watermarksAt,
+    expiriesAt,
     bucketsAt,
     slotsAt,
     linksAt,
@@ -90,6 +94,7 @@ export function inscribe(words: Int32Array, plan: Plan): void {
   words[Head.VALUE_BYTES_MAX] = plan.valueBytesMax;
   words[Head.BLOCK_BYTES] = plan.blockBytes;
   words[Head.HASH_SEED] = plan.hashSeed;
+  words[Head.BLOCKS_PER_SHARD] = layOut(plan).blocksPerShard;
   Atomics.store(words, Head.MAGIC, MAGIC);
 }
 
@@ -122,6 +127,19 @@ export function entriesMaxOf({ shards, shardAt: firstAt, shardWords }: Layout, s
   return Math.floor(capacity / shards) + (shard < capacity % shards ? 1 : 0);
 }
 
+/** @returns blocks a shard may use @throws RangeError for bounds below one entry and one block a shard, or above what the cache was made with */
+export function blocksPerShardFor(layout: Layout, capacity: number, bytesMax: number): number {
+  const { shards, entriesMax, blocksPerShard, blockBytes } = layout;
+  if (!Number.isSafeInteger(capacity) || capacity < shards || capacity > entriesMax)
+    throw new RangeError(
+      `capacity must be a whole number from ${shards} (one entry a shard) to ${entriesMax} (as it was made), is ${capacity}`,
+    );
+  const [least, most] = [shards * blockBytes, shards * blocksPerShard * blockBytes];
+  if (!(bytesMax >= least && bytesMax <= most))
+    throw new RangeError(`bytesMax must be from ${least} (one block a shard) to ${most} (as it was made), is ${bytesMax}`);
+  return Math.floor(bytesMax / shards / blockBytes);
+}
+
 /** Words of the head. */
 export const Head = {
   MAGIC: 0,
@@ -134,57 +152,66 @@ export const Head = {
   VALUE_BYTES_MAX: 6,
   BLOCK_BYTES: 7,
   HASH_SEED: 8,
+  /** Blocks a shard may use now: `resize` lowers it, and raises it up to what there are. */
+  BLOCKS_PER_SHARD: 9,
   /** One word a thread: its `threadId` plus 1, or 0. */
   SEATS: 16,
 } as const;
 
-/** Words at the start of a shard. The lock has a cache line of its own, since others spin on it. */
+/** Words at the start of a shard. The lock has a cache line of its own, wherever the memory begins, since others spin on it. */
 export const Control = {
-  /** 0, or the holder's seat plus 1, with `WAITERS` when somebody sleeps. */
-  LOCK: 0,
+  /** 0, or the holder's seat, with `WAITERS` when somebody sleeps. */
+  LOCK: 16,
   /** 64 bits. Not 0: whoever takes the lock next empties the shard first, and raises all watermarks to this less 1. */
-  DOOM: 2,
-  COUNT: 16,
-  BLOCKS_USED: 17,
+  DOOM: 18,
+  COUNT: 32,
+  BLOCKS_USED: 33,
   /** Slots and blocks, plus 1; 0 ends a list. */
-  NEWEST: 18,
-  OLDEST: 19,
-  FREE_SLOT: 20,
-  FREE_BLOCK: 21,
+  NEWEST: 34,
+  OLDEST: 35,
+  FREE_SLOT: 36,
+  FREE_BLOCK: 37,
   /** Slots and blocks from here on were never used since the shard was last empty, so that emptying touches none of them. */
-  SLOTS_TOUCHED: 22,
-  BLOCKS_TOUCHED: 23,
-  HITS: 24,
-  MISSES: 25,
-  EVICTIONS: 26,
+  SLOTS_TOUCHED: 38,
+  BLOCKS_TOUCHED: 39,
+  HITS: 40,
+  MISSES: 41,
+  EVICTIONS: 42,
   /** Calls that did not get the lock in time. */
-  TIMED_OUT: 27,
+  TIMED_OUT: 43,
   /** Times it was emptied because a holder of its lock died, or a change did not get the lock. */
-  EMPTIED: 28,
+  EMPTIED: 44,
 } as const;
 
 /** Words of a slot. Links are slots or blocks plus 1; 0 is none. */
 export const Slot = {
   HASH: 0,
-  KEY_UNITS: 1,
+  /** See `KeyBytes`. */
+  KEY_TAG: 1,
+  /** `ABSENCE` where it is remembered that there is no value. */
   VALUE_BYTES: 2,
   NEWER: 3,
   OLDER: 4,
   /** Next in its bucket, or in the list of free slots. */
   NEXT: 5,
   FIRST_BLOCK: 6,
+  /** How many, with `TIMED` when it has an expiry. */
   BLOCKS: 7,
 } as const;
+
+export const ABSENCE = -1;
+export const TIMED = 1 << 31;
+export const BLOCKS_MASK = ~TIMED;
 
 export const SEATS_MAX = 128;
 export const SLOT_WORDS = 8;
 /** Revisions below which a fill is refused, by key hash: see `SharedLruCache.fill`. */
 export const WATERMARKS = 64;
 
-const MAGIC = 0x4c525531;
+const MAGIC = 0x4c525532;
 const CACHE_LINE_WORDS = 16;
 const HEAD_WORDS = Head.SEATS + SEATS_MAX;
-const CONTROL_WORDS = 32;
+const CONTROL_WORDS = 48;
 const SHARDS_MAX = 4_096;
 /** Word offsets must stay below 2^31. */
 const BUFFER_BYTES_MAX = 8 * 1_024 ** 3 - 4;

@@ -1,8 +1,11 @@
-import type { EvictReason } from '../evictions.js';
+import { hrtime } from 'node:process';
+import type { BoundedCacheOptions, CacheClock } from '../bounded-cache.js';
 
-export interface SharedLruCacheListener {
-  /** In the thread whose call made the entry leave, after the change, without the lock; as `onEvict` of `LruCache`. */
-  readonly onEvict?: ((key: string, value: Uint8Array, reason: EvictReason) => void) | undefined;
+/**
+ * What each thread brings itself. `onEvict` is called in the thread whose call made the entry leave, without the lock. `clock` must show the same
+ * time in all threads; the default does (`performance.now` counts from the start of its thread).
+ */
+export interface SharedLruCacheListener extends BoundedCacheOptions<string, Uint8Array | null> {
   /** How long a call waits for a lock; default 100. */
   readonly lockTimeoutMs?: number;
 }
@@ -15,7 +18,7 @@ export interface SharedLruCacheOptions extends SharedLruCacheListener {
   readonly shards?: number;
   /** Larger values are not held. Default: what fits in a shard. */
   readonly valueBytesMax?: number;
-  /** An entry takes whole blocks; a multiple of 8. Default 320: a key of 32 characters and a value of 256 bytes. */
+  /** An entry takes whole blocks; a multiple of 8. Default 320: a key of 64 ASCII characters and a value of 256 bytes. */
   readonly blockBytes?: number;
 }
 
@@ -28,3 +31,6 @@ export interface SharedLruCacheCounts {
   /** Times a shard was emptied because a thread died in it, or a change did not get its lock. */
   readonly emptied: number;
 }
+
+/** Monotonic, and the same in all threads. */
+export const THREADS_CLOCK: CacheClock = { nowMs: () => Number(hrtime.bigint()) / 1e6 };

@@ -5,7 +5,7 @@ import { Control, Head, SEATS_MAX } from './layout.js';
  * The lock of a shard, held by one thread of the process at a time. Taking a free one costs one atomic operation; a taken one is tried a few
  * times, since it is held for less than a microsecond, and then slept on, for `timeoutMs` in all.
  *
- * The word is 0 when free, else the holder's seat plus 1, so that a lock whose holder died can be told; `WAITERS` in it means that
+ * The word is 0 when free, else the holder's seat, so that a lock whose holder died can be told; `WAITERS` in it means that
  * somebody sleeps, as in the second mutex of Ulrich Drepper's "Futexes Are Tricky".
  */
 export class ShardLock {
@@ -25,7 +25,10 @@ export class ShardLock {
     const at = shardAt + Control.LOCK;
     const seat = this.#seat;
     if (Atomics.compareExchange(words, at, 0, seat) === 0) return true;
-    for (let i = 0; i < SPINS; i++) if (Atomics.load(words, at) === 0 && Atomics.compareExchange(words, at, 0, seat) === 0) return true;
+    for (let i = 0; i < SPINS; i++) {
+      pause();
+      if (Atomics.load(words, at) === 0 && Atomics.compareExchange(words, at, 0, seat) === 0) return true;
+    }
     return this.#sleepFor(at);
   }
 
@@ -79,6 +82,8 @@ export function leaveSeat(words: Int32Array, seat: number): void {
   Atomics.store(words, Head.SEATS + seat - 1, 0);
 }
 
+/** Tells the processor that this is a loop that waits, where the engine knows how. */
+const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => undefined);
 const WAITERS = 1 << 16;
 const SPINS = 200;
 const SLICE_MS = 5;

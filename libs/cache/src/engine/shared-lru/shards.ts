@@ -1,7 +1,8 @@
 import type { EvictReason } from '../evictions.js';
 import type { Blocks } from './blocks.js';
+import type { KeyBytes } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { Control, SLOT_WORDS, Slot, WATERMARKS } from './layout.js';
+import { ABSENCE, BLOCKS_MASK, Control, Head, SLOT_WORDS, Slot, TIMED, WATERMARKS } from './layout.js';
 
 /**
  * The data structure of the shards, for whoever holds the lock of the one it is asked about: a hash table with chains, a list in the order
@@ -22,19 +23,28 @@ export class Shards {
     this.#doubles = new Float64Array(memory);
   }
 
-  /** @returns the word of the slot that holds `key`, or 0 */
-  find(shardAt: number, hash: number, key: string): number {
+  /** @returns the word of the slot that holds `key`, expired or not, or 0 */
+  find(shardAt: number, key: KeyBytes): number {
     const words = this.#words;
+    const { hash, tag } = key;
     const { bucketsAt, bucketsPerShard, slotsAt } = this.#layout;
-    const units = key.length;
     let slot = words[shardAt + bucketsAt + (hash & (bucketsPerShard - 1))]!;
     while (slot !== 0) {
       const slotAt = shardAt + slotsAt + (slot - 1) * SLOT_WORDS;
-      if (words[slotAt + Slot.HASH] === hash && words[slotAt + Slot.KEY_UNITS] === units && this.#blocks.hasKey(shardAt, slotAt, key))
+      if (words[slotAt + Slot.HASH] === hash && words[slotAt + Slot.KEY_TAG] === tag && this.#blocks.hasKey(shardAt, slotAt, key))
         return slotAt;
       slot = words[slotAt + Slot.NEXT]!;
     }
     return 0;
+  }
+
+  isTimed(slotAt: number): boolean {
+    return (this.#words[slotAt + Slot.BLOCKS]! & TIMED) !== 0;
+  }
+
+  /** When a timed entry expires: it is shown until this very moment. */
+  expiryMs(shardAt: number, slotAt: number): number {
+    return this.#doubles[this.#expiryAt(shardAt, slotAt)]!;
   }
 
   /** Makes it the most recently used. */
@@ -58,70 +68,68 @@ export class Shards {
     return slot === 0 ? 0 : this.#slotAt(shardAt, slot);
   }
 
-  /** Whether one more entry of so many blocks fits now, when the shard may hold `entriesMax`. */
-  #fits(shardAt: number, entriesMax: number, blocks: number): boolean {
+  /** Whether the shard is within `entriesMax` and its bound of bytes with so many more entries and blocks. */
+  fits(shardAt: number, entriesMax: number, entries: number, blocks: number): boolean {
     const words = this.#words;
-    return words[shardAt + Control.COUNT]! < entriesMax && words[shardAt + Control.BLOCKS_USED]! + blocks <= this.#layout.blocksPerShard;
+    return (
+      words[shardAt + Control.COUNT]! + entries <= entriesMax &&
+      words[shardAt + Control.BLOCKS_USED]! + blocks <= Atomics.load(words, Head.BLOCKS_PER_SHARD)
+    );
   }
 
   /** A new, most recently used entry. There is room (`fits`), and the key is not here. */
-  #insert(shardAt: number, hash: number, key: string, value: Uint8Array): void {
+  #insert(shardAt: number, key: KeyBytes, entry: Entry, blocks: number): void {
     const words = this.#words;
     const { bucketsAt, bucketsPerShard } = this.#layout;
     const slot = this.#takeSlot(shardAt);
     const slotAt = this.#slotAt(shardAt, slot);
-    const blocks = this.#blocks.countFor(key.length, value.byteLength);
-    words[slotAt + Slot.HASH] = hash;
-    words[slotAt + Slot.KEY_UNITS] = key.length;
-    words[slotAt + Slot.VALUE_BYTES] = value.byteLength;
-    words[slotAt + Slot.BLOCKS] = blocks;
+    words[slotAt + Slot.HASH] = key.hash;
+    words[slotAt + Slot.KEY_TAG] = key.tag;
     words[slotAt + Slot.FIRST_BLOCK] = this.#blocks.take(shardAt, blocks);
     this.#blocks.writeKey(shardAt, slotAt, key);
-    this.#blocks.writeValue(shardAt, slotAt, value);
-    const bucketAt = shardAt + bucketsAt + (hash & (bucketsPerShard - 1));
+    this.#write(shardAt, slotAt, entry, blocks);
+    const bucketAt = shardAt + bucketsAt + (key.hash & (bucketsPerShard - 1));
     words[slotAt + Slot.NEXT] = words[bucketAt]!;
     words[bucketAt] = slot;
     this.#linkNewest(shardAt, slotAt, slot);
     words[shardAt + Control.COUNT]!++;
   }
 
-  /** Writes another value over that of an entry, if it takes as many blocks. @returns false when it does not */
-  #overwrite(shardAt: number, slotAt: number, value: Uint8Array): boolean {
+  #write(shardAt: number, slotAt: number, { value, expiryMs }: Entry, blocks: number): void {
     const words = this.#words;
-    const keyUnits = words[slotAt + Slot.KEY_UNITS]!;
-    if (words[slotAt + Slot.BLOCKS] !== this.#blocks.countFor(keyUnits, value.byteLength)) return false;
-    words[slotAt + Slot.VALUE_BYTES] = value.byteLength;
-    this.#blocks.writeValue(shardAt, slotAt, value);
-    return true;
+    words[slotAt + Slot.VALUE_BYTES] = value === null ? ABSENCE : value.byteLength;
+    words[slotAt + Slot.BLOCKS] = expiryMs === undefined ? blocks : blocks | TIMED;
+    if (expiryMs !== undefined) this.#doubles[this.#expiryAt(shardAt, slotAt)] = expiryMs;
+    if (value !== null) this.#blocks.writeValue(shardAt, slotAt, value);
   }
 
   /**
-   * The value under the key, as the most recently used, with as many of the oldest gone as it takes, which are added to `gone`. One too large to be held is
-   * itself what goes.
-   *
-   * @returns whether anything went
+   * The entry under the key, as the most recently used, with as many of the oldest gone as it takes, which are added to `gone`. One too large to be held is
+   * itself what goes. Another value of as many blocks is written over the one before.
    */
-  store(shardAt: number, hash: number, key: string, value: Uint8Array, entriesMax: number, gone: Gone[] | undefined): boolean {
-    const { valueBytesMax, blocksPerShard } = this.#layout;
-    const slotAt = this.find(shardAt, hash, key);
-    const blocks = this.#blocks.countFor(key.length, value.byteLength);
-    if (value.byteLength > valueBytesMax || blocks > blocksPerShard) {
+  store(shardAt: number, key: KeyBytes, entry: Entry, entriesMax: number, gone: Gone[] | undefined): Outcome {
+    const words = this.#words;
+    const bytes = entry.value === null ? 0 : entry.value.byteLength;
+    const slotAt = this.find(shardAt, key);
+    const blocks = this.#blocks.countFor(key.tag, bytes);
+    if (bytes > this.#layout.valueBytesMax || blocks > Atomics.load(words, Head.BLOCKS_PER_SHARD)) {
       if (slotAt !== 0) this.remove(shardAt, slotAt);
-      this.#words[shardAt + Control.EVICTIONS]!++;
-      gone?.push({ key, value, reason: 'evicted' });
-      return true;
+      words[shardAt + Control.EVICTIONS]!++;
+      gone?.push({ key: entry.key, value: entry.value, reason: 'evicted' });
+      return Outcome.TOO_LARGE;
     }
     if (slotAt !== 0) {
-      if (this.#overwrite(shardAt, slotAt, value)) {
+      if ((words[slotAt + Slot.BLOCKS]! & BLOCKS_MASK) === blocks) {
+        this.#write(shardAt, slotAt, entry, blocks);
         this.touch(shardAt, slotAt);
-        return false;
+        return Outcome.HELD;
       }
       this.remove(shardAt, slotAt);
     }
-    let evicted = false;
-    for (; !this.#fits(shardAt, entriesMax, blocks); evicted = true) this.evictOldest(shardAt, gone);
-    this.#insert(shardAt, hash, key, value);
-    return evicted;
+    let outcome: Outcome = Outcome.HELD;
+    for (; !this.fits(shardAt, entriesMax, 1, blocks); outcome = Outcome.HELD_FOR_ANOTHER) this.evictOldest(shardAt, gone);
+    this.#insert(shardAt, key, entry, blocks);
+    return outcome;
   }
 
   evictOldest(shardAt: number, gone: Gone[] | undefined): void {
@@ -132,7 +140,12 @@ export class Shards {
   }
 
   copyOf(shardAt: number, slotAt: number, reason: EvictReason): Gone {
-    return { key: this.#blocks.keyOf(shardAt, slotAt), value: this.#blocks.valueOf(shardAt, slotAt), reason };
+    return { key: this.#blocks.keyOf(shardAt, slotAt), value: this.valueOf(shardAt, slotAt), reason };
+  }
+
+  /** A copy of it; `null` for a remembered absence. */
+  valueOf(shardAt: number, slotAt: number): Buffer | null {
+    return this.#words[slotAt + Slot.VALUE_BYTES] === ABSENCE ? null : this.#blocks.valueOf(shardAt, slotAt);
   }
 
   remove(shardAt: number, slotAt: number): void {
@@ -143,7 +156,7 @@ export class Shards {
     while (words[linkAt] !== slot) linkAt = this.#slotAt(shardAt, words[linkAt]!) + Slot.NEXT;
     words[linkAt] = words[slotAt + Slot.NEXT]!;
     this.#unlink(shardAt, slotAt);
-    this.#blocks.free(shardAt, words[slotAt + Slot.FIRST_BLOCK]!, words[slotAt + Slot.BLOCKS]!);
+    this.#blocks.free(shardAt, slotAt);
     words[slotAt + Slot.NEXT] = words[shardAt + Control.FREE_SLOT]!;
     words[shardAt + Control.FREE_SLOT] = slot;
     words[shardAt + Control.COUNT]!--;
@@ -172,6 +185,10 @@ export class Shards {
 
   #watermarkAt(shardAt: number, hash: number): number {
     return (shardAt + this.#layout.watermarksAt) / 2 + ((hash >>> WATERMARK_SHIFT) & (WATERMARKS - 1));
+  }
+
+  #expiryAt(shardAt: number, slotAt: number): number {
+    return (shardAt + this.#layout.expiriesAt) / 2 + this.#slotOf(shardAt, slotAt) - 1;
   }
 
   #takeSlot(shardAt: number): number {
@@ -225,9 +242,29 @@ const EMPTY_WORDS = [
   Control.BLOCKS_TOUCHED,
 ];
 
+/** What became of an entry that was to be stored. */
+export const Outcome = {
+  /** Not tried. */
+  REFUSED: 0,
+  HELD: 1,
+  /** Something was pushed out for it. */
+  HELD_FOR_ANOTHER: 2,
+  /** It was itself pushed out. */
+  TOO_LARGE: 3,
+} as const;
+export type Outcome = (typeof Outcome)[keyof typeof Outcome];
+
+/** What is to be stored. */
+export interface Entry {
+  readonly key: string;
+  readonly value: Uint8Array | null;
+  /** Undefined: never. */
+  readonly expiryMs: number | undefined;
+}
+
 /** An entry that left. */
 export interface Gone {
   readonly key: string;
-  readonly value: Uint8Array;
+  readonly value: Uint8Array | null;
   readonly reason: EvictReason;
 }

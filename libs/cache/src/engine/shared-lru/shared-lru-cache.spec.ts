@@ -2,28 +2,33 @@ import { randomUUID } from 'node:crypto';
 import { seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { NumberCache } from '../../../test/simplelru.cases.js';
-import { behavesAsSimplelru } from '../../../test/simplelru.cases.js';
+import type { NumberCache } from '../../../test/bounded-cache.cases.js';
+import { behavesAsBoundedCache, bytesOf, CAPACITY_MAX, UNIT_BYTES } from '../../../test/bounded-cache.cases.js';
 import { Control, Head, layoutOf } from './layout.js';
 import { SharedLruCache } from './shared-lru-cache.js';
 
 const seed = seedFromEnv();
 
-behavesAsSimplelru('SharedLruCache with one shard', (capacity, onEvict) => {
+behavesAsBoundedCache('SharedLruCache with one shard', ({ capacity, bytesMax, onEvict, ...options }) => {
   const cache = SharedLruCache.create({
-    capacity: 256,
-    bytesMax: 256 * 64,
-    blockBytes: 64,
+    ...options,
+    capacity: CAPACITY_MAX,
+    bytesMax: CAPACITY_MAX * UNIT_BYTES,
+    blockBytes: UNIT_BYTES,
     shards: 1,
-    onEvict: (key) => onEvict(Number(key)),
+    onEvict: (key, value, reason) => onEvict(Number(key), value && Buffer.from(value).readInt32LE(0), reason),
   });
-  cache.resize(capacity);
+  cache.resize(capacity, bytesMax);
   return overNumbers(cache);
 });
 
 describe('SharedLruCache', () => {
   it('answers as an ordered list would, over keys and values of any size, and never exceeds a bound', () => {
-    const key = fc.oneof(fc.string({ unit: 'binary', maxLength: 3 }), fc.string({ maxLength: 80 }));
+    const key = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 3 }),
+      fc.string({ maxLength: 80 }),
+      fc.string({ unit: 'grapheme', maxLength: 80 }),
+    );
     const value = fc.uint8Array({ maxLength: 300 });
     const step = fc.oneof(
       fc.record({ do: fc.constant('add' as const), key, value }),
@@ -35,7 +40,7 @@ describe('SharedLruCache', () => {
         const blocks = 12;
         const cache = SharedLruCache.create({ capacity: 6, bytesMax: blocks * blockBytes, shards: 1, blockBytes });
         const blocksOf = (key: string, value: Uint8Array) =>
-          Math.ceil((Math.ceil(key.length / 2) * 4 + value.byteLength) / blockBytes) || 1;
+          Math.ceil((Math.ceil(keyBytesOf(key) / 8) * 8 + value.byteLength) / blockBytes) || 1;
         let model: Array<[string, Uint8Array]> = [];
         const used = () => model.reduce((sum, [key, value]) => sum + blocksOf(key, value), 0);
         for (const step of steps) {
@@ -136,7 +141,9 @@ describe('SharedLruCache', () => {
     expect(() => SharedLruCache.create({ capacity: 10, bytesMax: 1_000_000 })).toThrow(/10 entries in 64 shards/);
     expect(() => SharedLruCache.create({ capacity: 100, bytesMax: 1_000 })).toThrow(/block of 320 bytes/);
     expect(() => SharedLruCache.create({ capacity: 1.5, bytesMax: 1_000 })).toThrow(/whole number/);
-    expect(() => SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320 }).resize(65)).toThrow(/64/);
+    const cache = SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320 });
+    expect(() => cache.resize(65)).toThrow(/from 64 .* to 64/);
+    expect(() => cache.resize(64, 64 * 320 + 1)).toThrow(/from 20480 .* to 20480/);
   });
 });
 
@@ -144,23 +151,35 @@ function lockOf(cache: SharedLruCache): { words: Int32Array; lockAt: number } {
   return { words: new Int32Array(cache.memory), lockAt: layoutOf(cache.memory).shardAt + Control.LOCK };
 }
 
+/** ASCII takes a byte a character, everything else UTF-16. */
+function keyBytesOf(key: string): number {
+  return Buffer.byteLength(key) === key.length ? key.length : key.length * 2;
+}
+
+/** Keys and values that weigh what `bytesOf` says: a block of 64 bytes has 8 for the key, and the rest for the value. */
 function overNumbers(cache: SharedLruCache): NumberCache {
-  const bytesOf = (value: number) => new Uint8Array(Int32Array.of(value).buffer);
-  const valueOf = (bytes: Buffer | undefined) => bytes?.readInt32LE(0);
-  return {
-    get length() {
-      return cache.length;
-    },
-    get capacity() {
-      return cache.capacity;
-    },
-    add: (key, value) => cache.add(String(key), bytesOf(value)),
-    get: (key) => valueOf(cache.get(String(key))),
-    peek: (key) => valueOf(cache.peek(String(key))),
+  const valueOf = (value: number | null) => {
+    if (value === null) return null;
+    const bytes = Buffer.alloc(bytesOf(value) - 8);
+    bytes.writeInt32LE(value);
+    return bytes;
+  };
+  const looks = (look: 'get' | 'peek') => (key: number) => numberOf(cache[look](String(key)));
+  const numbers: Omit<NumberCache, 'length' | 'capacity' | 'bytes' | 'bytesMax' | 'evictions'> = {
+    add: (key, value, ttlMs) => cache.add(String(key), valueOf(value), ttlMs),
+    get: looks('get'),
+    peek: looks('peek'),
     contains: (key) => cache.contains(String(key)),
     remove: (key) => cache.remove(String(key)),
     keys: () => cache.keys().map(Number),
     purge: () => cache.purge(),
-    resize: (capacity) => cache.resize(capacity),
+    resize: (capacity, bytesMax) => cache.resize(capacity, bytesMax),
   };
+  return new Proxy(numbers, {
+    get: (target, name) => Reflect.get(name in target ? target : cache, name) as unknown,
+  }) as NumberCache;
+}
+
+function numberOf(bytes: Buffer | null | undefined): number | null | undefined {
+  return bytes && bytes.readInt32LE(0);
 }

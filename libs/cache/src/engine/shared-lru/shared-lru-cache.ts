@@ -1,18 +1,22 @@
 import { threadId } from 'node:worker_threads';
+import type { BoundedCache, CacheClock } from '../bounded-cache.js';
+import { checkedTtl } from '../bounded-cache.js';
 import { tellOf } from '../evictions.js';
 import { Blocks } from './blocks.js';
 import { Gate } from './gate.js';
-import { hashOf } from './hash.js';
+import { KeyBytes } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { Control, entriesMaxOf, Head, inscribe, layOut, layoutOf, shardAtOf } from './layout.js';
+import { blocksPerShardFor, Control, entriesMaxOf, Head, inscribe, layOut, layoutOf, shardAtOf } from './layout.js';
 import type { SharedLruCacheCounts, SharedLruCacheListener, SharedLruCacheOptions } from './options.js';
+import { THREADS_CLOCK } from './options.js';
 import { leaveSeat, seatsOf, ShardLock, takeSeat } from './shard-lock.js';
 import type { Gone } from './shards.js';
-import { Shards } from './shards.js';
+import { Outcome, Shards } from './shards.js';
+import { Tally } from './tally.js';
 
 /**
- * The interface of `LruCache` over one SharedArrayBuffer: any number of threads of a process see one cache. Keys are strings, values
- * bytes; both are copied in and out, so nobody holds memory of another thread.
+ * The cache of all threads of a process, over one SharedArrayBuffer. Keys are strings, values bytes; both are copied in and out, so
+ * nobody holds memory of another thread.
  *
  * Memory is fixed: it is taken when the cache is made, and never grows. Entries are spread over `shards` by the hash of their key; each
  * shard has a lock, and within a shard the least recently used leaves first, exactly. With one shard that is the order of the whole cache,
@@ -22,9 +26,9 @@ import { Shards } from './shards.js';
  * shard emptied by whoever takes its lock next, so that no thread ever sees what should be gone.
  *
  * A thread may die at any moment, also while it holds a lock. Whoever learns of it calls `threadExited`: the shards it was changing are emptied
- * (their watermarks stay), and go on.
+ * (their watermarks stay, or are raised), and go on.
  */
-export class SharedLruCache {
+export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
   /** For other threads: post it to them, and `attach`. */
   readonly memory: SharedArrayBuffer;
   readonly #layout: Layout;
@@ -33,9 +37,14 @@ export class SharedLruCache {
   readonly #blocks: Blocks;
   readonly #gate: Gate;
   readonly #seat: number;
+  readonly #tally: Tally;
+  readonly #key: KeyBytes;
+  readonly #ttlMs: number | undefined;
+  readonly #clock: CacheClock;
   readonly #onEvict: SharedLruCacheListener['onEvict'];
 
-  private constructor(memory: SharedArrayBuffer, layout: Layout, { onEvict, lockTimeoutMs = 100 }: SharedLruCacheListener) {
+  private constructor(memory: SharedArrayBuffer, layout: Layout, listener: SharedLruCacheListener) {
+    const { onEvict, lockTimeoutMs = 100, ttlMs, clock = THREADS_CLOCK } = listener;
     this.memory = memory;
     this.#layout = layout;
     this.#words = new Int32Array(memory);
@@ -43,6 +52,10 @@ export class SharedLruCache {
     this.#data = new Shards(layout, memory, this.#blocks);
     this.#seat = takeSeat(this.#words, threadId);
     this.#gate = new Gate(memory, new ShardLock(this.#words, this.#seat, lockTimeoutMs), this.#data);
+    this.#tally = new Tally(layout, memory);
+    this.#key = new KeyBytes(layout.hashSeed);
+    this.#ttlMs = checkedTtl(ttlMs);
+    this.#clock = clock;
     this.#onEvict = onEvict;
   }
 
@@ -73,7 +86,7 @@ export class SharedLruCache {
   }
 
   get length(): number {
-    return this.#sum(Control.COUNT);
+    return this.#tally.entries;
   }
 
   get capacity(): number {
@@ -82,109 +95,106 @@ export class SharedLruCache {
 
   /** Of the blocks that entries take, keys included. */
   get bytes(): number {
-    return this.#sum(Control.BLOCKS_USED) * this.#layout.blockBytes;
+    return this.#tally.bytes;
   }
 
   get bytesMax(): number {
-    const { shards, blocksPerShard, blockBytes } = this.#layout;
-    return shards * blocksPerShard * blockBytes;
+    return this.#layout.shards * Atomics.load(this.#words, Head.BLOCKS_PER_SHARD) * this.#layout.blockBytes;
   }
 
-  /** Entries pushed out by a bound, by any thread. */
   get evictions(): number {
-    return this.#sum(Control.EVICTIONS) >>> 0;
+    return this.#tally.counts.evictions;
   }
 
   /** Since it was made, by all threads. Counters wrap at 2^32. */
   get counts(): SharedLruCacheCounts {
-    return {
-      hits: this.#sum(Control.HITS) >>> 0,
-      misses: this.#sum(Control.MISSES) >>> 0,
-      evictions: this.evictions,
-      timedOut: this.#sum(Control.TIMED_OUT) >>> 0,
-      emptied: this.#sum(Control.EMPTIED) >>> 0,
-    };
+    return this.#tally.counts;
   }
 
-  /**
-   * Makes `value` the most recent one, in place of what the key held. One that is too large for the cache (`valueBytesMax`, or a shard) is
-   * itself what gets evicted.
-   *
-   * @returns whether a bound pushed anything out
-   */
-  add(key: string, value: Uint8Array): boolean {
-    return this.#put(key, value, -1);
+  /** Too large is what is over `valueBytesMax`, or does not fit in a shard. */
+  add(key: string, value: Uint8Array | null, ttlMs = this.#ttlMs): boolean {
+    return this.#put(key, value, -1, ttlMs) > Outcome.HELD;
   }
 
   /**
    * `add` for what was read from a source of truth at `revision`, unless something was invalidated since, in the shard and with the key's
    * watermark. There are 64 watermarks in a shard, chosen by the hash of the key: another key of the same one may cause a refusal, which costs a miss.
    *
-   * @returns whether it is held now
+   * @returns whether it is held now: it was not refused, nor too large, and the lock was to be had in time
    */
-  fill(key: string, value: Uint8Array, revision: number): boolean {
-    this.#put(key, value, revision);
-    return this.contains(key);
+  fill(key: string, value: Uint8Array | null, revision: number, ttlMs = this.#ttlMs): boolean {
+    const outcome = this.#put(key, value, revision, ttlMs);
+    return outcome === Outcome.HELD || outcome === Outcome.HELD_FOR_ANOTHER;
   }
 
   /** Forgets the key, and refuses to `fill` it with what is older than `revision`. */
   invalidate(key: string, revision: number): void {
-    const hash = hashOf(key, this.#layout.hashSeed);
-    const shardAt = shardAtOf(this.#layout, hash);
+    const shardAt = this.#locate(key);
     if (!this.#gate.enter(shardAt)) return this.#gate.doom(shardAt, revision);
-    this.#data.raiseWatermark(shardAt, hash, revision);
-    const slotAt = this.#data.find(shardAt, hash, key);
+    this.#data.raiseWatermark(shardAt, this.#key.hash, revision);
+    const slotAt = this.#data.find(shardAt, this.#key);
     if (slotAt !== 0) this.#data.remove(shardAt, slotAt);
     this.#gate.leave(shardAt);
   }
 
-  /** A copy of the value, now the most recently used one. */
-  get(key: string): Buffer | undefined {
-    return this.#look(key, true);
-  }
-
-  /** A copy of the value; its recency stays as it is. */
-  peek(key: string): Buffer | undefined {
-    return this.#look(key, false);
-  }
-
-  /** Does not touch recency. */
-  contains(key: string): boolean {
-    const hash = hashOf(key, this.#layout.hashSeed);
-    const shardAt = shardAtOf(this.#layout, hash);
-    if (!this.#gate.enter(shardAt)) return false;
-    const found = this.#data.find(shardAt, hash, key) !== 0;
+  /** Gives a copy. */
+  get(key: string): Buffer | null | undefined {
+    const shardAt = this.#locate(key);
+    if (!this.#gate.enter(shardAt)) return undefined;
+    const slotAt = this.#data.find(shardAt, this.#key);
+    if (slotAt === 0 || this.#hasExpired(shardAt, slotAt)) {
+      this.#words[shardAt + Control.MISSES]!++;
+      this.#leaveWithout(shardAt, slotAt, 'expired');
+      return undefined;
+    }
+    this.#words[shardAt + Control.HITS]!++;
+    this.#data.touch(shardAt, slotAt);
+    const value = this.#data.valueOf(shardAt, slotAt);
     this.#gate.leave(shardAt);
-    return found;
+    return value;
   }
 
-  /** @returns whether the key was there */
+  /** Gives a copy. */
+  peek(key: string): Buffer | null | undefined {
+    const shardAt = this.#locate(key);
+    if (!this.#gate.enter(shardAt)) return undefined;
+    const slotAt = this.#data.find(shardAt, this.#key);
+    const value = slotAt === 0 || this.#hasExpired(shardAt, slotAt) ? undefined : this.#data.valueOf(shardAt, slotAt);
+    this.#gate.leave(shardAt);
+    return value;
+  }
+
+  contains(key: string): boolean {
+    const shardAt = this.#locate(key);
+    if (!this.#gate.enter(shardAt)) return false;
+    const slotAt = this.#data.find(shardAt, this.#key);
+    const present = slotAt !== 0 && !this.#hasExpired(shardAt, slotAt);
+    this.#gate.leave(shardAt);
+    return present;
+  }
+
   remove(key: string): boolean {
-    const hash = hashOf(key, this.#layout.hashSeed);
-    const shardAt = shardAtOf(this.#layout, hash);
+    const shardAt = this.#locate(key);
     if (!this.#gate.enter(shardAt)) {
       this.#gate.doom(shardAt);
       return false;
     }
-    const slotAt = this.#data.find(shardAt, hash, key);
-    const gone = this.#onEvict && slotAt !== 0 ? [this.#data.copyOf(shardAt, slotAt, 'removed')] : undefined;
-    if (slotAt !== 0) this.#data.remove(shardAt, slotAt);
-    this.#gate.leave(shardAt);
-    if (gone) tellOf(gone, this.#onEvict);
-    return slotAt !== 0;
+    const slotAt = this.#data.find(shardAt, this.#key);
+    const present = slotAt !== 0 && !this.#hasExpired(shardAt, slotAt);
+    this.#leaveWithout(shardAt, slotAt, present ? 'removed' : 'expired');
+    return present;
   }
 
-  /** Oldest first within each shard, shard by shard. Of a cache that others change, each shard as it was at one moment. */
+  /** Of what has not expired, oldest first within each shard, shard by shard. Of a cache that others change, each shard as it was at one moment. */
   keys(): string[] {
     const keys: string[] = [];
     this.#eachShard((shardAt) => {
       for (let slotAt = this.#data.oldest(shardAt); slotAt !== 0; slotAt = this.#data.newer(shardAt, slotAt))
-        keys.push(this.#blocks.keyOf(shardAt, slotAt));
+        if (!this.#hasExpired(shardAt, slotAt)) keys.push(this.#blocks.keyOf(shardAt, slotAt));
     });
     return keys;
   }
 
-  /** Forgets everything. */
   purge(): void {
     const gone: Gone[] = [];
     this.#eachShard((shardAt) => {
@@ -196,26 +206,16 @@ export class SharedLruCache {
     tellOf(gone, this.#onEvict);
   }
 
-  /**
-   * Changes how many entries are allowed, up to the `capacity` it was made with, since memory is fixed.
-   *
-   * @returns how many entries the new bound pushed out
-   * @throws RangeError for a bound below one entry a shard, or above what it was made with
-   */
-  resize(capacity: number): number {
-    const { shards, entriesMax } = this.#layout;
-    if (!Number.isSafeInteger(capacity) || capacity < shards || capacity > entriesMax)
-      throw new RangeError(
-        `capacity must be a whole number from ${shards} (one entry a shard) to ${entriesMax} (as it was made), is ${capacity}`,
-      );
+  /** Memory is fixed: a bound may be lowered, and raised up to what the cache was made with. Bytes are dealt out in whole blocks a shard. */
+  resize(capacity: number, bytesMax = this.bytesMax): number {
+    const blocks = blocksPerShardFor(this.#layout, capacity, bytesMax);
     Atomics.store(this.#words, Head.CAPACITY, capacity);
+    Atomics.store(this.#words, Head.BLOCKS_PER_SHARD, blocks);
     const gone: Gone[] = [];
     let count = 0;
     this.#eachShard((shardAt) => {
-      while (this.#words[shardAt + Control.COUNT]! > entriesMaxOf(this.#layout, shardAt, this.capacity)) {
+      for (; !this.#data.fits(shardAt, entriesMaxOf(this.#layout, shardAt, this.capacity), 0, 0); count++)
         this.#data.evictOldest(shardAt, this.#onEvict && gone);
-        count++;
-      }
     });
     tellOf(gone, this.#onEvict);
     return count;
@@ -225,53 +225,63 @@ export class SharedLruCache {
    * The thread has ended, however: the shards whose lock it held are emptied and free again. Call it on the `exit` of every worker that
    * attached. Safe to repeat, from any thread that lives.
    *
+   * @param revision of what the dead thread may have been about to invalidate: those shards refuse to be filled with what is older
    * @returns how many shards were emptied
    */
-  threadExited(exitedThreadId: number): number {
+  threadExited(exitedThreadId: number, revision = 0): number {
     let emptied = 0;
     for (const seat of seatsOf(this.#words, exitedThreadId)) {
       for (let shard = 0; shard < this.#layout.shards; shard++) {
         const shardAt = this.#layout.shardAt + shard * this.#layout.shardWords;
-        if (this.#gate.inherit(shardAt, seat)) emptied++;
+        if (this.#gate.inherit(shardAt, seat, revision)) emptied++;
       }
       leaveSeat(this.#words, seat);
     }
     return emptied;
   }
 
-  #look(key: string, touching: boolean): Buffer | undefined {
-    const hash = hashOf(key, this.#layout.hashSeed);
-    const shardAt = shardAtOf(this.#layout, hash);
-    if (!this.#gate.enter(shardAt)) return undefined;
-    const slotAt = this.#data.find(shardAt, hash, key);
-    let value: Buffer | undefined;
-    if (slotAt === 0) this.#words[shardAt + Control.MISSES]!++;
-    else {
-      this.#words[shardAt + Control.HITS]!++;
-      if (touching) this.#data.touch(shardAt, slotAt);
-      value = this.#blocks.valueOf(shardAt, slotAt);
-    }
+  /** Which shard a key belongs to, from 0. */
+  shardOf(key: string): number {
+    return (this.#locate(key) - this.#layout.shardAt) / this.#layout.shardWords;
+  }
+
+  /** Sets the key to work with. @returns the first word of its shard */
+  #locate(key: string): number {
+    return shardAtOf(this.#layout, this.#key.set(key).hash);
+  }
+
+  #hasExpired(shardAt: number, slotAt: number): boolean {
+    return this.#data.isTimed(slotAt) && this.#clock.nowMs() > this.#data.expiryMs(shardAt, slotAt);
+  }
+
+  /** Lets go of the lock, and before that of the entry, if there is one. */
+  #leaveWithout(shardAt: number, slotAt: number, reason: 'expired' | 'removed'): void {
+    if (slotAt === 0) return this.#gate.leave(shardAt);
+    const gone = this.#onEvict && [this.#data.copyOf(shardAt, slotAt, reason)];
+    this.#data.remove(shardAt, slotAt);
     this.#gate.leave(shardAt);
-    return value;
+    if (gone) tellOf(gone, this.#onEvict);
   }
 
   /** `revision` below 0: whatever the watermark. */
-  #put(key: string, value: Uint8Array, revision: number): boolean {
-    const hash = hashOf(key, this.#layout.hashSeed);
-    const shardAt = shardAtOf(this.#layout, hash);
+  #put(key: string, value: Uint8Array | null, revision: number, ttlMs: number | undefined): Outcome {
+    const expiryMs = ttlMs === undefined ? undefined : this.#clock.nowMs() + checkedTtl(ttlMs)!;
+    const shardAt = this.#locate(key);
     if (!this.#gate.enter(shardAt)) {
-      this.#gate.doom(shardAt);
-      return false;
+      // What is not filled is missing; what is not replaced must not be seen again.
+      if (revision < 0) this.#gate.doom(shardAt);
+      return Outcome.REFUSED;
     }
-    if (revision >= 0 && revision < this.#data.watermark(shardAt, hash)) {
+    if (revision >= 0 && revision < this.#data.watermark(shardAt, this.#key.hash)) {
       this.#gate.leave(shardAt);
-      return false;
+      return Outcome.REFUSED;
     }
     const gone: Gone[] | undefined = this.#onEvict && [];
-    const evicted = this.#data.store(shardAt, hash, key, value, entriesMaxOf(this.#layout, shardAt, this.capacity), gone);
+    const entriesMax = entriesMaxOf(this.#layout, shardAt, this.capacity);
+    const outcome = this.#data.store(shardAt, this.#key, { key, value, expiryMs }, entriesMax, gone);
     this.#gate.leave(shardAt);
     if (gone) tellOf(gone, this.#onEvict);
-    return evicted;
+    return outcome;
   }
 
   /** A shard whose lock is not to be had in time is emptied by the next who gets it, and passed over. */
@@ -285,12 +295,5 @@ export class SharedLruCache {
       visit(shardAt);
       this.#gate.leave(shardAt);
     }
-  }
-
-  #sum(word: number): number {
-    let sum = 0;
-    for (let shard = 0; shard < this.#layout.shards; shard++)
-      sum += Atomics.load(this.#words, this.#layout.shardAt + shard * this.#layout.shardWords + word);
-    return sum;
   }
 }

@@ -1,0 +1,56 @@
+import { fileURLToPath } from 'node:url';
+import { keepRecord, seedFromEnv, startProcess } from '@diptych/testing';
+import { expect, it } from 'vitest';
+import type { SoakReport, SoakTask } from './soak/soak-state.js';
+
+/*
+ * Claim: threads may do what they will with one `SharedLruCache`, and be terminated in the middle of it: entries and bytes never exceed their bounds, no value
+ * is torn, nothing is seen that was invalidated, nobody waits for ever, and whatever a thread that died left behind is sound again.
+ *
+ * `npm test` does a small size, `npm run test:long` (DIPTYCH_LONG=1) fifty million operations and 300 kills, with a record in results/cache-soak.
+ */
+const long = process.env['DIPTYCH_LONG'] === '1';
+const OPERATIONS = long ? 50_000_000 : 300_000;
+const KILLS = long ? 300 : 8;
+
+it(
+  `${OPERATIONS} operations by threads with values of random sizes stay within the bounds, whole and fresh`,
+  { timeout: long ? 3_600_000 : 120_000 },
+  async () => {
+    const { rssMb, ...report } = await soak({ seed: seedFromEnv(), operations: OPERATIONS, threads: 3, kills: 0 });
+    expect(report).toMatchObject({ torn: 0, stale: 0, overBound: 0, problems: [] });
+    expect([report.operations >= OPERATIONS, report.checked > OPERATIONS / 10, report.looks > 10]).toEqual([true, true, true]);
+    // Flat: what it takes at most in the second half is what it took in the first, when all was warm.
+    if (long) expect(Math.max(...rssMb.slice(10))).toBeLessThan(1.1 * Math.max(...rssMb.slice(2, 10)));
+  },
+);
+
+it(
+  `${KILLS} threads terminated in the middle of their work leave no lock, no torn value and nothing stale`,
+  { timeout: long ? 3_600_000 : 120_000 },
+  async () => {
+    const report = await soak({ seed: seedFromEnv(), operations: 20_000 * KILLS, threads: 2, kills: KILLS });
+    expect(report).toMatchObject({ torn: 0, stale: 0, overBound: 0, problems: [], kills: KILLS });
+    if (long) expect(report.killsInside).toBeGreaterThan(KILLS / 10);
+  },
+);
+
+async function soak(task: SoakTask): Promise<SoakReport> {
+  await using run = await startProcess({
+    command: process.execPath,
+    args: [
+      '--import',
+      'tsx',
+      '--conditions=@diptych/source',
+      fileURLToPath(new URL('soak/soak-main.ts', import.meta.url)),
+      JSON.stringify(task),
+    ],
+    env: { ...process.env, TSX_TSCONFIG_PATH: fileURLToPath(new URL('../../../tsconfig.base.json', import.meta.url)) },
+    name: 'the soak',
+  });
+  expect(await run.exited, run.stderr.slice(-2_000)).toEqual({ code: 0, signal: null });
+  const report = JSON.parse(run.stdout) as SoakReport;
+  console.info(`cache soak ${JSON.stringify({ ...task, ...report })}`);
+  if (long) keepRecord('cache-soak', { at: new Date().toISOString(), ...task, ...report }, `-${task.kills}-kills`);
+  return report;
+}
