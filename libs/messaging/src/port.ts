@@ -75,6 +75,11 @@ export function subjectOf(port: PortIdentity, method: string): string {
   return port.wire?.subjectOf(method) ?? `diptych.${port.name}.v${port.version}.${method}`;
 }
 
+/** `diptych.cache.v1.get` too: what the token of an instance follows. */
+export function addressOf(port: PortIdentity, method: string): string {
+  return port.wire?.addressOf?.(method) ?? subjectOf(port, method);
+}
+
 /** Bounds that hold in every binding alike. They cannot be switched off. */
 export interface Bounds {
   /**

@@ -2,9 +2,11 @@ import { availableParallelism } from 'node:os';
 import { systemClock, within } from '@diptych/kernel';
 import type { NatsServer, RunningProcess } from '@diptych/testing';
 import { seedFromEnv, startNatsServer, startProcess, waitFor } from '@diptych/testing';
+import { firstValueFrom } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NatsLink, PortDescriptor } from '../src/index.js';
 import { connectNats } from '../src/index.js';
+import { DiptychClient, DiptychRecordBuilder } from '../src/nest/index.js';
 import { Probe, probePort, type ProbePort } from './probe-port.js';
 
 /**
@@ -16,6 +18,7 @@ const long = process.env['DIPTYCH_LONG'] === '1';
 let broker: NatsServer;
 let caller: NatsLink;
 let port: ProbePort;
+let client: DiptychClient;
 let running: RunningProcess[];
 
 beforeEach(async () => {
@@ -23,9 +26,11 @@ beforeEach(async () => {
   running = [];
   caller = await connectNats({ servers: broker.url, name: 'caller', onFault: () => undefined });
   port = caller.client(probePort);
+  client = new DiptychClient({ link: caller });
 });
 
 afterEach(async () => {
+  await client.close();
   await caller.close(0);
   await Promise.all(running.map((child) => child.stop()));
   await broker.stop();
@@ -44,15 +49,31 @@ async function start(args: readonly string[], name: string, ready?: RegExp): Pro
   return child;
 }
 
-const startServer = () =>
-  start(
-    ['--import', 'tsx', '--conditions=@diptych/source', new URL('probe-server.ts', import.meta.url).pathname, broker.url],
-    'probe-server',
-    /serving/,
-  );
+/** What members serve, and how they are called: both kinds are routed alike. */
+interface Kind {
+  readonly what: string;
+  readonly main: URL;
+  echo(text: string, timeoutMs: number): Promise<unknown>;
+}
 
-async function startServers(count: number): Promise<RunningProcess[]> {
-  const servers = await Promise.all(Array.from({ length: count }, startServer));
+const PORT: Kind = {
+  what: 'a port',
+  main: new URL('probe-server.ts', import.meta.url),
+  echo: (text, timeoutMs) => port.echo({ text }, within(timeoutMs)),
+};
+const NEST: Kind = {
+  what: 'a Nest pattern',
+  main: new URL('nest/nest-server.ts', import.meta.url),
+  echo: (text, timeoutMs) => firstValueFrom(client.send('probe.echo', new DiptychRecordBuilder(text).setTimeoutMs(timeoutMs).build())),
+};
+const KINDS = [PORT, NEST];
+
+const startServer = ({ main }: Kind = PORT) =>
+  start(['--import', 'tsx', '--conditions=@diptych/source', main.pathname, broker.url], 'probe-server', /serving/);
+
+async function startServers(count: number, kind: Kind = PORT): Promise<RunningProcess[]> {
+  const servers = await Promise.all(Array.from({ length: count }, () => startServer(kind)));
+  await kind.echo('first', 10_000);
   await waitFor(() => caller.routing.members === count, { what: `${count} members` });
   return servers;
 }
@@ -97,12 +118,12 @@ const codeOf = async (call: Promise<unknown>) =>
     (error: { code: string }) => error.code,
   );
 
-describe('one of three that is stopped', () => {
+describe.each(KINDS)('one of three that serve $what and is stopped', (kind) => {
   it('costs less calls than one second of its share holds, none after that, and is back in two seconds when it goes on', async () => {
     const perSecond = 300;
     for (let round = 0; round < (long ? 10 : 1); round++) {
-      const [frozen] = await startServers(3);
-      const load = new Load(perSecond, (i) => port.echo({ text: String(i) }, within(1_500)));
+      const [frozen] = await startServers(3, kind);
+      const load = new Load(perSecond, (i) => kind.echo(String(i), 1_500));
       await waitFor(() => load.answered > perSecond / 2);
       const before = caller.routing.ejections;
 
@@ -124,7 +145,7 @@ describe('one of three that is stopped', () => {
       const lines = frozen!.stdout.length;
       await waitFor(
         async () => {
-          await port.echo({ text: 'again' }, within(5_000));
+          await kind.echo('again', 5_000);
           return caller.routing.ejected === 0 && frozen!.stdout.slice(lines).includes('again');
         },
         { timeoutMs: 5_000, what: 'a call at the thawed member' },
@@ -229,14 +250,14 @@ describe('a port owned by key', () => {
   });
 });
 
-describe('a rolling restart', () => {
-  it('of two members under load loses no call', async () => {
-    let servers = await startServers(2);
-    const load = new Load(1_000, (i) => port.produce({ bytes: i % 200 }, within(10_000)));
+describe.each(KINDS)('a rolling restart of two members that serve $what', (kind) => {
+  it('under load loses no call', async () => {
+    let servers = await startServers(2, kind);
+    const load = new Load(1_000, (i) => kind.echo('x'.repeat(i % 200), 10_000));
     await waitFor(() => load.answered > 500);
     for (let round = 0; round < (long ? 20 : 2); round++) {
       for (let i = 0; i < 2; i++) {
-        const next = await startServer();
+        const next = await startServer(kind);
         await waitFor(() => caller.routing.members === 3);
         expect(await servers[i]!.stop(20_000)).toEqual({ code: 0, signal: null });
         servers = servers.with(i, next);

@@ -5,7 +5,7 @@ import type { Dialled, ServerAddress } from './dial.js';
 import { describeServer, dial, parseServerAddress } from './dial.js';
 import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
-import type { SessionOptions } from './session.js';
+import type { Forbidden, SessionOptions } from './session.js';
 import { flushed, Session } from './session.js';
 
 export type LinkStatus = 'connected' | 'disconnected' | 'closed';
@@ -32,6 +32,7 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #subscriptions = new Set<KeptSubscription>();
   readonly #listeners = new Set<(status: LinkStatus) => void>();
+  readonly #forbiddenListeners = new Set<(what: Forbidden) => void>();
   readonly #closing = new AbortController();
   #status: LinkStatus = 'disconnected';
   #session: Session | undefined;
@@ -52,7 +53,7 @@ export class Connection {
     const endMs = systemClock.nowMs() + options.connectTimeoutMs;
     for (let attempt = 0; ; attempt++) {
       try {
-        await connection.#adopt(await connection.#dialAny(endMs));
+        await connection.#connect(endMs);
         return connection;
       } catch (error) {
         const waitMs = backoffMs(attempt);
@@ -75,6 +76,12 @@ export class Connection {
   onStatus(listener: (status: LinkStatus) => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** Hears of each message and each subscription that the broker says it has refused, some time after it was sent. Must not throw. */
+  onForbidden(listener: (what: Forbidden) => void): Disposable {
+    this.#forbiddenListeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#forbiddenListeners.delete(listener) };
   }
 
   /**
@@ -104,8 +111,14 @@ export class Connection {
       : new DiptychError('UNAVAILABLE', 'the connection to NATS is down; nothing was sent');
   }
 
-  /** Subscribes now and whenever the connection is made anew. `onMessage` runs once a message, in their order. */
+  /**
+   * Subscribes now and whenever the connection is made anew. `onMessage` runs once a message, in their order.
+   *
+   * @throws INVALID_REQUEST for a subject that NATS cannot have
+   */
   subscribe(subject: string, onMessage: (message: Msg) => void, options: { queue?: string } = {}): KeptSubscription {
+    // Here, and not when it is done again: what can never be subscribed to would keep the connection from ever being made anew.
+    if (!/^\S+$/.test(subject)) throw new DiptychError('INVALID_REQUEST', `NATS cannot have the subject '${subject}'`);
     const kept = new KeptSubscription(subject, options.queue, onMessage, this.#options.onFault, (ended) =>
       this.#subscriptions.delete(ended),
     );
@@ -130,26 +143,44 @@ export class Connection {
     await session?.end();
     await this.#redialling;
     this.#listeners.clear();
+    this.#forbiddenListeners.clear();
+  }
+
+  /** One attempt. @throws Error when it fails, also because what it made was lost at once; nothing is left of it then */
+  async #connect(endMs: number): Promise<void> {
+    const dialled = await this.#dialAny(endMs);
+    if (!this.#closing.signal.aborted) return this.#adopt(dialled);
+    await dialled.nats.close();
+    throw this.downError();
   }
 
   /** Becomes connected once the broker knows all subscriptions, so that whoever sees two links connected can rely on both. */
   async #adopt(dialled: Dialled): Promise<void> {
     const { nats } = dialled;
-    const session = new Session(dialled, this.#options, (why) => this.#lose(session, why), this.#options.onFault);
+    const session = new Session(dialled, this.#options, {
+      onLost: (why) => this.#lose(session, why),
+      onForbidden: (what) => this.#forbiddenListeners.forEach((listener) => listener(what)),
+      onFault: this.#options.onFault,
+    });
     this.#session = session;
     for (const kept of this.#subscriptions) kept.attach(nats);
-    // Ends also when the session is lost meanwhile, which has begun the next attempt then.
+    // Ends also when the session is lost meanwhile, or the link is closed.
     if (this.#subscriptions.size > 0) await flushed(nats);
-    if (this.#session === session) this.#become('connected');
+    if (this.#session === session) return this.#become('connected');
+    await session.end();
+    throw new Error('it was lost as soon as it was made');
   }
 
+  /** Of a session that never became connected whoever is making it hears, and goes on trying: there is one who dials, and no second. */
   #lose(session: Session, why: unknown): void {
     if (this.#session !== session) return;
     this.#session = undefined;
     this.#learn(session.announced);
+    const wasConnected = this.#status === 'connected';
     this.#become('disconnected');
     if (why) this.#options.onFault(new DiptychError('UNAVAILABLE', `the connection to NATS was lost: ${messageOf(why)}`, { cause: why }));
-    this.#redialling = session.end().then(() => this.#redial());
+    const ended = session.end();
+    if (wasConnected) this.#redialling = ended.then(() => this.#redial());
   }
 
   async #redial(): Promise<void> {
@@ -158,9 +189,7 @@ export class Connection {
       await this.#pause(backoffMs(attempt));
       if (this.#closing.signal.aborted) return;
       try {
-        const dialled = await this.#dialAny(Number.POSITIVE_INFINITY);
-        if (!this.#closing.signal.aborted) return await this.#adopt(dialled);
-        await dialled.nats.close();
+        return await this.#connect(Number.POSITIVE_INFINITY);
       } catch (error) {
         // The next attempt may succeed, and there is always a next one.
         if (!isRefusal(error) || isToldOfRefusal) continue;

@@ -17,8 +17,11 @@ export class KeptSubscription implements Disposable {
     readonly onEnd: (self: KeptSubscription) => void,
   ) {}
 
+  /** Without effect on a connection that is closed: there will be another. */
   attach(nats: NatsConnection): void {
     this.#nats = nats;
+    this.#live = undefined;
+    if (nats.isClosed()) return;
     this.#live = nats.subscribe(this.subject, {
       ...(this.queue === undefined ? {} : { queue: this.queue }),
       callback: (error, message) => {

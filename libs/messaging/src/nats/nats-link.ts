@@ -156,7 +156,7 @@ class Link implements NatsLink, LinkOutlet {
     this.#bounds = bounds;
     this.#onFault = onFault;
     this.#requester = new Requester(connection, createInbox(), bounds);
-    this.#routes = new RouteTable(connection, (destination) => this.#requester.lose(destination));
+    this.#routes = new RouteTable(connection, (destination) => this.#requester.lose(destination), onFault);
     this.#replies = new Replies(connection, () => this.#messageBytesMax(), onFault);
   }
 

@@ -4,6 +4,10 @@ import { DiptychError } from '@diptych/kernel';
 import { describe, expect, it } from 'vitest';
 import { decode } from '../codec.js';
 import { DEFAULT_BOUNDS } from '../port.js';
+import type { Beat } from './routing/beat.wire.js';
+import { encodeAsk, encodeBeat, LEASE_MS, parseAsk, parseBeat } from './routing/beat.wire.js';
+import type { Catalog } from './routing/catalog.js';
+import { encodeCatalog, parseCatalog } from './routing/catalog.js';
 import {
   ALONE_BYTES,
   answerPart,
@@ -72,6 +76,17 @@ describe('docs/reference/protocol.md', () => {
     const bytes = block('event');
     expect(Buffer.from(eventFrame('p.t', { tick: 5 }, 1_000)).toString('hex')).toBe(bytes.toString('hex'));
     expect(decode(parseEventFrame(bytes))).toEqual({ tick: 5 });
+  });
+
+  it('shows a beat, an ask and a catalog as they are written and read', () => {
+    const beat: Beat = { instance: 'zoe-', state: 'serving', sequence: 7, inFlight: 2, periodMs: 200, leaseMs: LEASE_MS };
+    expect(Buffer.from(encodeBeat(beat)).toString('hex')).toBe(block('beat').toString('hex'));
+    expect(parseBeat(block('beat'))).toEqual(beat);
+    expect(Buffer.from(encodeAsk(3)).toString('hex')).toBe(block('ask').toString('hex'));
+    expect(parseAsk(block('ask'))).toBe(3);
+    const catalog: Catalog = { instance: 'zoe-', handled: [['k', 'q']] };
+    expect(Buffer.from(encodeCatalog(catalog)).toString('hex')).toBe(block('catalog').toString('hex'));
+    expect(parseCatalog(block('catalog'))).toEqual(catalog);
   });
 
   it('has the limits of the code', () => {

@@ -1,18 +1,20 @@
 import { within } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { checkOf } from '../codec.js';
 import { DEFAULT_BOUNDS } from '../port.js';
 import { Type } from 'typebox';
 import type { Connection } from './connection.js';
 import { Requester } from './requester.js';
 import type { Destination, Routes } from './routing/routes.js';
+import type { Forbidden } from './session.js';
 
 /** A broker that does what a test says, and the places calls may go to. */
 function setUp() {
   const sent: Array<{ subject: string; reply: string }> = [];
   let take: (message: Msg) => void = () => undefined;
   let echo: () => void = () => undefined;
+  let forbid: (what: Forbidden) => void = () => undefined;
   const connection = {
     payloadBytesMax: 1_048_576,
     assertWritable: () => undefined,
@@ -20,6 +22,7 @@ function setUp() {
     flush: () => new Promise<void>((resolve) => (echo = resolve)),
     subscribe: (_: string, onMessage: typeof take) => ((take = onMessage), { [Symbol.dispose]: () => undefined }),
     onStatus: () => ({ [Symbol.dispose]: () => undefined }),
+    onForbidden: (listener: typeof forbid) => ((forbid = listener), { [Symbol.dispose]: () => undefined }),
   };
   const places = ['one', 'two'].map(placeOf);
   let at = 0;
@@ -41,12 +44,14 @@ function setUp() {
     call: () => requester.call(target, {}, within(60_000), 1_000),
     refuse: (reply: string) => take({ subject: reply, data: new Uint8Array(0), headers: { code: 503 } } as unknown as Msg),
     echo: () => echo(),
+    forbid: (subject: string) => forbid({ operation: 'publish', subject }),
   };
 }
 
 function placeOf(name: string): Destination {
   const ignore = () => undefined;
-  return { subjectOf: (method) => `${method}.${name}`, cancelSubject: `cancel.${name}`, outstanding: 0, answered: ignore, refused: ignore };
+  const subjectOf = (method: string) => `${method}.${name}`;
+  return { subjectOf, cancelSubject: `cancel.${name}`, outstanding: 0, answered: ignore, refused: ignore, forbidden: ignore };
 }
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -98,4 +103,57 @@ it('a refusal of no frame that was ever sent says nothing about calls that wait 
   expect(sent.map(({ subject }) => subject)).toEqual(['m.one']);
   requester.close();
   expect(await outcome).toBe('CONNECTION_LOST');
+});
+
+describe('the broker forbids a subject: a call', () => {
+  const errorOf = (promise: Promise<unknown>) => promise.catch((error: { code: string; definite: boolean }) => error);
+  const subjects = (sent: ReadonlyArray<{ subject: string }>) => sent.map(({ subject }) => subject);
+  const settled = async (echo: () => void) => {
+    echo();
+    for (let i = 0; i < 3; i++) await turn();
+  };
+
+  it('that went there goes to the queue group when it was for one instance, and was never made when it was for anyone', async () => {
+    const { requester, sent, call, forbid, echo } = setUp();
+    const outcome = errorOf(call());
+    await turn();
+    for (const [i, subject] of ['m.one', 'm.two'].entries()) {
+      forbid(subject);
+      expect(sent).toHaveLength(i + 1);
+      await settled(echo);
+    }
+    expect(subjects(sent)).toEqual(['m.one', 'm.two', 'm.anyone']);
+    forbid('m.anyone');
+    await settled(echo);
+    expect(await outcome).toMatchObject({ code: 'PERMISSION_DENIED', definite: true });
+    requester.close();
+  });
+
+  it('of several frames there goes elsewhere when all of them were refused, and is not touched when it may have been passed on', async () => {
+    for (const refusals of [1, 2]) {
+      const { requester, sent, call, forbid, echo } = setUp();
+      const calls = [];
+      for (let i = 0; i < 3; i++) {
+        calls.push(errorOf(call()));
+        await turn();
+      }
+      expect(subjects(sent)).toEqual(['m.one', 'm.two', 'm.one']);
+      for (let i = 0; i < refusals; i++) forbid('m.one');
+      await settled(echo);
+      expect(sent.length).toBe(refusals === 2 ? 5 : 3);
+      expect(requester.inFlight).toBe(3);
+      requester.close();
+      for (const outcome of calls) expect(await outcome).toMatchObject({ code: 'CONNECTION_LOST' });
+    }
+  });
+
+  it('that has not left yet is not concerned', async () => {
+    const { requester, sent, call, forbid, echo } = setUp();
+    const outcome = errorOf(call());
+    forbid('m.one');
+    await settled(echo);
+    expect(subjects(sent)).toEqual(['m.one']);
+    requester.close();
+    expect(await outcome).toMatchObject({ code: 'CONNECTION_LOST' });
+  });
 });

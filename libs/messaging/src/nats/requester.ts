@@ -7,6 +7,7 @@ import { errorFromRecord } from '../codec.js';
 import type { Bounds } from '../port.js';
 import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
+import { Denials } from './denials.js';
 import { jsonErrorOf } from './json.js';
 import { Lane } from './lane.js';
 import type { InFlight, PendingCalls, Target } from './pending-call.js';
@@ -32,6 +33,7 @@ export class Requester implements PendingCalls {
   readonly #inFlight = new Map<string, InFlight>();
   readonly #replies: KeptSubscription;
   readonly #status: Disposable;
+  readonly #denials: Denials;
   /** Lanes with calls in them. */
   readonly #waiting: Lane[] = [];
   readonly #sendAll = () => this.#sendWaiting();
@@ -45,8 +47,10 @@ export class Requester implements PendingCalls {
     this.#bounds = bounds;
     this.#replies = connection.subscribe(`${inbox}.*`, (message) => this.#take(message));
     this.#status = connection.onStatus((status) => {
+      this.#denials.forgetAll();
       if (status !== 'connected') this.#loseAll(status === 'closed' ? 'the link was closed' : 'the connection to NATS was lost');
     });
+    this.#denials = new Denials(connection, inbox, { pending: () => this.#pending.all(), reroute: (call) => this.#reroute(call) });
   }
 
   get inFlight(): number {
@@ -68,6 +72,7 @@ export class Requester implements PendingCalls {
     try {
       assertCallable(what, context);
       this.#connection.assertWritable();
+      this.#denials.assertHearing();
       if (inFlight.calls >= this.#bounds.inFlightMax) throw tooManyInFlight(what, this.#bounds.inFlightMax);
       part = callPart(what, request, context.deadlineMs, context.traceparent, bytesMax);
       // One message may always be under way, whatever its size.
@@ -125,6 +130,7 @@ export class Requester implements PendingCalls {
     this.#loseAll('the link was closed');
     this.#replies[Symbol.dispose]();
     this.#status[Symbol.dispose]();
+    this.#denials[Symbol.dispose]();
   }
 
   /** Puts the call into the next frame; a large one is a frame by itself. */

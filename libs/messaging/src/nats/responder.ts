@@ -5,7 +5,7 @@ import { listenerFault } from '../bindings/local.js';
 import { checkOf } from '../codec.js';
 import type { FaultListener } from '../faults.js';
 import type { Bounds, PortDescriptor, Subscription, TopicDescriptor, UnaryDescriptor } from '../port.js';
-import { subjectOf } from '../port.js';
+import { addressOf, subjectOf } from '../port.js';
 import { before } from './before.js';
 import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
@@ -52,7 +52,8 @@ export class PortResponder<Port> implements Responder {
   readonly #calls: PortCalls;
   /** These are heard of until the last call is answered. */
   readonly #cancellations: KeptSubscription[] = [];
-  /** Ports with conventions of their own have subjects that name no instance. */
+  /** Ports with conventions of their own may have no subjects that name an instance. */
+  readonly #isAddressed: boolean;
   readonly #heartbeat: Heartbeat | undefined;
   #draining: Promise<void> | undefined;
 
@@ -62,7 +63,10 @@ export class PortResponder<Port> implements Responder {
     this.#implementation = implementation as Record<string, unknown>;
     this.#calls = new PortCalls(host, descriptor.name, this.#implementation);
     const { connection, instance } = host;
-    if (!descriptor.wire) this.#heartbeat = new Heartbeat(descriptor, connection, { instance, inFlight: () => this.#calls.inFlight });
+    const { wire } = descriptor;
+    this.#isAddressed = !wire || wire.addressOf !== undefined;
+    const inFlight = () => this.#calls.inFlight;
+    if (this.#isAddressed) this.#heartbeat = new Heartbeat(descriptor, connection, { instance, inFlight, catalog: wire?.catalog?.() });
   }
 
   get inFlight(): number {
@@ -141,24 +145,32 @@ export class PortResponder<Port> implements Responder {
     this.#subscriptions.push(
       this.#host.connection.subscribe(
         subjectOf(this.#descriptor, name),
-        (message) => (wire ? this.#calls.takeByWire(wire, served, message) : this.#calls.take(served, message)),
+        (message) => this.#take(served, message),
         queue === undefined ? {} : { queue },
       ),
     );
   }
 
+  #take(method: ServedMethod, message: Msg): void {
+    const { wire } = this.#descriptor;
+    if (wire) this.#calls.takeByWire(wire, method, message);
+    else this.#calls.take(method, message);
+  }
+
   /** What is sent to this instance and to no other: its subjects are those of the methods and one token more. */
   #serveInstance(): void {
     const { connection, instance } = this.#host;
-    if (this.#descriptor.wire) return;
-    const subject = `${subjectOf(this.#descriptor, '*')}.${instance}`;
+    if (!this.#isAddressed) return;
+    const { name: port, wire } = this.#descriptor;
+    const subject = `${addressOf(this.#descriptor, '*')}.${instance}`;
     const methodStart = subject.indexOf('*');
     const take = (message: Msg) => {
-      const name = message.subject.slice(methodStart, -instance.length - 1);
-      const method = this.#methods.get(name);
-      if (method) this.#calls.take(method, message);
+      const token = message.subject.slice(methodStart, -instance.length - 1);
+      const name = wire?.methodAt ? wire.methodAt(token) : token;
+      const method = name === undefined ? undefined : this.#methods.get(name);
+      if (method) this.#take(method, message);
       // Cancellations are subjects of this form too, and heard elsewhere.
-      else if (message.reply && name !== CANCEL_METHOD) this.#calls.refuse(message.reply, notServed(`${this.#descriptor.name}.${name}`));
+      else if (message.reply && token !== CANCEL_METHOD) this.#calls.refuse(message.reply, notServed(`${port}.${name ?? token}`));
     };
     this.#subscriptions.push(connection.subscribe(subject, take));
   }
@@ -168,7 +180,7 @@ export class PortResponder<Port> implements Responder {
     const subject = subjectOf(this.#descriptor, CANCEL_METHOD);
     const cancel = (message: Msg) => this.#calls.cancel(message);
     this.#cancellations.push(connection.subscribe(subject, cancel));
-    if (!this.#descriptor.wire) this.#cancellations.push(connection.subscribe(`${subject}.${instance}`, cancel));
+    if (this.#isAddressed) this.#cancellations.push(connection.subscribe(`${subject}.${instance}`, cancel));
   }
 }
 

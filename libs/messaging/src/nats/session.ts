@@ -11,6 +11,18 @@ export interface SessionOptions {
   readonly pingsOutMax: number;
 }
 
+/** A message or a subscription that the broker has refused. Of a message it says where it went, and not which it was. */
+export interface Forbidden {
+  readonly operation: 'publish' | 'subscription';
+  readonly subject: string;
+}
+
+export interface SessionListeners {
+  readonly onLost: (why: unknown) => void;
+  readonly onForbidden: (what: Forbidden) => void;
+  readonly onFault: FaultListener;
+}
+
 /** One connection as long as it lasts, with its heartbeat. */
 export class Session {
   readonly nats: NatsConnection;
@@ -22,7 +34,8 @@ export class Session {
   /** Pings since the last answer. Counted, not timed: a loop that was blocked for a while has not read the answers yet. */
   #pingsOut = 0;
 
-  constructor({ nats, socket }: Dialled, options: SessionOptions, onLost: (why: unknown) => void, onFault: FaultListener) {
+  constructor({ nats, socket }: Dialled, options: SessionOptions, listeners: SessionListeners) {
+    const { onLost } = listeners;
     this.nats = nats;
     this.#socket = socket;
     this.announced = nats.info?.connect_urls ?? [];
@@ -36,7 +49,7 @@ export class Session {
         () => undefined,
       );
     });
-    void this.#hear(onFault);
+    void this.#hear(listeners);
     void nats.closed().then((why) => onLost(why ?? undefined));
   }
 
@@ -45,11 +58,20 @@ export class Session {
     return this.#socket?.writableLength ?? 0;
   }
 
-  /** What the broker refuses, a subject for one, it says beside the calls: nobody else would ever hear why they find no end. Ends with the connection. */
-  async #hear(onFault: FaultListener): Promise<void> {
+  /**
+   * What the broker refuses, a subject for one, it says beside the calls: nobody else would ever hear why they find no end. Of each kind one fault is
+   * enough. Ends with the connection.
+   */
+  async #hear({ onForbidden, onFault }: SessionListeners): Promise<void> {
+    const told = new Set<string>();
     for await (const status of this.nats.status()) {
-      if (status.type === 'error')
-        onFault(new DiptychError('PERMISSION_DENIED', `the NATS server refuses: ${status.error.message}`, { cause: status.error }));
+      if (status.type !== 'error') continue;
+      const { error } = status;
+      if (!told.has(error.message) && told.size < REFUSALS_TOLD_MAX)
+        onFault(new DiptychError('PERMISSION_DENIED', `the NATS server refuses: ${error.message}`, { cause: error }));
+      if (told.size < REFUSALS_TOLD_MAX) told.add(error.message);
+      const forbidden = forbiddenIn(error.message);
+      if (forbidden) onForbidden(forbidden);
     }
   }
 
@@ -63,3 +85,11 @@ export class Session {
 export async function flushed(nats: NatsConnection): Promise<void> {
   await Promise.race([nats.flush().catch(() => undefined), nats.closed()]);
 }
+
+/** `Permissions Violation for Publish to "diptych.cache.v1.get"`: so brokers have said it since 2.0. */
+function forbiddenIn(text: string): Forbidden | undefined {
+  const [, operation, subject] = /permissions violation for (publish|subscription) to "([^"]+)"/i.exec(text) ?? [];
+  return operation && subject ? { operation: operation.toLowerCase() as Forbidden['operation'], subject } : undefined;
+}
+
+const REFUSALS_TOLD_MAX = 256;

@@ -5,6 +5,7 @@ import { headers as newHeaders } from '@nats-io/transport-node';
 import { NatsContext } from '@nestjs/microservices';
 import type { ServedCall } from '../nats/served-call.js';
 import type { Envelope } from './envelope.js';
+import { patternSubjectOf } from './nest-port.js';
 
 /**
  * What a handler gets by `@Ctx()`: all that Nest's `NatsContext` has, and until when the answer is worth something, whether the caller still
@@ -20,7 +21,7 @@ export class DiptychContext extends NatsContext implements CallContext {
 
   /** @internal */
   constructor(call: ServedCall, envelope: Envelope) {
-    super([call.message.subject, undefined]);
+    super([patternSubjectOf(call.message.subject), undefined]);
     this.#call = call;
     this.#envelope = envelope;
   }

@@ -11,7 +11,7 @@ import { outletOf } from '../nats/nats-link.js';
 import type { DiptychTransportEvents } from './diptych-server.js';
 import { envelopeOf } from './envelope.js';
 import { fromWireError } from './errors.js';
-import { nestPort } from './nest-port.js';
+import { calledNestPort } from './nest-port.js';
 import { assertRoute, subjectOfRoute } from './pattern.js';
 import type { DiptychRecord, Headers } from './record.js';
 import { recordOf } from './record.js';
@@ -23,6 +23,11 @@ export interface DiptychClientOptions extends DiptychTransportOptions {
   readonly timeoutMs?: number;
   /** Of every message, besides those of its record, which win. */
   readonly headers?: Headers;
+  /**
+   * Whether a message goes to a live server, the less loaded of two random ones, once those that handle its pattern are known. False: always to
+   * whoever the broker picks, which others who listen to the subject then see too. Default true.
+   */
+  readonly liveRouting?: boolean;
 }
 
 type Call = (request: unknown, context: StoppableContext, onValue: (value: unknown) => void) => Promise<unknown>;
@@ -168,7 +173,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     const known = this.#targets.get(key as string);
     if (known) return known;
     assertRoute(key, false);
-    const port = open.share.link.client(nestPort([key], NO_WIRE));
+    const port = open.share.link.client(calledNestPort(key, this.#options.liveRouting ?? true));
     const call = port[key] as unknown as Call;
     if (this.#targets.size >= TARGETS_MAX) this.#targets.delete(this.#targets.keys().next().value!);
     this.#targets.set(key, call);
@@ -232,10 +237,3 @@ function traceparentIn(headers: Headers | undefined, metadata: Readonly<Record<s
 }
 
 const TARGETS_MAX = 10_000;
-const NO_WIRE = {
-  queueOf: () => undefined,
-  eventTimeoutMs: 0,
-  plainCall: () => {
-    throw new DiptychError('INTERNAL', 'a client is not called');
-  },
-};

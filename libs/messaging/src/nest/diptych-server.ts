@@ -10,7 +10,7 @@ import type { ServedCall } from '../nats/served-call.js';
 import { DiptychContext } from './context.js';
 import { asEnvelope } from './envelope.js';
 import { toWireError } from './errors.js';
-import { nestPort } from './nest-port.js';
+import { servedNestPort } from './nest-port.js';
 import { assertRoute } from './pattern.js';
 import { nestPlainCall } from './plain-call.js';
 import { replyWith } from './reply-stream.js';
@@ -124,7 +124,7 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
 
   #port() {
     const { queue, timeoutMs = 30_000 } = this.#options;
-    return nestPort(this.messageHandlers.keys(), {
+    return servedNestPort(this.messageHandlers.keys(), {
       queueOf: (route) => {
         const handler = this.messageHandlers.get(route);
         const own = handler?.extras?.['queue'] as string | undefined;

@@ -2,12 +2,14 @@ import { DiptychError } from '@diptych/kernel';
 
 /**
  * A Nest pattern as a NATS subject: the same subject as with Nest's own transport, so that permissions, monitoring and plain clients need not
- * change. What NATS cannot have in a subject (white space and control characters, as in `{ cmd: 'get user' }`) is percent-encoded.
+ * change. What NATS cannot have in a subject (white space and control characters, as in `{ cmd: 'get user' }`) is percent-encoded, as UTF-8.
  *
  * @param route the normalized pattern: `orders.create`, `orders.*`, `{"cmd":"sum"}`
  */
 export function subjectOfRoute(route: string): string {
-  return route.replace(/[\u0000-\u0020\u007f]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return route.replace(/[\u0000-\u0020\u007f]|\s/g, (character) =>
+    Buffer.from(character).reduce((text, byte) => `${text}%${byte.toString(16).padStart(2, '0')}`, ''),
+  );
 }
 
 /** @throws INVALID_REQUEST for a pattern that NATS could not deliver */

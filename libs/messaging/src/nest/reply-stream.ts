@@ -2,6 +2,7 @@ import { deadlines, DiptychError } from '@diptych/kernel';
 import type { Observable, Subscription } from 'rxjs';
 import type { ServedCall } from '../nats/served-call.js';
 import { toWireError } from './errors.js';
+import { patternSubjectOf } from './nest-port.js';
 
 /** What a stream needs of its link. */
 export interface StreamOutlet {
@@ -117,7 +118,7 @@ class ReplyStream {
 }
 
 function tooLate(call: ServedCall): DiptychError {
-  return new DiptychError('DEADLINE_EXCEEDED', `${call.message.subject} had not finished by its deadline`);
+  return new DiptychError('DEADLINE_EXCEEDED', `${patternSubjectOf(call.message.subject)} had not finished by its deadline`);
 }
 
 /** The broker is asked whether it has taken what was sent once so much of it may not have arrived. */

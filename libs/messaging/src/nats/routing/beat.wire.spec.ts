@@ -1,7 +1,7 @@
 import { seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeAsk, encodeBeat, parseAsk, parseBeat, type Beat } from './beat.wire.js';
+import { encodeAsk, encodeBeat, OtherVersionError, parseAsk, parseBeat, type Beat } from './beat.wire.js';
 
 const parameters = { seed: seedFromEnv(), numRuns: 500 };
 const beat: fc.Arbitrary<Beat> = fc.record({
@@ -28,7 +28,7 @@ describe('a beat', () => {
       fc.property(beat, fc.nat(), fc.uint8Array({ maxLength: 40 }), (one, cut, garbage) => {
         const frame = encodeBeat(one);
         expect(() => parseBeat(frame.subarray(0, cut % frame.byteLength))).toThrow(RangeError);
-        for (const bytes of [garbage, new Uint8Array([0xd5, ...garbage])]) {
+        for (const bytes of [garbage, new Uint8Array([0xd7, ...garbage]), new Uint8Array([0xd7, 1, ...garbage])]) {
           try {
             const { instance } = parseBeat(bytes);
             expect(instance).toMatch(/^[A-Za-z0-9_-]{1,64}$/);
@@ -36,6 +36,21 @@ describe('a beat', () => {
             expect(error).toBeInstanceOf(RangeError);
           }
         }
+      }),
+      parameters,
+    );
+  });
+
+  it('of another version, or of none, is refused by name', () => {
+    fc.assert(
+      fc.property(beat, fc.integer({ min: 0, max: 255 }), (one, version) => {
+        fc.pre(version !== 1);
+        const frame = encodeBeat(one);
+        frame[1] = version;
+        expect(() => parseBeat(frame)).toThrow(new OtherVersionError(`its beat is of version ${version}; this side reads version 1`));
+        // As it was before it had one: the state came where the version is now.
+        const old = new Uint8Array([0xd5, ...encodeBeat(one).subarray(2)]);
+        expect(() => parseBeat(old)).toThrow(new OtherVersionError('its beat has no version; this side reads version 1'));
       }),
       parameters,
     );

@@ -4,11 +4,15 @@
  *   diptych.<port>.v<version>._members                    beats, to whoever routes calls to the port
  *   diptych.<port>.v<version>._members.ask                "who is there, and go on saying so": answered with a beat where it has a reply subject
  *   diptych.<port>.v<version>._members.alive.<instance>   "are you there?": answered with a beat, or by the broker with "no responders"
+ *   diptych.nest.v1._members.catalog.<instance>           "what do you handle?": answered with a catalog (see `catalog.ts`), of Nest patterns only
  *
- * Numbers are big-endian. A receiver ignores what follows the fields it knows.
+ * Numbers are big-endian. A receiver ignores what follows the fields it knows; a change that this does not allow raises the version.
  *
- *   beat  D5, u8 state (0 serving, 1 draining, 2 left), u32 sequence, u32 calls in flight, u16 periodMs, u16 leaseMs, u8 length and ASCII of the instance
- *   ask   D6, u16 members known to the asker
+ *   beat  D7, version, u8 state (0 serving, 1 draining, 2 left), u32 sequence, u32 calls in flight, u16 periodMs, u16 leaseMs,
+ *         u8 length and ASCII of the instance
+ *   ask   D8, version, u16 members known to the asker
+ *
+ * D5 and D6 were beat and ask before they had a version.
  */
 export interface Beat {
   readonly instance: string;
@@ -29,10 +33,12 @@ export type BeatState = 'serving' | 'draining' | 'left';
 /** How long an instance goes on with its beats after somebody asked. */
 export const LEASE_MS = 15_000;
 
-const BEAT = 0xd5;
-const ASK = 0xd6;
+const BEAT = 0xd7;
+const ASK = 0xd8;
+const VERSION = 1;
+const BEAT_WITHOUT_VERSION = 0xd5;
 const STATES: readonly BeatState[] = ['serving', 'draining', 'left'];
-const BEAT_HEADER_BYTES = 1 + 1 + 4 + 4 + 2 + 2 + 1;
+const BEAT_HEADER_BYTES = 1 + 1 + 1 + 4 + 4 + 2 + 2 + 1;
 /** One token of a subject: what it may hold follows from that. */
 const INSTANCE = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -45,33 +51,40 @@ export function encodeBeat(beat: Beat): Uint8Array {
   const frame = new Uint8Array(BEAT_HEADER_BYTES + instance.length);
   const view = new DataView(frame.buffer);
   view.setUint8(0, BEAT);
-  view.setUint8(1, STATES.indexOf(state));
-  view.setUint32(2, sequence);
-  view.setUint32(6, inFlight);
-  view.setUint16(10, Math.min(0xffff, Math.round(periodMs)));
-  view.setUint16(12, Math.min(0xffff, Math.max(0, Math.floor(leaseMs))));
-  view.setUint8(14, instance.length);
+  view.setUint8(1, VERSION);
+  view.setUint8(2, STATES.indexOf(state));
+  view.setUint32(3, sequence);
+  view.setUint32(7, inFlight);
+  view.setUint16(11, Math.min(0xffff, Math.round(periodMs)));
+  view.setUint16(13, Math.min(0xffff, Math.max(0, Math.floor(leaseMs))));
+  view.setUint8(15, instance.length);
   for (let i = 0; i < instance.length; i++) frame[BEAT_HEADER_BYTES + i] = instance.charCodeAt(i);
   return frame;
 }
 
-/** @throws RangeError when the bytes are no beat */
+/** Whoever sent the beat speaks another version, or none. */
+export class OtherVersionError extends RangeError {}
+
+/** @throws OtherVersionError when it is a beat of another version, RangeError when the bytes are no beat */
 export function parseBeat(frame: Uint8Array): Beat {
-  if (frame.byteLength < BEAT_HEADER_BYTES || frame[0] !== BEAT) throw new RangeError('it is no beat');
+  if (frame[0] === BEAT_WITHOUT_VERSION) throw new OtherVersionError(`its beat has no version; this side reads version ${VERSION}`);
+  if (frame.byteLength < 2 || frame[0] !== BEAT) throw new RangeError('it is no beat');
+  if (frame[1] !== VERSION) throw new OtherVersionError(`its beat is of version ${frame[1]}; this side reads version ${VERSION}`);
+  if (frame.byteLength < BEAT_HEADER_BYTES) throw new RangeError('its beat ends too soon');
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  const state = STATES[view.getUint8(1)];
-  const periodMs = view.getUint16(10);
-  const instance = String.fromCharCode(...frame.subarray(BEAT_HEADER_BYTES, BEAT_HEADER_BYTES + view.getUint8(14)));
-  if (state === undefined || periodMs === 0 || instance.length !== view.getUint8(14) || !INSTANCE.test(instance))
+  const state = STATES[view.getUint8(2)];
+  const periodMs = view.getUint16(11);
+  const instance = String.fromCharCode(...frame.subarray(BEAT_HEADER_BYTES, BEAT_HEADER_BYTES + view.getUint8(15)));
+  if (state === undefined || periodMs === 0 || instance.length !== view.getUint8(15) || !INSTANCE.test(instance))
     throw new RangeError('its beat makes no sense');
-  return { instance, state, sequence: view.getUint32(2), inFlight: view.getUint32(6), periodMs, leaseMs: view.getUint16(12) };
+  return { instance, state, sequence: view.getUint32(3), inFlight: view.getUint32(7), periodMs, leaseMs: view.getUint16(13) };
 }
 
 export function encodeAsk(membersKnown: number): Uint8Array {
-  return Uint8Array.of(ASK, Math.min(0xff, membersKnown >>> 8), membersKnown & 0xff);
+  return Uint8Array.of(ASK, VERSION, Math.min(0xff, membersKnown >>> 8), membersKnown & 0xff);
 }
 
-/** How many members the asker knows; 0 when the bytes are no ask, which asks all the same. */
+/** How many members the asker knows; 0 when the bytes are no ask of this version, which asks all the same. */
 export function parseAsk(frame: Uint8Array): number {
-  return frame.byteLength >= 3 && frame[0] === ASK ? frame[1]! * 256 + frame[2]! : 0;
+  return frame.byteLength >= 4 && frame[0] === ASK && frame[1] === VERSION ? frame[2]! * 256 + frame[3]! : 0;
 }

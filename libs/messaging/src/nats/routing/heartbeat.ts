@@ -2,6 +2,8 @@ import { systemClock, type Clock } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
 import type { BeatState } from './beat.wire.js';
 import { encodeBeat, LEASE_MS, membersSubject, parseAsk } from './beat.wire.js';
+import type { Handled } from './catalog.js';
+import { encodeCatalog } from './catalog.js';
 import type { Line } from './live-routes.js';
 
 export interface HeartbeatOptions {
@@ -9,6 +11,8 @@ export interface HeartbeatOptions {
   readonly instance: string;
   /** Work begun and not finished. */
   readonly inFlight: () => number;
+  /** What it handles, where each instance of the port handles something else. */
+  readonly catalog?: readonly Handled[] | undefined;
   readonly clock?: Clock;
   readonly random?: () => number;
 }
@@ -25,6 +29,7 @@ export class Heartbeat {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #subject: string;
+  readonly #catalog: readonly Handled[] | undefined;
   #owned: Disposable[] = [];
   #timer: Disposable | undefined;
   #state: BeatState = 'serving';
@@ -38,6 +43,7 @@ export class Heartbeat {
     this.#line = line;
     this.#instance = options.instance;
     this.#inFlight = options.inFlight;
+    this.#catalog = options.catalog;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#subject = membersSubject(port);
@@ -52,6 +58,8 @@ export class Heartbeat {
         if (status === 'connected') this.#beat();
       }),
     ];
+    if (this.#catalog)
+      this.#owned.push(this.#line.subscribe(`${this.#subject}.catalog.${this.#instance}`, ({ reply }) => this.#answerCatalog(reply)));
     this.#leaseEndMs = this.#clock.nowMs() + LEASE_MS;
     this.#beat();
   }
@@ -85,6 +93,10 @@ export class Heartbeat {
     if (!this.#timer) this.#beat();
   }
 
+  #answerCatalog(reply: string | undefined): void {
+    if (reply) this.#send(reply, encodeCatalog({ instance: this.#instance, handled: this.#catalog! }));
+  }
+
   #beat(): void {
     this.#publish(this.#subject);
     this.#timer?.[Symbol.dispose]();
@@ -108,10 +120,14 @@ export class Heartbeat {
       periodMs: this.#periodMs,
       leaseMs: this.#leaseEndMs - this.#clock.nowMs(),
     };
+    this.#send(subject, encodeBeat(beat));
+  }
+
+  #send(subject: string, frame: Uint8Array): void {
     try {
-      this.#line.publish(subject, encodeBeat(beat));
+      this.#line.publish(subject, frame);
     } catch {
-      // The connection was lost just now: the next beat says it.
+      // The connection was lost just now: the next beat says it, and who wants to know the catalog asks again.
     }
   }
 }

@@ -1,10 +1,14 @@
-import { systemClock, type Clock } from '@diptych/kernel';
+import { DiptychError, systemClock, type Clock } from '@diptych/kernel';
 import type { Msg } from '@nats-io/transport-node';
 import { createInbox } from '@nats-io/transport-node';
 import type { Connection } from '../connection.js';
-import { encodeAsk, LEASE_MS, membersSubject, parseBeat } from './beat.wire.js';
-import type { Member } from './members.js';
-import { Members, ROUND_MS } from './members.js';
+import type { PortIdentity } from '../../port.js';
+import type { FaultListener } from '../../faults.js';
+import { encodeAsk, LEASE_MS, membersSubject, OtherVersionError, parseBeat } from './beat.wire.js';
+import { CATALOG, parseCatalog } from './catalog.js';
+import type { Member } from './member.js';
+import { ROUND_MS } from './member.js';
+import { Members } from './members.js';
 import type { Destination, Routes } from './routes.js';
 import { queueGroupOf } from './routes.js';
 
@@ -16,6 +20,10 @@ export type Line = Pick<Connection, 'status' | 'onStatus' | 'publish' | 'flush'>
 export interface LiveRoutesOptions {
   /** Nobody is at the address of the destination any more: what is outstanding there will not be answered. */
   readonly onLost: (destination: Destination) => void;
+  /** Hears, once a connection, of beats that cannot be read. */
+  readonly onFault?: FaultListener;
+  /** Whether each instance is asked which patterns it handles. Default false: all handle the same. */
+  readonly withCatalogs?: boolean;
   readonly clock?: Clock;
   readonly random?: () => number;
 }
@@ -44,6 +52,10 @@ export class LiveRoutes implements Routes {
   readonly #members: Members;
   readonly #subject: string;
   readonly #inbox = createInbox();
+  readonly #name: string;
+  readonly #withCatalogs: boolean;
+  readonly #onFault: FaultListener;
+  #isToldOfVersion = false;
   readonly #owned: Disposable[];
   #timer: Disposable | undefined;
   #timerMs = Number.POSITIVE_INFINITY;
@@ -56,8 +68,11 @@ export class LiveRoutes implements Routes {
   /** How long before the end of a lease this one asks. Drawn anew each time, so that of many callers one asks, and the others see it in the next beat. */
   #renewMs = 0;
 
-  constructor(port: { name: string; version: number }, line: Line, options: LiveRoutesOptions) {
-    const { onLost, clock = systemClock, random = Math.random } = options;
+  constructor(port: PortIdentity, line: Line, options: LiveRoutesOptions) {
+    const { onLost, onFault = () => undefined, withCatalogs = false, clock = systemClock, random = Math.random } = options;
+    this.#name = port.name;
+    this.#onFault = onFault;
+    this.#withCatalogs = withCatalogs;
     this.anyone = queueGroupOf(port);
     this.#line = line;
     this.#clock = clock;
@@ -81,6 +96,15 @@ export class LiveRoutes implements Routes {
     return this.#members.choose(routingKey) ?? this.anyone;
   }
 
+  /** As `Members` has them. */
+  get open(): readonly Member[] {
+    return this.#members.open;
+  }
+
+  get listening(): readonly Member[] {
+    return this.#members.listening;
+  }
+
   /** Safe to repeat. */
   close(): void {
     this.#closed = true;
@@ -97,6 +121,7 @@ export class LiveRoutes implements Routes {
   #end(): void {
     this.#epoch++;
     this.#roundIsOut = false;
+    this.#isToldOfVersion = false;
     this.#members.forgetAll();
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
@@ -107,17 +132,43 @@ export class LiveRoutes implements Routes {
     let beat;
     try {
       beat = parseBeat(data);
-    } catch {
+    } catch (error) {
+      if (error instanceof OtherVersionError) this.#tellOfVersion(error);
       // Anybody can publish anything there; it is not worth a word that somebody did.
       return;
     }
-    this.#members.heard(beat);
+    const member = this.#members.heard(beat);
+    if (member && this.#withCatalogs && !member.handles) this.#askCatalog(member);
+  }
+
+  /** Its instances are not known, and so get calls only while no others are, or from who reads their beats. */
+  #tellOfVersion(error: OtherVersionError): void {
+    if (this.#isToldOfVersion) return;
+    this.#isToldOfVersion = true;
+    this.#onFault(new DiptychError('INVALID_REQUEST', `an instance of ${this.#name} gets calls by its queue group only: ${error.message}`));
+  }
+
+  /** Again with its next beats, should question or answer get lost. */
+  #askCatalog(member: Member): void {
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - member.catalogAskedMs < CATALOG_PAUSE_MS) return;
+    member.catalogAskedMs = nowMs;
+    this.#publish(`${this.#subject}.catalog.${member.instance}`, EMPTY, `${this.#inbox}.${CATALOG_ANSWER}`);
+  }
+
+  #takeCatalog(data: Uint8Array): void {
+    try {
+      const { instance, handled } = parseCatalog(data);
+      this.#members.handles(instance, handled);
+    } catch {
+      // As with beats: without it the instance gets calls by its queue group only.
+    }
   }
 
   #takeAnswer({ subject, data, headers }: Msg): void {
-    if (data.byteLength > 0) return this.#take(data);
+    if (data.byteLength > 0) return data[0] === CATALOG ? this.#takeCatalog(data) : this.#take(data);
     const instance = subject.slice(this.#inbox.length + 1);
-    if (headers?.code === NO_RESPONDERS && instance !== ASK) this.#members.gone(instance);
+    if (headers?.code === NO_RESPONDERS && instance !== ASK && instance !== CATALOG_ANSWER) this.#members.gone(instance);
   }
 
   /** Sets the timer, unless it fires before that anyway. */
@@ -179,7 +230,11 @@ export class LiveRoutes implements Routes {
   }
 }
 
+/** What is answered, in place of an instance. */
 const ASK = 'ask';
+const CATALOG_ANSWER = 'catalog';
+/** Between two questions for the catalog of one instance. */
+const CATALOG_PAUSE_MS = 1_000;
 /** Between two asks of one caller. */
 const ASK_PAUSE_MS = 1_000;
 /** Between two questions to a silent member. */

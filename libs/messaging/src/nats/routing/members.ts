@@ -1,9 +1,9 @@
 import type { Clock } from '@diptych/kernel';
-import { subjectOf } from '../../port.js';
+import type { PortIdentity } from '../../port.js';
 import type { Beat } from './beat.wire.js';
-import { hashOf, lessLoaded, ownerOf } from './choice.js';
-import type { Destination } from './routes.js';
-import { CANCEL_METHOD } from './routes.js';
+import type { Handled } from './catalog.js';
+import { lessLoaded, ownerOf } from './choice.js';
+import { Member } from './member.js';
 
 /**
  * The instances of one port, as far as this process knows them, and which of them take calls. No I/O, and no timer: it is told.
@@ -30,7 +30,7 @@ import { CANCEL_METHOD } from './routes.js';
  * A slow handler is no evidence: whether a member answers calls in time is for breakers; that its outstanding calls grow already steers calls away.
  */
 export class Members {
-  readonly #port: PortName;
+  readonly #port: PortIdentity;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #onDoubt: () => void;
@@ -38,6 +38,7 @@ export class Members {
   readonly #members = new Map<string, Member>();
   /** Those that calls may go to. Made anew when it changes, so that choosing only reads. */
   #open: readonly Member[] = [];
+  #isForbidden = false;
   /** Guesses so far, right ones too. */
   ejections = 0;
 
@@ -45,7 +46,7 @@ export class Members {
    * @param options.onDoubt somebody is in doubt for another reason than time: look now
    * @param options.onLost nobody is at its address any more: what is outstanding there will not be answered
    */
-  constructor(port: PortName, options: { clock: Clock; random: () => number; onDoubt: () => void; onLost: (member: Member) => void }) {
+  constructor(port: PortIdentity, options: { clock: Clock; random: () => number; onDoubt: () => void; onLost: (member: Member) => void }) {
     this.#port = port;
     this.#clock = options.clock;
     this.#random = options.random;
@@ -59,7 +60,8 @@ export class Members {
   }
 
   get ejected(): number {
-    return this.#open.length === this.#members.size ? 0 : [...this.#members.values()].filter((member) => member.ejected).length;
+    if (this.#open.length === this.#members.size) return 0;
+    return [...this.#members.values()].filter((member) => member.ejected).length;
   }
 
   /** The member for a call: the owner of its key, or the less loaded of two. Undefined when none is known to take calls. */
@@ -67,15 +69,25 @@ export class Members {
     return routingKey === undefined ? lessLoaded(this.#open, this.#random) : ownerOf(this.#open, routingKey);
   }
 
-  /** A beat came. */
-  heard(beat: Beat): void {
+  /** Those that calls may go to. Another list whenever it changes, or what one of them handles. */
+  get open(): readonly Member[] {
+    return this.#open;
+  }
+
+  /** Those that listen, the silent ones included. */
+  get listening(): Member[] {
+    return [...this.#members.values()].filter((member) => !member.leaving);
+  }
+
+  /** A beat came. Gives back whose, if that is a member. */
+  heard(beat: Beat): Member | undefined {
     let member = this.#members.get(beat.instance);
     if (!member) {
-      if (beat.state !== 'serving' || this.#members.size >= MEMBERS_MAX) return;
+      if (beat.state !== 'serving' || this.#members.size >= MEMBERS_MAX) return undefined;
       member = new Member(this.#port, beat.instance, this);
       this.#members.set(beat.instance, member);
       this.#reopen();
-    } else if (!isNewer(beat.sequence, member.sequence)) return;
+    } else if (!isNewer(beat.sequence, member.sequence)) return member;
     member.sequence = beat.sequence;
     member.periodMs = beat.periodMs;
     member.leaseEndMs = this.#clock.nowMs() + beat.leaseMs;
@@ -86,6 +98,15 @@ export class Members {
     }
     this.alive(member);
     if (beat.state === 'left') this.#doubt(member);
+    return member;
+  }
+
+  /** It said which patterns it handles. */
+  handles(instance: string, handled: readonly Handled[]): void {
+    const member = this.#members.get(instance);
+    if (!member) return;
+    member.handles = handled;
+    this.#reopen();
   }
 
   /** @internal Anything came from it. */
@@ -109,6 +130,15 @@ export class Members {
     this.#doubt(member);
   }
 
+  /**
+   * @internal This process may not publish to single instances: all calls go to the queue group, as long as the connection lasts. So permissions that
+   * name the subjects of methods, and not what follows them, are enough.
+   */
+  forbidden(): void {
+    this.#isForbidden = true;
+    this.#reopen();
+  }
+
   /** The broker says that nobody is at the address of the instance. Safe to repeat. */
   gone(instance: string): void {
     const member = this.#members.get(instance);
@@ -121,6 +151,7 @@ export class Members {
   /** Nothing is known any more, as after a lost connection, with which whatever was outstanding was lost too. */
   forgetAll(): void {
     this.#members.clear();
+    this.#isForbidden = false;
     this.#open = [];
   }
 
@@ -183,91 +214,11 @@ export class Members {
   }
 
   #reopen(): void {
-    this.#open = [...this.#members.values()].filter((member) => !member.leaving && !member.ejected);
+    this.#open = this.#isForbidden ? [] : [...this.#members.values()].filter((member) => !member.leaving && !member.ejected);
   }
 }
 
-/** One instance, as a destination. Its fields from `sequence` on belong to `Members`. */
-export class Member implements Destination {
-  readonly hash: number;
-  readonly cancelSubject: string;
-  outstanding = 0;
-  sequence = -1;
-  heardMs = 0;
-  periodMs = 0;
-  leaseEndMs = 0;
-  /** Of silence, since it was last heard. */
-  rounds = 0;
-  /** It said that it left, or the broker refused a call for it, and it was not asked since. */
-  doubted = false;
-  /** When it was last asked whether it is there. */
-  askedMs = Number.NEGATIVE_INFINITY;
-  leaving = false;
-  ejected = false;
-  readonly #port: PortName;
-  readonly #members: Members;
-  readonly #subjects = new Map<string, string>();
-  #usualRounds = 0;
-  #learnedMs = 0;
-
-  constructor(
-    port: PortName,
-    readonly instance: string,
-    members: Members,
-  ) {
-    this.#port = port;
-    this.#members = members;
-    this.hash = hashOf(instance);
-    this.cancelSubject = this.subjectOf(CANCEL_METHOD);
-  }
-
-  subjectOf(method: string): string {
-    let subject = this.#subjects.get(method);
-    if (subject === undefined) this.#subjects.set(method, (subject = `${subjectOf(this.#port, method)}.${this.instance}`));
-    return subject;
-  }
-
-  answered(): void {
-    this.#members.alive(this);
-  }
-
-  refused(): void {
-    this.#members.refused(this);
-  }
-
-  /** From then on it has broken its word: half a period is for jitter and the way. */
-  get doubtMs(): number {
-    return this.heardMs + this.periodMs * 1.5;
-  }
-
-  /** So many that it is out 600 ms after the beat it promised: within a second of the last one, at the shortest period. */
-  get roundsPromised(): number {
-    return Math.max(ROUNDS_MIN, 1 + Math.ceil((OVERDUE_MS - this.periodMs / 2) / ROUND_MS));
-  }
-
-  /** The longest silence that it came back from, fading by half in 30 s. */
-  usualRounds(nowMs: number): number {
-    return this.#usualRounds * 2 ** ((this.#learnedMs - nowMs) / LEARNED_HALF_LIFE_MS);
-  }
-
-  learn(rounds: number, nowMs: number): void {
-    if (rounds <= this.usualRounds(nowMs)) return;
-    this.#usualRounds = rounds;
-    this.#learnedMs = nowMs;
-  }
-}
-
-interface PortName {
-  readonly name: string;
-  readonly version: number;
-}
-
-/** Between the beginnings of two rounds, at least. */
-export const ROUND_MS = 100;
-const OVERDUE_MS = 600;
-const ROUNDS_MIN = 3;
 const ROUNDS_MAX = 20;
-const LEARNED_HALF_LIFE_MS = 30_000;
 /** A member that was silent for so long is forgotten; if it was only stopped, its next beat makes it known again. */
 const FORGET_MS = 60_000;
 const MEMBERS_MAX = 256;

@@ -13,6 +13,8 @@ export interface Destination {
   answered(): void;
   /** The broker says that nobody is there: it is gone. Definite, nothing was started. */
   refused(): void;
+  /** The broker does not let this process publish there. */
+  forbidden(): void;
 }
 
 /** The destinations of one port as this process knows them. */
@@ -46,5 +48,6 @@ export function queueGroupOf(port: PortIdentity): Destination {
     outstanding: 0,
     answered: () => undefined,
     refused: () => undefined,
+    forbidden: () => undefined,
   };
 }
