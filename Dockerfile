@@ -1,24 +1,31 @@
 # One image for all four apps; the command says which one runs. Build stages:
-#   manifests  only what decides which packages are needed, so that a change of source reuses the next two stages
-#   build      everything, compiled
-#   packages   what the apps need at run time, without development packages
-#   (last)     the two put together, run by an ordinary user
+#   manifests   only what decides which packages are needed, so that a change of source reuses the next stages
+#   build       everything, compiled, and then only what runs
+#   packages    what the apps need at run time, without development packages
+#   fault-proxy the TCP proxy of the outage tests; built only when it is asked for by name
+#   (last)      the apps, run by an ordinary user
 # `ca` is an optional secret: a bundle of certificates for networks that inspect TLS.
-FROM node:24-bookworm-slim AS manifests
+# The base can be pinned to a digest: --build-arg NODE_IMAGE=node:24-bookworm-slim@sha256:...
+ARG NODE_IMAGE=node:24-bookworm-slim
+
+FROM ${NODE_IMAGE} AS manifests
 WORKDIR /diptych
 COPY . .
 RUN find . -type f ! -name package.json ! -name package-lock.json ! -name .npmrc -delete && find . -type d -empty -delete
 
-FROM node:24-bookworm-slim AS build
+FROM ${NODE_IMAGE} AS build
 WORKDIR /diptych
 COPY --from=manifests /diptych ./
 RUN --mount=type=secret,id=ca,target=/run/ca.crt,required=false \
     if [ -s /run/ca.crt ]; then export NODE_EXTRA_CA_CERTS=/run/ca.crt; fi; npm ci --omit=optional
 COPY . .
-# One compiler process for all projects; the same references as Nx builds by.
-RUN npx tsc -b apps/monolith apps/gateway apps/cache apps/log
+# One compiler process for all projects; the same references as Nx builds by. What stays is what Node reads: no sources, no types, no maps.
+RUN npx tsc -b apps/monolith apps/gateway apps/cache apps/log tools/fault-proxy \
+    && find apps libs tools/fault-proxy -name node_modules -prune -exec rm -rf {} + \
+    && find apps libs tools/fault-proxy -type f ! -name package.json ! -path '*/dist/*.js' -delete \
+    && find apps libs tools/fault-proxy -type d -empty -delete
 
-FROM node:24-bookworm-slim AS packages
+FROM ${NODE_IMAGE} AS packages
 WORKDIR /diptych
 COPY --from=manifests /diptych ./
 RUN --mount=type=secret,id=ca,target=/run/ca.crt,required=false \
@@ -26,7 +33,23 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,required=false \
     npm ci --omit=dev --omit=optional --include-workspace-root=false \
       -w @diptych/monolith-app -w @diptych/gateway-app -w @diptych/cache-app -w @diptych/log-app
 
-FROM node:24-bookworm-slim
+FROM ${NODE_IMAGE} AS fault-proxy-packages
+WORKDIR /diptych
+COPY --from=manifests /diptych ./
+RUN --mount=type=secret,id=ca,target=/run/ca.crt,required=false \
+    if [ -s /run/ca.crt ]; then export NODE_EXTRA_CA_CERTS=/run/ca.crt; fi; \
+    npm ci --omit=dev --omit=optional --include-workspace-root=false -w @diptych/fault-proxy
+
+FROM ${NODE_IMAGE} AS fault-proxy
+WORKDIR /diptych
+COPY --from=fault-proxy-packages /diptych ./
+COPY --from=build /diptych/libs/kernel ./libs/kernel
+COPY --from=build /diptych/libs/testing ./libs/testing
+COPY --from=build /diptych/tools/fault-proxy ./tools/fault-proxy
+USER node
+ENTRYPOINT ["node", "tools/fault-proxy/dist/fault-proxy-main.js"]
+
+FROM ${NODE_IMAGE}
 WORKDIR /diptych
 ENV NODE_ENV=production DIPTYCH_HTTP_HOST=0.0.0.0 DIPTYCH_HTTP_PORT=8080 DIPTYCH_LOG_DATA_DIR=/data
 RUN mkdir /data && chown node:node /data
@@ -35,8 +58,7 @@ COPY --from=build /diptych/libs ./libs
 COPY --from=build /diptych/apps ./apps
 USER node
 # A shell's own TCP costs a few milliseconds a check; starting node for it cost 15 % of a core.
-HEALTHCHECK --interval=1s --timeout=3s --retries=5 --start-period=30s \
+HEALTHCHECK --interval=2s --timeout=3s --retries=5 --start-period=30s \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$DIPTYCH_HTTP_PORT && printf 'GET /health/ready HTTP/1.0\r\n\r\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
-VOLUME /data
 # The apps are started directly by node, as process 1, and handle SIGTERM themselves.
 CMD ["node", "apps/monolith/dist/main.js"]

@@ -36,8 +36,9 @@ export default defineConfig({
             project('containers', {
               include: ['e2e/**/*.container-spec.ts'],
               sequence: { groupOrder: 4 },
-              testTimeout: 300_000,
-              hookTimeout: 600_000, // the first build of an image
+              globalSetup: ['./e2e/containers/support/panels-setup.ts'],
+              testTimeout: 120_000,
+              hookTimeout: 120_000,
               fileParallelism: false,
             }),
           ]

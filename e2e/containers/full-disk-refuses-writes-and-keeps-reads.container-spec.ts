@@ -1,0 +1,8 @@
+import { fillDisk } from './support/injections.js';
+import { describeOutages } from './support/outage.js';
+
+/*
+ * Goal: a full disk takes writes away, with a code that says so, and reads go on; with space again writes do too.
+ * Method: a ballast file fills the disk until ENOSPC, and is removed.
+ */
+describeOutages('fullDisk', ({ name }) => fillDisk(name));

@@ -1,0 +1,143 @@
+import { PARTITION, bothWays, type Faults, type Tally } from '@diptych/fault-proxy';
+import { waitFor } from '@diptych/testing';
+import type { Injection } from './outage.js';
+import { PARTS, type ArmName, type Panels, type PartName } from './panels.js';
+
+/* What can be done to a panel from outside, each with its proof. */
+
+export function kill(part: PartName): Injection {
+  return {
+    async begin(panels) {
+      const before = await panels.state(part);
+      await panels.kill(part);
+      const after = await panels.state(part);
+      prove(before.running && !after.running && after.exitCode === 137, `${part}: ${JSON.stringify({ before, after })}`);
+      return `${part}: process ${before.pid} ran, is gone, exit code 137`;
+    },
+    end: (panels) => panels.start(part),
+  };
+}
+
+export function freeze(part: PartName): Injection {
+  return {
+    async begin(panels) {
+      await panels.pause(part);
+      const { paused, pid } = await panels.state(part);
+      prove(paused, `${part} is not paused`);
+      return `${part}: process ${pid} is paused`;
+    },
+    async end(panels) {
+      await panels.unpause(part);
+    },
+  };
+}
+
+const SLOW_MS = 100;
+
+export function slow(part: 'gateway' | 'cache' | 'log', arm: ArmName): Injection {
+  return onWire(part, arm, bothWays({ latencyMs: SLOW_MS }), ({ toUpstream, toClient }) => {
+    for (const way of [toUpstream, toClient])
+      prove(way.chunks > 0 && way.delayMsMin >= SLOW_MS, `nothing was delayed: ${JSON.stringify(way)}`);
+    return `${toUpstream.chunks} and ${toClient.chunks} chunks, each late by ${SLOW_MS} ms and more`;
+  });
+}
+
+export function partition(part: 'gateway' | 'cache' | 'log', arm: ArmName): Injection {
+  return onWire(part, arm, PARTITION, ({ toUpstream, toClient, open }) => {
+    const passed = toUpstream.bytesOut + toClient.bytesOut;
+    const held = toUpstream.heldBytes + toClient.heldBytes;
+    prove(passed === 0 && (held > 0 || open > 0), `${passed} bytes passed, ${held} are held`);
+    return `no byte passed, ${held} held on ${open} connections`;
+  });
+}
+
+/** Of a monolith there is no wire to take: the services' is disturbed all the same, and nothing of the monolith's runs over it. */
+function onWire(part: 'gateway' | 'cache' | 'log', arm: ArmName, faults: Faults, proof: (tally: Tally) => string): Injection {
+  return {
+    async begin(panels) {
+      await panels.wire(part).setFaults(faults);
+      return `the wire of ${part}: ${JSON.stringify(faults)}${arm === 'monolith' ? ', beside the monolith' : ''}`;
+    },
+    during: async (panels) => proof(await panels.wire(part).tally()),
+    end: (panels) => panels.wire(part).setFaults({}),
+  };
+}
+
+const READY_MS_MAX = 30_000;
+
+/** From the data outwards; the broker too, where there is one. */
+export function restartAll(arm: ArmName): Injection {
+  const order = [...PARTS[arm]].reverse();
+  let restarting: Promise<string[]>;
+  return {
+    // What restarts and health checks take; when it is over sooner or later, the requests that are counted are still those of this time.
+    lastsMs: 2_000 + order.length * 3_000,
+    settlesMs: 0,
+    async begin(panels) {
+      restarting = (async () => {
+        const proofs: string[] = [];
+        for (const part of order) proofs.push(await restartOne(panels, part));
+        return proofs;
+      })();
+      // It is looked at again at the end; until then a failure is nobody's.
+      restarting.catch(() => undefined);
+      return `restarted: ${order.join(', ')}`;
+    },
+    during: async () => (await restarting).join(', '),
+    async end() {
+      await restarting;
+    },
+  };
+}
+
+async function restartOne(panels: Panels, part: PartName): Promise<string> {
+  const before = await panels.state(part);
+  await panels.restart(part);
+  const after = await panels.state(part);
+  prove(after.startedAt !== before.startedAt && after.pid !== before.pid, `${part} was not restarted`);
+  await waitFor(() => panels.isHealthy(part), { timeoutMs: READY_MS_MAX, what: `${part} is ready again`, pollMs: 100 });
+  return `${part}: process ${before.pid} became ${after.pid}`;
+}
+
+export function fillDisk(part: 'monolith' | 'log'): Injection {
+  const ballast = `/disks/${part}/ballast`;
+  return {
+    async begin(panels) {
+      const { output } = await panels.exec('faults', ['dd', 'if=/dev/zero', `of=${ballast}`, 'bs=4096']);
+      prove(output.includes('No space left on device'), `the disk of ${part} was not filled: ${output}`);
+      return `the disk of ${part}: No space left on device`;
+    },
+    async end(panels) {
+      await panels.exec('faults', ['rm', '-f', ballast]);
+    },
+  };
+}
+
+/** Each is smaller than a Node process, so that the kernel chooses that one. */
+const EATER = 'head -c 16000000 /dev/zero | tail -c 16000000 | sleep 60';
+const EATERS = 20;
+
+export function eatMemory(part: PartName): Injection {
+  return {
+    settlesMs: 0,
+    async begin(panels) {
+      const before = await panels.state(part);
+      const sinceMs = Date.now() - 1_000;
+      await panels.spawn(part, ['bash', '-c', `for i in {1..${EATERS}}; do { ${EATER}; } & done; wait`]);
+      await waitFor(async () => (await panels.state(part)).restarts > before.restarts, {
+        what: `${part} is ended and started again`,
+        timeoutMs: 20_000,
+        pollMs: 50,
+      });
+      const events = await panels.events(part, ['oom', 'die'], sinceMs);
+      prove(events.includes('oom') && events.includes('die 137'), `${part} was not ended by the kernel: ${events.join(', ')}`);
+      return `${part}: process ${before.pid}, events ${events.join(', ')}`;
+    },
+    // The eaters ended with the process whose container it was; the engine has started it again.
+    end: async () => undefined,
+  };
+}
+
+function prove(condition: boolean, otherwise: string): asserts condition {
+  if (!condition) throw new Error(`the injection is not proved: ${otherwise}`);
+}

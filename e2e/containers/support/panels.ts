@@ -1,0 +1,163 @@
+import { FaultControl } from '@diptych/fault-proxy';
+import { waitFor } from '@diptych/testing';
+import { getContainerRuntimeClient } from 'testcontainers';
+
+export const ARM_NAMES = ['monolith', 'services'] as const;
+export type ArmName = (typeof ARM_NAMES)[number];
+/** Services of docker-compose.yml. */
+export type PartName = 'monolith' | 'gateway' | 'cache' | 'log' | 'nats';
+export const PARTS: Readonly<Record<ArmName, readonly PartName[]>> = {
+  monolith: ['monolith'],
+  services: ['gateway', 'cache', 'log', 'nats'],
+};
+
+/** Where the panels of this run are; plain data, since it crosses into the test workers. */
+export interface PanelsAddress {
+  readonly project: string;
+  readonly urls: Readonly<Record<ArmName, string>>;
+  readonly controlUrl: string;
+  /** Where the cells of this run are noted. */
+  readonly recordDir: string;
+  /** From `docker compose up`, images built before, until every container was healthy. */
+  readonly upMs: number;
+}
+
+/** The state of a container as the engine tells it. */
+export interface PartState {
+  readonly running: boolean;
+  readonly paused: boolean;
+  readonly exitCode: number;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly restarts: number;
+}
+
+/** The containers of one compose project, by the names of their services. */
+export class Panels {
+  readonly address: PanelsAddress;
+
+  constructor(address: PanelsAddress) {
+    this.address = address;
+  }
+
+  /** The wire from a service to the broker. */
+  wire(part: 'gateway' | 'cache' | 'log'): FaultControl {
+    return new FaultControl(this.address.controlUrl, part);
+  }
+
+  async state(part: PartName): Promise<PartState> {
+    const container = await this.#container(part);
+    const { State: state, RestartCount: restarts } = await container.inspect();
+    return {
+      running: state.Running,
+      paused: state.Paused,
+      exitCode: state.ExitCode,
+      pid: state.Pid,
+      startedAt: state.StartedAt,
+      restarts,
+    };
+  }
+
+  /** As its health check last found it. */
+  async isHealthy(part: PartName): Promise<boolean> {
+    const { State: state } = await (await this.#container(part)).inspect();
+    return state.Health?.Status === 'healthy';
+  }
+
+  /** SIGKILL; the engine does not start it again by itself. */
+  async kill(part: PartName): Promise<void> {
+    await (await this.#container(part)).kill({ signal: 'SIGKILL' });
+    await waitFor(async () => !(await this.state(part)).running, { what: `${part} is gone` });
+  }
+
+  async start(part: PartName): Promise<void> {
+    await (await this.#container(part)).start();
+  }
+
+  /** SIGTERM; the engine does not start it again by itself. */
+  async stop(part: PartName): Promise<void> {
+    await (await this.#container(part)).stop({ t: 20 });
+  }
+
+  async pause(part: PartName): Promise<void> {
+    await (await this.#container(part)).pause();
+  }
+
+  async unpause(part: PartName): Promise<void> {
+    await (await this.#container(part)).unpause();
+  }
+
+  /** SIGTERM, and a new process in the same container. */
+  async restart(part: PartName): Promise<void> {
+    await (await this.#container(part)).restart({ t: 20 });
+  }
+
+  /** Resolves with its output, stderr included, when the command has ended, or at once when it is left running. */
+  async exec(part: PartName | 'faults', command: readonly string[]): Promise<{ output: string; exitCode: number }> {
+    const client = await getContainerRuntimeClient();
+    return client.container.exec(await this.#container(part), [...command]);
+  }
+
+  /** Runs on by itself in the container. */
+  async spawn(part: PartName, command: readonly string[]): Promise<void> {
+    const exec = await (await this.#container(part)).exec({ Cmd: [...command] });
+    await exec.start({ Detach: true });
+  }
+
+  /** Bytes in use without the page cache, summed over an arm. */
+  async memoryBytes(arm: ArmName): Promise<number> {
+    let sum = 0;
+    for (const part of PARTS[arm]) {
+      const { memory_stats: memory } = await (await this.#container(part)).stats({ stream: false });
+      // Names as in cgroup v2 and v1.
+      sum += memory.usage - (memory.stats.inactive_file ?? memory.stats.total_inactive_file ?? 0);
+    }
+    return sum;
+  }
+
+  /** What the engine noted about a container: `oom`, `die` with its exit code, and so on. */
+  async events(part: PartName, kinds: readonly string[], sinceMs: number): Promise<string[]> {
+    const client = await getContainerRuntimeClient();
+    const { id } = await this.#container(part);
+    const stream = await client.container.dockerode.getEvents({
+      since: sinceMs / 1000,
+      until: Date.now() / 1000,
+      filters: { container: [id], event: [...kinds] },
+    });
+    let text = '';
+    for await (const chunk of stream) text += String(chunk);
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as { Action: string; Actor: { Attributes: Record<string, string> } })
+      .map(({ Action, Actor }) => (Action === 'die' ? `die ${Actor.Attributes['exitCode']}` : Action));
+  }
+
+  async imageBytes(part: PartName): Promise<number> {
+    const client = await getContainerRuntimeClient();
+    const { Image } = await (await this.#container(part)).inspect();
+    return (await client.container.dockerode.getImage(Image).inspect()).Size;
+  }
+
+  async #container(service: PartName | 'faults') {
+    const client = await getContainerRuntimeClient();
+    const filters = { label: [`com.docker.compose.project=${this.address.project}`, `com.docker.compose.service=${service}`] };
+    const [found] = await client.container.dockerode.listContainers({ all: true, filters });
+    if (!found) throw new Error(`the project ${this.address.project} has no container of ${service}`);
+    return client.container.getById(found.Id);
+  }
+}
+
+/** All that bears the project's label and is still there. */
+export async function leftovers(project: string): Promise<string[]> {
+  const { dockerode } = (await getContainerRuntimeClient()).container;
+  const filters = { label: [`com.docker.compose.project=${project}`] };
+  const containers = await dockerode.listContainers({ all: true, filters });
+  const networks = await dockerode.listNetworks({ filters });
+  const { Volumes: volumes } = await dockerode.listVolumes({ filters });
+  return [
+    ...containers.map(({ Names: names }) => `container ${names.join()}`),
+    ...networks.map(({ Name: name }) => `network ${name}`),
+    ...(volumes ?? []).map(({ Name: name }) => `volume ${name}`),
+  ];
+}
