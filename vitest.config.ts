@@ -8,6 +8,7 @@ const busyMachine = { testTimeout: 60_000, hookTimeout: 60_000 };
 const project = (name: string, settings: object) => ({
   resolve: { conditions: ['@diptych/source'] },
   ssr: { resolve: { conditions: ['@diptych/source'] } },
+  environments: { __vitest__: { resolve: { conditions: ['@diptych/source'], noExternal: [/^@diptych\//] } } }, // where a globalSetup runs
   test: { name, environment: 'node', env: { DIPTYCH_SEED: seed }, exclude: ['**/node_modules/**', '**/dist/**'], ...settings },
 });
 
@@ -37,7 +38,7 @@ export default defineConfig({
               include: ['e2e/**/*.container-spec.ts'],
               sequence: { groupOrder: 4 },
               globalSetup: ['./e2e/containers/support/panels-setup.ts'],
-              testTimeout: 120_000,
+              testTimeout: 240_000,
               hookTimeout: 120_000,
               fileParallelism: false,
             }),

@@ -9,7 +9,7 @@ import { CAPABILITIES, type Capability } from './support/probes.js';
 /**
  * What becomes of a capability while the fault lasts (from a second after its beginning):
  *
- *   survives     19 of 20 requests and more are answered rightly within a second
+ *   survives     19 of 20 requests and more are answered rightly
  *   fails        1 of 20 at most
  *   interrupted  neither: it goes and comes back, or works by turns
  */
@@ -17,6 +17,7 @@ export type Fate = 'survives' | 'fails' | 'interrupted';
 export type Fates = Readonly<Record<Capability, Fate>>;
 
 export interface Outage {
+  /** The part that it happens to. */
   readonly name: string;
   readonly arm: ArmName;
   readonly expected: Fates;
