@@ -1,4 +1,4 @@
-import { DiptychError, Lifetime, within } from '@diptych/kernel';
+import { DiptychError, Lifetime, systemClock, within } from '@diptych/kernel';
 import { logPort } from '@diptych/log';
 import { loopback } from '@diptych/messaging';
 import { DEFAULT_GUARDS, guard } from '@diptych/resilience';
@@ -44,4 +44,25 @@ it('a log that is away opens the circuit to the log and not the one to the cache
   expect([...codes].sort()).toEqual(['CIRCUIT_OPEN', 'UNAVAILABLE']);
   // As many as it takes to open the circuit, and the repeats of those.
   expect(reads).toBeLessThan(1 + breaker.callsMin + retry.budget.minimum + 5);
+});
+
+it('so does a log that hangs: deadlines that pass say whose failure they are before they do', async () => {
+  const log = new ModelLog({ delivery: 'synchronous' });
+  log.put('held', 'value');
+  const options = { entriesMax: 100, bytesMax: 1_000_000, maxStaleMs: 60_000, flightTimeoutMs: 5_000, flightsMax: 1_000 };
+  const engine = await CoherentCache.open(log, { lifetime, ...options });
+  const cache = guard(cachePort, loopback(cachePort, engine), { breaker: { ...breaker, patienceMs: 100, openMs: 60_000 } });
+  expect(await cache.get({ key: 'held' }, within(5_000))).toMatchObject({ hit: false });
+
+  log.holdReads = true;
+  const misses = [];
+  // One after the other, so that a pause of a busy machine does not meet the ends of all of them.
+  for (let n = 0; n < 3 * breaker.callsMin; n++) {
+    misses.push(cache.get({ key: `miss-${n}` }, within(400)).catch((error: unknown) => error));
+    await new Promise<void>((resolve) => systemClock.after(10, resolve));
+  }
+  const errors = (await Promise.all(misses)) as DiptychError[];
+  expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(['DEADLINE_EXCEEDED']));
+  expect(errors.filter(({ part }) => part === 'log').length).toBeGreaterThan(errors.length / 2);
+  expect(await cache.get({ key: 'held' }, within(5_000))).toMatchObject({ hit: true });
 });

@@ -1,5 +1,5 @@
 import type { CallContext, Clock, Lifetime } from '@diptych/kernel';
-import { assertAlive, DeadlineWheel, deadlines, settleWithin, systemClock } from '@diptych/kernel';
+import { assertAlive, DeadlineWheel, deadlines, hasCode, settleWithin, systemClock } from '@diptych/kernel';
 import type { Commit, Follower, LogPort, Position } from '@diptych/log';
 import { follow } from '@diptych/log';
 import type { CacheGetReply, CacheGetRequest, CachePort, CacheStats } from '../cache.port.js';
@@ -146,12 +146,27 @@ export class CoherentCache implements CachePort {
     const arrival = this.#flights.begun;
     const joined = this.#joinable(key);
     const flight = joined ?? this.#flights.begin(key, context.traceparent);
-    const reply = await settleWithin(flight.answer, context, 'cache.get', this.#wheel);
+    const reply = await this.#landed(flight, context);
     if (!joined || !token || shows(reply.asOf, token)) return reply;
     // The flight joined had begun before this reader came, and shows less than the reader has seen. One begun since then cannot.
     const later = this.#joinable(key);
     const second = later && later.order > arrival ? later : this.#flights.begin(key, context.traceparent);
-    return settleWithin(second.answer, context, 'cache.get', this.#wheel);
+    return this.#landed(second, context);
+  }
+
+  /**
+   * Waits not quite until the reader's deadline, so that whoever waits for the cache hears in time that it is the log that does not answer. Else it would
+   * see a cache that does not, and its circuit would close the way to hits too.
+   */
+  async #landed(flight: Flight<CacheGetReply>, { deadlineMs, signal, traceparent }: CallContext): Promise<CacheGetReply> {
+    const reserveMs = Math.min(RESERVE_MS_MAX, (deadlineMs - this.#clock.nowMs()) * RESERVE_SHARE);
+    const reader = { deadlineMs: deadlineMs - reserveMs, signal, traceparent };
+    try {
+      return await settleWithin(flight.answer, reader, 'log.read', this.#wheel);
+    } catch (error) {
+      if (hasCode(error, 'DEADLINE_EXCEEDED')) error.part ??= 'log';
+      throw error;
+    }
   }
 
   /** A flight is as old as its beginning: where commits may be late, it is not joined beyond `maxStaleMs`. */
@@ -221,6 +236,10 @@ export class CoherentCache implements CachePort {
     this.#staleMsMax = follower.delivery === 'synchronous' ? 0 : this.#options.maxStaleMs;
   }
 }
+
+/** For the way back of an answer, on a busy machine too: a tenth of the time that is left, and at most 50 ms. */
+const RESERVE_SHARE = 0.1;
+const RESERVE_MS_MAX = 50;
 
 function shows(asOf: Position, token: Position): boolean {
   return asOf.partition !== token.partition || (asOf.incarnation === token.incarnation && asOf.revision >= token.revision);
