@@ -1,24 +1,15 @@
-import type { Clock } from '@diptych/kernel';
-import { DiptychError, assertAlive, isStopped } from '@diptych/kernel';
-import type { AppendReply, Condition } from '../log.port.js';
+import type { Clock, DiptychError } from '@diptych/kernel';
+import { assertAlive, isStopped } from '@diptych/kernel';
+import { conflictWith, otherPayload } from './append-refusals.js';
+import { byteBlock, withRoom } from './byte-block.js';
 import { equalBytes, hashBytes } from './byte-hash.js';
 import type { DedupeWindow } from './dedupe-window.js';
 import { AGED } from './dedupe-window.js';
 import type { KeyIndex } from './key-index.js';
 import type { PendingAppend } from './pending-append.js';
 import { END, OTHER, ProbeTable } from './probe-table.js';
-import type { RecordTarget } from './record.js';
-import {
-  HASH_BYTES,
-  RECORD_HEAD_BYTES,
-  encodeRecord,
-  finishRecord,
-  recordHashStart,
-  recordKeyBytes,
-  recordRequestIdBytes,
-  recordTarget,
-  stampRecord,
-} from './record.js';
+import { encodeRecord, finishRecord, recordHashStart, recordKeyBytes, recordRequestIdBytes, stampRecord } from './record.js';
+import { HASH_BYTES, RECORD_HEAD_BYTES } from './record-layout.js';
 
 export interface BatchState {
   readonly index: KeyIndex;
@@ -29,25 +20,38 @@ export interface BatchState {
   readonly head: () => number;
 }
 
+/** Where a batch is going to be written, as far as it is known when it is begun. */
+export interface BatchPlace {
+  readonly batch: number;
+  readonly seed: number;
+}
+
 /**
  * The appends of one group commit: decided one after the other, each seeing what those before it would leave, and encoded into one
  * buffer for one write. Nothing outside is changed until the sync; then `staged` says what to apply.
  *
- * Answers that rest on an append of the same batch wait for the sync too, so that nobody learns of what may yet not come to be.
+ * It may be begun while the batch before it is still at the disk. Then appends see what that one would leave, too, and if it fails, this one has to be begun
+ * anew. Answers that rest on an append of either wait for this one's sync, so that nobody learns of what may yet not come to be.
  *
  * Keys and request ids are compared as the bytes that were encoded: no string is made, hashed or kept for them.
  */
 export class AppendBatch {
   readonly #state: BatchState;
   readonly #bytesMax: number;
-  #target = recordTarget(BUFFER_BYTES_MIN);
+  #block = byteBlock(BUFFER_BYTES_MIN);
   #length = 0;
   #wallMs = 0;
   #atMs = 0;
   /** Revision that the first staged append gets. */
   #firstRevision = 0;
+  /** What the checksums were made for that are there already. */
+  #place: BatchPlace = { batch: 0, seed: 0 };
+  /** At the disk, and not applied. */
+  #before: AppendBatch | undefined;
+  /** Who is answered with the batch, in order. */
+  #members: PendingAppend[] = [];
+  /** Those of them with a record of their own. */
   #staged: PendingAppend[] = [];
-  #refusals: Array<{ pending: PendingAppend; error: DiptychError }> = [];
   /** By key, the last staged append of it: its place in `#staged`. */
   readonly #byKey = new ProbeTable(TABLE_CELLS_MIN);
   readonly #byRequestId = new ProbeTable(TABLE_CELLS_MIN);
@@ -61,31 +65,52 @@ export class AppendBatch {
     return this.#staged;
   }
 
+  /** Nobody waits for it. */
+  get isEmpty(): boolean {
+    return this.#members.length === 0;
+  }
+
   /** The batch's records, after `finish`. */
   get buffer(): Buffer {
-    return this.#target.bytes;
+    return this.#block.bytes;
+  }
+
+  /** Of the buffer. */
+  get view(): DataView {
+    return this.#block.view;
   }
 
   get length(): number {
     return this.#length;
   }
 
-  /** When it began, on the clock's `nowMs`. */
+  /** When the last appends were added, on the clock's `nowMs`. */
   get atMs(): number {
     return this.#atMs;
   }
 
-  /** Empties the batch for the next one. */
-  begin(): void {
-    this.#wallMs = this.#state.clock.wallMs();
-    this.#atMs = this.#state.clock.nowMs();
-    this.#firstRevision = this.#state.head() + 1;
+  /** Empties the batch for the next one. @param before the batch at the disk, if there is one */
+  begin(place: BatchPlace, before: AppendBatch | undefined): void {
+    this.#place = place;
+    this.#before = before;
+    this.#firstRevision = (before ? before.#firstRevision + before.#staged.length - 1 : this.#state.head()) + 1;
     this.#length = 0;
+    this.#members = [];
     this.#staged = [];
-    this.#refusals = [];
     this.#byKey.clear();
     this.#byRequestId.clear();
-    if (this.#target.bytes.length > this.#bytesMax * 2) this.#target = recordTarget(BUFFER_BYTES_MIN);
+    if (this.#block.bytes.length > this.#bytesMax * 2) this.#block = byteBlock(BUFFER_BYTES_MIN);
+  }
+
+  /** The batch before this one is durable and applied. */
+  onBeforeApplied(): void {
+    this.#before = undefined;
+  }
+
+  /** Looks at the clock, for the appends that are added next. */
+  tick(): void {
+    this.#wallMs = this.#state.clock.wallMs();
+    this.#atMs = this.#state.clock.nowMs();
   }
 
   /** Whether there is room left for this one. An empty batch takes anything. */
@@ -93,192 +118,170 @@ export class AppendBatch {
     return this.#staged.length === 0 || this.#length + pending.bytesBound <= this.#bytesMax;
   }
 
-  /** Stages the append, or answers it, or puts it with the one it repeats. Never throws. */
-  add(pending: PendingAppend): void {
+  /** True: it is answered with the batch. False: it has been answered. Never throws. */
+  add(pending: PendingAppend): boolean {
     try {
-      // The time of the batch will do, unless it says that time is up.
+      // The time of the tick will do, unless it says that time is up.
       if (isStopped(pending.context) || pending.context.deadlineMs <= this.#atMs) assertAlive(pending.context, this.#state.clock);
-      this.#stage(pending);
+      if (!this.#decide(pending)) return false;
     } catch (error) {
       pending.reject(error);
+      return false;
     }
+    this.#members.push(pending);
+    return true;
   }
 
-  /** Writes checksums and the batch's place in its segment. */
-  finish(batch: number, seed: number): void {
+  /** Writes the checksums that are missing, all when the batch goes elsewhere than was thought. */
+  finish(place: BatchPlace): void {
+    const { batch, seed } = place;
     const last = this.#staged.length - 1;
-    for (let i = 0; i <= last; i++) {
+    const anew = batch !== this.#place.batch || seed !== this.#place.seed;
+    this.#place = place;
+    for (let i = anew ? 0 : last; i <= last; i++) {
       const { offset, length } = this.#staged[i]!;
-      finishRecord(this.#target.bytes, offset, offset + length, batch, i === last, seed);
+      finishRecord(this.#block, offset, offset + length, batch, i === last, seed);
     }
   }
 
-  /** Where the key of a staged append lies in the buffer. */
-  keyStart({ offset }: PendingAppend): number {
-    return offset + RECORD_HEAD_BYTES;
-  }
-
-  keyBytes({ offset }: PendingAppend): number {
-    return recordKeyBytes(this.#target, offset);
-  }
-
-  /** As a string that hangs on to nothing larger. */
-  keyOf(append: PendingAppend): string {
-    const start = this.keyStart(append);
-    return this.#target.bytes.toString('utf8', start, start + this.keyBytes(append));
-  }
-
-  /** Has the window remember a staged append. */
-  remember({ offset, length, revision, existed, requestIdHash, requestIdIsNew }: PendingAppend, dedupe: DedupeWindow): void {
-    const { bytes } = this.#target;
-    const idBytes = recordRequestIdBytes(this.#target, offset);
-    const payload = recordHashStart(offset);
-    dedupe.add(bytes, offset + length - idBytes, idBytes, requestIdHash, payload, revision, existed, this.#atMs, requestIdIsNew);
+  /** The key of a staged append as a string that hangs on to nothing larger. */
+  keyOf({ offset, keyBytes }: PendingAppend): string {
+    const start = offset + RECORD_HEAD_BYTES;
+    return this.#block.bytes.toString('utf8', start, start + keyBytes);
   }
 
   /** The batch is durable and applied: everyone gets their answer. */
   succeed(): void {
-    for (const pending of this.#staged) {
-      const reply = this.#reply(pending.revision, pending.existed);
-      pending.resolve(reply);
-      if (pending.repeats) for (const repeat of pending.repeats) repeat.resolve(reply);
+    const { incarnation, partition } = this.#state;
+    for (const pending of this.#members) {
+      const { refusal, revision, existed } = pending;
+      if (refusal === undefined) pending.resolve({ position: { incarnation, partition, revision }, existed });
+      else pending.reject(refusal);
       pending.release();
     }
-    for (const { pending, error } of this.#refusals) pending.reject(error);
   }
 
   /** The batch did not become durable, and with it fails what rested on it. */
   fail(error: DiptychError): void {
-    for (const { reject, repeats } of this.#staged) {
-      reject(error);
-      if (repeats) for (const repeat of repeats) repeat.reject(error);
+    for (const pending of this.#members) {
+      pending.reject(error);
+      pending.release();
     }
-    for (const { pending } of this.#refusals) pending.reject(error);
   }
 
-  #stage(pending: PendingAppend): void {
+  /** As `add`. */
+  #decide(pending: PendingAppend): boolean {
     const { request, bytesBound } = pending;
-    const { condition } = request;
     const offset = this.#length;
-    this.#reserve(bytesBound);
-    const target = this.#target;
-    const length = encodeRecord(target, offset, request);
+    this.#block = withRoom(this.#block, offset, bytesBound);
+    const { view } = this.#block;
+    const length = encodeRecord(this.#block, offset, request);
+    const idBytes = recordRequestIdBytes(view, offset);
+    const idHash = hashBytes(view, offset + length - idBytes, idBytes);
+    pending.refusal = undefined;
     pending.offset = offset;
     pending.length = length;
-    const idBytes = recordRequestIdBytes(target, offset);
-    pending.requestIdHash = hashBytes(target.bytes, offset + length - idBytes, idBytes);
-    if (this.#isRepeat(pending, idBytes)) return;
-    const keyBytes = recordKeyBytes(target, offset);
-    const keyHash = hashBytes(target.bytes, offset + RECORD_HEAD_BYTES, keyBytes);
-    const cell = this.#stagedKey(target, offset, keyBytes, keyHash);
-    const slot = cell === undefined ? this.#state.index.find(target.bytes, offset + RECORD_HEAD_BYTES, keyBytes, keyHash) : undefined;
-    const current = cell === undefined ? this.#revisionAt(slot) : this.#stagedRevision(cell, keyHash);
-    const refusal = condition && this.#refusal(condition, current);
-    if (refusal) {
-      if (cell === undefined) pending.reject(refusal);
-      else this.#refusals.push({ pending, error: refusal });
-      return;
-    }
-    const previous = this.#firstRevision + this.#staged.length - 1;
-    pending.revision = previous + 1;
-    pending.existed = current !== 0;
+    pending.idBytes = idBytes;
+    pending.requestIdHash = idHash;
+    const repeat = this.#repeat(pending);
+    if (repeat !== undefined) return repeat;
+    const keyBytes = recordKeyBytes(view, offset);
+    const keyHash = hashBytes(view, offset + RECORD_HEAD_BYTES, keyBytes);
+    pending.keyBytes = keyBytes;
     pending.keyHash = keyHash;
-    pending.slot = slot;
-    pending.keyStagedBefore = cell !== undefined;
-    stampRecord(target.bytes, offset, { revision: pending.revision, previous, wallMs: this.#wallMs, existed: pending.existed });
-    if (cell === undefined) this.#byKey.add(keyHash, this.#staged.length);
-    else this.#byKey.replace(cell, this.#staged.length);
-    this.#byRequestId.add(pending.requestIdHash, this.#staged.length);
-    this.#staged.push(pending);
-    this.#length += length;
-  }
-
-  /** The cell of `#byKey` that has the key; undefined when no staged append has it. */
-  #stagedKey(target: RecordTarget, offset: number, keyBytes: number, keyHash: number): number | undefined {
-    const table = this.#byKey;
-    for (let cell = table.first(keyHash), entry; (entry = table.at(cell, keyHash)) !== END; cell = table.next(cell)) {
-      if (entry === OTHER) continue;
-      const other = this.#staged[entry]!.offset;
-      if (recordKeyBytes(target, other) !== keyBytes) continue;
-      if (equalBytes(target.bytes, other + RECORD_HEAD_BYTES, target.bytes, offset + RECORD_HEAD_BYTES, keyBytes)) return cell;
+    const cell = this.#cellOf(view, offset, keyBytes, keyHash);
+    const twin = cell === NONE ? this.#before?.stagedKey(view, offset, keyBytes, keyHash) : this.#staged[this.#byKey.at(cell, keyHash)]!;
+    pending.keyStagedBefore = twin !== undefined;
+    let current: number;
+    if (twin !== undefined) current = twin.deleted ? 0 : twin.revision;
+    else {
+      pending.slot = this.#state.index.find(view, offset + RECORD_HEAD_BYTES, keyBytes, keyHash);
+      current = pending.slot === undefined ? 0 : this.#state.index.revisionAt(pending.slot);
     }
-    return undefined;
-  }
-
-  /** That the staged appends leave a key with; 0 for absent. */
-  #stagedRevision(cell: number, keyHash: number): number {
-    const { deleted, revision } = this.#staged[this.#byKey.at(cell, keyHash)]!;
-    return deleted ? 0 : revision;
-  }
-
-  #revisionAt(slot: number | undefined): number {
-    return slot === undefined ? 0 : this.#state.index.revisionAt(slot);
-  }
-
-  #stagedRepeat({ offset, length, requestIdHash }: PendingAppend, idBytes: number): PendingAppend | undefined {
-    const table = this.#byRequestId;
-    const { bytes } = this.#target;
-    for (let cell = table.first(requestIdHash), entry; (entry = table.at(cell, requestIdHash)) !== END; cell = table.next(cell)) {
-      if (entry === OTHER) continue;
-      const other = this.#staged[entry]!;
-      if (recordRequestIdBytes(this.#target, other.offset) !== idBytes) continue;
-      if (equalBytes(bytes, other.offset + other.length - idBytes, bytes, offset + length - idBytes, idBytes)) return other;
+    pending.refusal = request.condition && conflictWith(request.condition, current, this.#state);
+    if (pending.refusal !== undefined) {
+      if (twin !== undefined) return true;
+      pending.reject(pending.refusal);
+      return false;
     }
-    return undefined;
-  }
-
-  /** Comes before the condition: what the first one did may be why the condition no longer holds. */
-  #isRepeat(pending: PendingAppend, idBytes: number): boolean {
-    const { offset, length, requestIdHash, request } = pending;
-    const { bytes } = this.#target;
-    const { dedupe } = this.#state;
-    const hashStart = recordHashStart(offset);
-    const staged = this.#stagedRepeat(pending, idBytes);
-    if (staged) {
-      const same = equalBytes(bytes, recordHashStart(staged.offset), bytes, hashStart, HASH_BYTES);
-      if (same) (staged.repeats ??= []).push(pending);
-      else this.#refusals.push({ pending, error: otherPayload(request.requestId) });
-      return true;
-    }
-    const remembered = dedupe.get(bytes, offset + length - idBytes, idBytes, requestIdHash, this.#atMs);
-    pending.requestIdIsNew = remembered === undefined;
-    if (remembered === undefined || remembered === AGED) return false;
-    if (dedupe.hasPayload(remembered, bytes, hashStart))
-      pending.resolve(this.#reply(dedupe.revisionOf(remembered), dedupe.existed(remembered)));
-    else pending.reject(otherPayload(request.requestId));
+    this.#stage(pending, cell, current !== 0);
     return true;
   }
 
-  #refusal(condition: Condition, current: number): DiptychError | undefined {
-    const { incarnation, partition } = this.#state;
-    if (condition.kind === 'ifAbsent') return current === 0 ? undefined : conflict('the key is present');
-    if (current === 0) return conflict('the key is absent');
-    if (condition.kind === 'ifPresent') return undefined;
-    const matches = condition.anyOf.some(
-      (position) => position.revision === current && position.incarnation === incarnation && position.partition === partition,
-    );
-    return matches ? undefined : conflict('the key has another revision');
+  #stage(pending: PendingAppend, cell: number, existed: boolean): void {
+    const staged = this.#staged;
+    const number = staged.length;
+    const previous = this.#firstRevision + number - 1;
+    pending.revision = previous + 1;
+    pending.existed = existed;
+    pending.deleted = pending.request.mutation.kind === 'delete';
+    stampRecord(this.#block, pending.offset, previous + 1, previous, this.#wallMs, existed);
+    if (cell === NONE) this.#byKey.add(pending.keyHash, number);
+    else this.#byKey.replace(cell, number);
+    this.#byRequestId.add(pending.requestIdHash, number);
+    // The one before it is not the last of the batch, so its checksum will not change any more.
+    if (number > 0) {
+      const { offset, length } = staged[number - 1]!;
+      finishRecord(this.#block, offset, offset + length, this.#place.batch, false, this.#place.seed);
+    }
+    staged.push(pending);
+    this.#length += pending.length;
   }
 
-  #reply(revision: number, existed: boolean): AppendReply {
-    return { position: { incarnation: this.#state.incarnation, partition: this.#state.partition, revision }, existed };
+  /** The cell of `#byKey` that has the key which lies in a record; NONE when no staged append has it. */
+  #cellOf(view: DataView, offset: number, keyBytes: number, keyHash: number): number {
+    const table = this.#byKey;
+    for (let cell = table.first(keyHash), entry; (entry = table.at(cell, keyHash)) !== END; cell = table.next(cell)) {
+      if (entry === OTHER) continue;
+      const other = this.#staged[entry]!;
+      if (other.keyBytes !== keyBytes) continue;
+      if (equalBytes(this.#block.view, other.offset + RECORD_HEAD_BYTES, view, offset + RECORD_HEAD_BYTES, keyBytes)) return cell;
+    }
+    return NONE;
   }
 
-  #reserve(bytes: number): void {
-    const { bytes: before } = this.#target;
-    if (this.#length + bytes <= before.length) return;
-    this.#target = recordTarget(Math.max(before.length * 2, this.#length + bytes));
-    before.copy(this.#target.bytes, 0, 0, this.#length);
+  private stagedKey(view: DataView, offset: number, keyBytes: number, keyHash: number): PendingAppend | undefined {
+    const cell = this.#cellOf(view, offset, keyBytes, keyHash);
+    return cell === NONE ? undefined : this.#staged[this.#byKey.at(cell, keyHash)];
+  }
+
+  /** The staged append that has the request id of this one, whose record lies in the view. */
+  private stagedId(view: DataView, { offset, length, idBytes, requestIdHash }: PendingAppend): PendingAppend | undefined {
+    const table = this.#byRequestId;
+    for (let cell = table.first(requestIdHash), entry; (entry = table.at(cell, requestIdHash)) !== END; cell = table.next(cell)) {
+      if (entry === OTHER) continue;
+      const other = this.#staged[entry]!;
+      if (other.idBytes !== idBytes) continue;
+      if (equalBytes(this.#block.view, other.offset + other.length - idBytes, view, offset + length - idBytes, idBytes)) return other;
+    }
+    return undefined;
+  }
+
+  /** As `add` when it is one; undefined when not. Comes before the condition: what the first one did may be why that no longer holds. */
+  #repeat(pending: PendingAppend): boolean | undefined {
+    const { view } = this.#block;
+    const hashStart = recordHashStart(pending.offset);
+    const own = this.stagedId(view, pending);
+    const first = own ?? this.#before?.stagedId(view, pending);
+    if (first) {
+      const { view: firstView } = own ? this.#block : this.#before!.#block;
+      const same = equalBytes(firstView, recordHashStart(first.offset), view, hashStart, HASH_BYTES);
+      if (same) ({ revision: pending.revision, existed: pending.existed } = first);
+      else pending.refusal = otherPayload(pending.request.requestId);
+      return true;
+    }
+    const { dedupe, incarnation, partition } = this.#state;
+    const { offset, length, idBytes, requestIdHash } = pending;
+    const entry = dedupe.get(view, offset + length - idBytes, idBytes, requestIdHash, this.#atMs);
+    pending.requestIdIsNew = entry === undefined;
+    if (entry === undefined || entry === AGED) return undefined;
+    if (dedupe.hasPayload(entry, view, hashStart))
+      pending.resolve({ position: { incarnation, partition, revision: dedupe.revisionOf(entry) }, existed: dedupe.existed(entry) });
+    else pending.reject(otherPayload(pending.request.requestId));
+    return false;
   }
 }
 
-function conflict(why: string): DiptychError {
-  return new DiptychError('CONFLICT', `the condition does not hold: ${why}`);
-}
-
-function otherPayload(requestId: string): DiptychError {
-  return new DiptychError('INVALID_REQUEST', `the requestId ${JSON.stringify(requestId)} was used with another mutation`);
-}
-
+const NONE = -1;
 const BUFFER_BYTES_MIN = 256 * 1024;
 const TABLE_CELLS_MIN = 256;

@@ -3,9 +3,9 @@ import { hashBytes } from './byte-hash.js';
 import type { CommitRing } from './commit-ring.js';
 import type { DedupeWindow } from './dedupe-window.js';
 import type { KeyIndex } from './key-index.js';
-import type { PendingAppend } from './pending-append.js';
-import type { RecordView } from './record.js';
-import { KIND_DELETE, KIND_PUT, KIND_TRACE } from './record.js';
+import { recordHashStart, recordValueBytes } from './record.js';
+import { KIND_DELETE, KIND_PUT, KIND_TRACE, RECORD_HEAD_BYTES } from './record-layout.js';
+import type { RecordView } from './record-view.js';
 
 /** All that is in memory of what is on the disk. */
 export interface LogState {
@@ -27,33 +27,49 @@ export function applyRecord(
   atMs: number,
   past: { readonly dedupe: number; readonly ring: number },
 ): void {
-  const { bytes, keyStart, keyBytes, kind, revision } = record;
+  const { view, keyStart, keyBytes, kind, revision } = record;
   if (kind !== KIND_TRACE) {
-    const keyHash = hashBytes(bytes, keyStart, keyBytes);
-    const slot = index.find(bytes, keyStart, keyBytes, keyHash);
-    if (kind === KIND_PUT) index.set(slot, record, keyHash, segment, offset, record.length, record.valueBytes, revision);
+    const keyHash = hashBytes(view, keyStart, keyBytes);
+    const slot = index.find(view, keyStart, keyBytes, keyHash);
+    if (kind === KIND_PUT) index.set(slot, view, keyStart, keyBytes, keyHash, segment, offset, record.length, record.valueBytes, revision);
     else index.delete(slot, keyHash);
   }
-  if (revision > past.ring) ring.push(bytes, keyStart, keyBytes, revision, kind === KIND_DELETE);
+  if (revision > past.ring) ring.push(view, keyStart, keyBytes, revision, kind === KIND_DELETE);
   if (revision <= past.dedupe) return;
   const { requestIdStart, requestIdBytes } = record;
-  const idHash = hashBytes(bytes, requestIdStart, requestIdBytes);
-  dedupe.add(bytes, requestIdStart, requestIdBytes, idHash, record.hashStart, revision, record.existed, atMs);
+  const idHash = hashBytes(view, requestIdStart, requestIdBytes);
+  dedupe.add(view, requestIdStart, requestIdBytes, idHash, record.hashStart, revision, record.existed, atMs);
 }
 
-/** What an append leaves whose batch is durable. In the order of the batch. */
-export function applyAppend({ index, dedupe, ring }: LogState, batch: AppendBatch, append: PendingAppend, place: Place): void {
-  const { buffer: bytes } = batch;
-  const { revision, deleted, keyHash, length, offset, request } = append;
-  const keyStart = batch.keyStart(append);
-  const keyBytes = batch.keyBytes(append);
-  const slot = append.keyStagedBefore ? index.find(bytes, keyStart, keyBytes, keyHash) : append.slot;
-  if (request.mutation.kind === 'put') {
-    const { byteLength } = request.mutation.value;
-    index.set(slot, { bytes, keyStart, keyBytes }, keyHash, place.segment, place.start + offset, length, byteLength, revision);
-  } else index.delete(slot, keyHash);
-  batch.remember(append, dedupe);
-  ring.push(bytes, keyStart, keyBytes, revision, deleted);
+/**
+ * What a batch leaves that is durable. One table after the other: each of these loops is short, so that the processor has the misses of several appends under
+ * way at once.
+ */
+export function applyBatch({ index, dedupe, ring }: LogState, batch: AppendBatch, place: Place): void {
+  const { staged, view, atMs } = batch;
+  for (const append of staged) {
+    const { keyHash, length, offset, revision, keyBytes } = append;
+    const keyStart = offset + RECORD_HEAD_BYTES;
+    const slot = append.keyStagedBefore ? index.find(view, keyStart, keyBytes, keyHash) : append.slot;
+    if (append.deleted) index.delete(slot, keyHash);
+    else
+      index.set(
+        slot,
+        view,
+        keyStart,
+        keyBytes,
+        keyHash,
+        place.segment,
+        place.start + offset,
+        length,
+        recordValueBytes(view, offset),
+        revision,
+      );
+  }
+  for (const { offset, revision, keyBytes, deleted } of staged) ring.push(view, offset + RECORD_HEAD_BYTES, keyBytes, revision, deleted);
+  dedupe.makeRoom(staged.length, atMs);
+  for (const { offset, length, revision, existed, idBytes, requestIdHash, requestIdIsNew } of staged)
+    dedupe.add(view, offset + length - idBytes, idBytes, requestIdHash, recordHashStart(offset), revision, existed, atMs, requestIdIsNew);
 }
 
 /** Where a batch was written. */

@@ -1,16 +1,15 @@
-import { basename, join, relative, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import type { Clock } from '@diptych/kernel';
-import { DiptychError, isDiptychError, systemClock } from '@diptych/kernel';
-import { FileCopy, writeMarker } from './copy-file.js';
-import { BACKUP_FILE, UNFINISHED_BACKUP, assertEmpty, reasonOf } from './directory.js';
+import { DiptychError, systemClock } from '@diptych/kernel';
+import { writeMarker } from './copy-file.js';
+import { copySegments, fillDirectory } from './copy-log.js';
+import { BACKUP_FILE, UNFINISHED_BACKUP } from './directory.js';
 import type { FileSystem } from './file-system.js';
 import { errorCodeOf, nodeFileSystem, readFully } from './file-system.js';
 import { openSegment } from './open-segment.js';
-import { encodeSegmentHeader } from './segment-header.js';
 import type { SnapshotSegment, Watching } from './snapshot.js';
 import { Snapshot, isSameSegment } from './snapshot.js';
 import type { Verified } from './verify.js';
-import { verifyLog } from './verify.js';
 
 /** What `backup.json` says. */
 export interface BackupManifest {
@@ -43,75 +42,28 @@ export async function backupLog(source: string, target: string, options: BackupO
   const { fileSystem = nodeFileSystem, clock = systemClock, signal } = options;
   assertOutside(source, target);
   await using snapshot = await Snapshot.take(fileSystem, source);
-  const written: string[] = [];
-  try {
-    await fileSystem.makeDirectory(target);
-    assertEmpty(
-      target,
-      (await fileSystem.list(target)).map(({ name }) => name),
-    );
-    const unfinished = join(target, UNFINISHED_BACKUP);
-    await writeMarker(fileSystem, unfinished, '');
-    written.push(unfinished);
-    const manifest = await copySegments(snapshot, target, written, options);
-    await fileSystem.syncDirectory(target);
-    await assertNotTakenBack(fileSystem, snapshot.segments.at(-1)!, clock);
-    const verified = await verifyLog(target, { fileSystem, signal });
-    if (verified.head !== manifest.head)
-      throw new DiptychError('INTERNAL', `the copy in ${target} ends at revision ${verified.head}, not ${manifest.head}`);
-    await writeMarker(
-      fileSystem,
-      join(target, BACKUP_FILE),
-      `${JSON.stringify({ ...manifest, madeAt: new Date(clock.wallMs()).toISOString() }, null, 2)}\n`,
-    );
-    written.push(join(target, BACKUP_FILE));
-    signal?.throwIfAborted();
-    await fileSystem.remove(unfinished);
-    // Nothing is taken back from here on: without the marker a part would pass for the whole.
-    written.length = 0;
-    await fileSystem.syncDirectory(target);
-    return verified;
-  } catch (error) {
-    // The marker that makes it no log goes last.
-    for (const path of written.reverse()) await fileSystem.remove(path).catch(() => undefined);
-    if (isDiptychError(error) || signal?.aborted) throw error;
-    throw new DiptychError('UNAVAILABLE', `the backup into ${target} failed: ${reasonOf(error)}`, { cause: error });
-  }
-}
-
-async function copySegments(
-  snapshot: Snapshot,
-  target: string,
-  written: string[],
-  { fileSystem = nodeFileSystem, signal }: BackupOptions,
-): Promise<BackupManifest> {
-  const segments: Array<{ name: string; bytes: number }> = [];
-  let copy: FileCopy | undefined;
-  const finish = async () => {
-    if (!copy) return;
-    await copy.finish();
-    segments.push({ name: basename(copy.path), bytes: copy.length });
-    await copy.close();
-    copy = undefined;
-  };
-  try {
-    const check = await snapshot.read((record) => copy!.addRecord(record), {
-      signal,
-      async onSegment({ path, header }) {
-        await finish();
-        const name = join(target, basename(path));
-        copy = await FileCopy.create(fileSystem, name);
-        written.push(name);
-        copy.add(encodeSegmentHeader(header));
-      },
-      onWindow: () => copy!.flush(),
-    });
-    await finish();
-    const { head, incarnation, partition } = check;
-    return { format: BACKUP_FORMAT, version: 1, madeAt: '', incarnation: incarnation!, partition: partition!, head, segments };
-  } finally {
-    await copy?.close();
-  }
+  let manifest: BackupManifest;
+  return await fillDirectory({
+    fileSystem,
+    target,
+    signal,
+    what: 'backup',
+    marker: UNFINISHED_BACKUP,
+    lock: false,
+    async copy(filling) {
+      const { check, segments } = await copySegments(snapshot, filling);
+      const { head, incarnation, partition } = check;
+      const madeAt = new Date(clock.wallMs()).toISOString();
+      manifest = { format: BACKUP_FORMAT, version: 1, madeAt, incarnation: incarnation!, partition: partition!, head, segments };
+      await assertNotTakenBack(fileSystem, snapshot.segments.at(-1)!, clock);
+      return head;
+    },
+    async onVerified({ written }) {
+      const path = join(target, BACKUP_FILE);
+      await writeMarker(fileSystem, path, `${JSON.stringify(manifest, null, 2)}\n`);
+      written.push(path);
+    },
+  });
 }
 
 /**

@@ -22,7 +22,7 @@ const clock = new FakeClock();
 async function contentOf(log: FileLog): Promise<string> {
   const { keys } = await log.list({ prefix: '', limit: 1_000 }, soonBy(clock));
   const entries = await Promise.all(keys.map(({ key }) => log.read({ key }, soonBy(clock))));
-  return JSON.stringify(entries.map(({ entry, asOf }) => [entry!.key, entry!.revision, Buffer.from(entry!.value).toString(), asOf]));
+  return JSON.stringify(entries.map(({ entry }) => [entry!.key, entry!.revision, Buffer.from(entry!.value).toString()]));
 }
 
 /** A log of several segments; sealed if it was closed. */

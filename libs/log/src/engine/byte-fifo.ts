@@ -1,45 +1,54 @@
+import type { ByteBlock } from './byte-block.js';
+import { byteBlock } from './byte-block.js';
+import { copyBytes } from './byte-hash.js';
+
 /**
  * Short stretches of bytes, kept until all older ones are let go of. They lie in chunks, so that a hundred thousand of them are a few dozen objects to the
- * garbage collector. A place is a position in the row of all bytes that were ever added; no stretch lies across two chunks.
+ * garbage collector. A place is a position in the row of all bytes that were ever added, modulo 2^32, so less than that is held at once; no stretch lies
+ * across two chunks.
  */
 export class ByteFifo {
-  readonly #chunks: Buffer[] = [];
+  readonly #chunks: ByteBlock[] = [];
   /** Position at which the first chunk begins. */
   #first = 0;
   #end = 0;
 
   /** Copies. @param length at most 65,536 @returns its place */
-  add(bytes: Uint8Array, start: number, length: number): number {
-    let at = this.#end % CHUNK_BYTES;
+  add(view: DataView, start: number, length: number): number {
+    let at = this.#end & CHUNK_MASK;
     if (at + length > CHUNK_BYTES) {
-      this.#end += CHUNK_BYTES - at;
+      this.#end = (this.#end + CHUNK_BYTES - at) >>> 0;
       at = 0;
     }
     const place = this.#end;
-    const index = (place - this.#first) / CHUNK_BYTES;
-    if (index >= this.#chunks.length && at === 0) this.#chunks.push(Buffer.allocUnsafeSlow(CHUNK_BYTES));
-    const chunk = this.#chunks[Math.floor(index)]!;
-    for (let i = 0; i < length; i++) chunk[at + i] = bytes[start + i]!;
-    this.#end += length;
+    if (at === 0 && this.#indexOf(place) >= this.#chunks.length) this.#chunks.push(byteBlock(CHUNK_BYTES));
+    copyBytes(view, start, this.chunkOf(place).view, at, length);
+    this.#end = (place + length) >>> 0;
     return place;
   }
 
   /** The chunk that a stretch lies in, at `offsetOf(place)`. */
-  chunkOf(place: number): Buffer {
-    return this.#chunks[Math.floor((place - this.#first) / CHUNK_BYTES)]!;
+  chunkOf(place: number): ByteBlock {
+    return this.#chunks[this.#indexOf(place)]!;
   }
 
   offsetOf(place: number): number {
-    return place % CHUNK_BYTES;
+    return place & CHUNK_MASK;
   }
 
   /** Lets go of everything before a place. */
   release(place: number): void {
-    while (place - this.#first >= CHUNK_BYTES && this.#chunks.length > 0) {
+    while ((place - this.#first) >>> 0 >= CHUNK_BYTES && this.#chunks.length > 0) {
       this.#chunks.shift();
-      this.#first += CHUNK_BYTES;
+      this.#first = (this.#first + CHUNK_BYTES) >>> 0;
     }
+  }
+
+  #indexOf(place: number): number {
+    return (place - this.#first) >>> CHUNK_SHIFT;
   }
 }
 
-const CHUNK_BYTES = 64 * 1024;
+const CHUNK_SHIFT = 16;
+const CHUNK_BYTES = 1 << CHUNK_SHIFT;
+const CHUNK_MASK = CHUNK_BYTES - 1;

@@ -15,8 +15,8 @@ export class CommitRing {
 
   /** @param head the revision before that of the first commit pushed */
   constructor(capacity: number, head: number) {
-    this.#capacity = capacity;
-    this.#columns = new Columns(Math.min(RING_MIN, capacity));
+    this.#capacity = Math.max(1, capacity);
+    this.#columns = new Columns(RING_MIN);
     this.#oldest = head;
     this.#head = head;
   }
@@ -27,17 +27,17 @@ export class CommitRing {
   }
 
   /** When its predecessor is not the head, what came between was removed by compaction: nobody catches up from before it. */
-  push(bytes: Uint8Array, keyStart: number, keyBytes: number, revision: number, deleted: boolean): void {
+  push(view: DataView, keyStart: number, keyBytes: number, revision: number, deleted: boolean): void {
     this.skipTo(revision - 1);
     if (this.#head - this.#oldest === this.#columns.length && this.#columns.length < this.#capacity) this.#grow();
     const columns = this.#columns;
-    const place = revision % columns.length;
-    columns.key[place] = this.#keys.add(bytes, keyStart, keyBytes);
+    const place = revision & columns.mask;
+    columns.key[place] = this.#keys.add(view, keyStart, keyBytes);
     columns.keyBytes[place] = keyBytes;
     columns.deleted[place] = deleted ? 1 : 0;
     this.#head = revision;
-    this.#oldest = Math.max(this.#oldest, revision - columns.length);
-    this.#keys.release(columns.key[(this.#oldest + 1) % columns.length]!);
+    this.#oldest = Math.max(this.#oldest, revision - Math.min(columns.length, this.#capacity));
+    this.#keys.release(columns.key[(this.#oldest + 1) & columns.mask]!);
   }
 
   /** Commits up to this revision, if they are not here, are forgotten for good. */
@@ -62,10 +62,10 @@ export class CommitRing {
 
   #commitOf(revision: number): Commit {
     const { key, keyBytes, deleted } = this.#columns;
-    const place = revision % this.#columns.length;
+    const place = revision & this.#columns.mask;
     const start = this.#keys.offsetOf(key[place]!);
     return {
-      key: this.#keys.chunkOf(key[place]!).toString('utf8', start, start + keyBytes[place]!),
+      key: this.#keys.chunkOf(key[place]!).bytes.toString('utf8', start, start + keyBytes[place]!),
       revision,
       previous: revision - 1,
       deleted: deleted[place] !== 0,
@@ -74,10 +74,10 @@ export class CommitRing {
 
   #grow(): void {
     const before = this.#columns;
-    const columns = new Columns(Math.min(before.length * 2, this.#capacity));
+    const columns = new Columns(before.length * 2);
     for (let revision = this.#oldest + 1; revision <= this.#head; revision++) {
-      const from = revision % before.length;
-      const to = revision % columns.length;
+      const from = revision & before.mask;
+      const to = revision & columns.mask;
       columns.key[to] = before.key[from]!;
       columns.keyBytes[to] = before.keyBytes[from]!;
       columns.deleted[to] = before.deleted[from]!;
@@ -87,15 +87,18 @@ export class CommitRing {
 }
 
 class Columns {
-  readonly key: Float64Array;
+  readonly key: Uint32Array;
   readonly keyBytes: Uint16Array;
   readonly deleted: Uint8Array;
 
   readonly length: number;
+  readonly mask: number;
 
+  /** @param length a power of two, so that a place is found without a division */
   constructor(length: number) {
     this.length = length;
-    this.key = new Float64Array(length);
+    this.mask = length - 1;
+    this.key = new Uint32Array(length);
     this.keyBytes = new Uint16Array(length);
     this.deleted = new Uint8Array(length);
   }

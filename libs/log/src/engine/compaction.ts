@@ -3,8 +3,8 @@ import { damageError } from './damage.js';
 import type { DedupeWindow } from './dedupe-window.js';
 import type { FileSystem } from './file-system.js';
 import type { KeyIndex } from './key-index.js';
-import type { RecordView } from './record.js';
-import { KIND_DELETE, KIND_PUT, KIND_SEAL, KIND_TRACE } from './record.js';
+import { KIND_DELETE, KIND_PUT, KIND_SEAL, KIND_TRACE } from './record-layout.js';
+import type { RecordView } from './record-view.js';
 import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import type { CompactedHeader } from './segment-header.js';
 import { scanSegment } from './segment-scan.js';
@@ -26,6 +26,7 @@ export interface CompactionOptions {
 /** A copy that is complete and on stable storage, and not yet part of the log. */
 export interface Rewritten {
   readonly writer: SegmentWriter;
+  readonly skips: number;
   readonly compacted: CompactedHeader;
   readonly tally: SegmentTally;
   readonly moves: Moves;
@@ -49,14 +50,16 @@ export async function rewriteRun(run: readonly Segment[], floor: number, options
     cleanThrough: options.head(),
     generation: Math.max(...run.map((segment) => segment.compacted?.generation ?? 0)) + 1,
   };
-  const writer = await SegmentWriter.create(fileSystem, path, { ...store.header, firstRevision, createdWallMs: clock.wallMs(), compacted });
+  const skips = run.reduce((sum, segment) => sum + segment.skips, 0);
+  const header = { ...store.header, firstRevision, createdWallMs: clock.wallMs(), skips, compacted };
+  const writer = await SegmentWriter.create(fileSystem, path, header);
   try {
     const tally = { ...emptyTally(), newestAtMs: Math.max(...run.map((segment) => segment.tally.newestAtMs)) };
     const moves = new Moves();
     for (const segment of run) await copySegment(segment, floor, writer, tally, moves, options);
     await writer.finish();
     await readBack(writer, tally.records, options);
-    return { writer, compacted, tally, moves };
+    return { writer, skips, compacted, tally, moves };
   } catch (error) {
     await writer.discard();
     throw error;
@@ -81,12 +84,12 @@ async function copySegment(
   const visit = (record: RecordView, offset: number) => {
     const { kind, revision } = record;
     if (kind === KIND_SEAL) return;
-    const slot = kind === KIND_PUT ? index.slotOf(record.bytes, record.keyStart, record.keyBytes, revision) : undefined;
+    const slot = kind === KIND_PUT ? index.slotOf(record.view, record.keyStart, record.keyBytes, revision) : undefined;
     if (slot !== undefined) return moves.push(slot, id, offset, copy(record, 'whole').offset, record.length);
     const remembered = dedupe.revisionFor(record, nowMs) === revision;
     if (kind === KIND_DELETE) {
       // A key that came back needs no tombstone from before it did.
-      const deletes = revision > floor && !index.has(record.bytes, record.keyStart, record.keyBytes);
+      const deletes = revision > floor && !index.has(record.view, record.keyStart, record.keyBytes);
       if (remembered || deletes) tally.tombstoneBytes += copy(record, 'whole').length;
     } else if (remembered) tally.traceBytes += copy(record, kind === KIND_TRACE ? 'whole' : 'trace').length;
   };

@@ -168,12 +168,12 @@ export class Compactor {
     }
   }
 
-  async #replace(run: readonly Segment[], { writer, compacted, tally, moves }: Rewritten): Promise<void> {
+  async #replace(run: readonly Segment[], { writer, skips, compacted, tally, moves }: Rewritten): Promise<void> {
     const { settings, store, index, readers } = this.#parts;
     const { fileSystem } = settings;
     const id = store.freeId;
     const { path, seed, file, length } = writer;
-    store.replaceRun(run, { id, path, firstRevision: run[0]!.firstRevision, seed, reader: file, compacted, length, tally });
+    store.replaceRun(run, { id, path, firstRevision: run[0]!.firstRevision, seed, reader: file, skips, compacted, length, tally });
     for (let first = 0; first < moves.length; first += MOVES_AT_ONCE) {
       moves.apply(index, id, first, first + MOVES_AT_ONCE);
       await nextTurn();
@@ -194,8 +194,7 @@ export class Compactor {
 
   /** Of all segments but the newest. */
   #compactables(): Compactable[] {
-    const { store, index, settings, head } = this.#parts;
-    const headRevision = head();
+    const { store, index, dedupe, settings } = this.#parts;
     const nowMs = this.#clock.nowMs();
     return store.segments.slice(0, -1).map((segment) => {
       const { id, length, tally, compacted } = segment;
@@ -208,7 +207,7 @@ export class Compactor {
         traceBytes: tally.traceBytes,
         lastRevision,
         cleanThrough: compacted?.cleanThrough ?? 0,
-        aged: nowMs - tally.newestAtMs > settings.dedupeMs || lastRevision <= headRevision - settings.dedupeCountMax,
+        aged: nowMs - tally.newestAtMs > settings.dedupeMs || lastRevision < dedupe.oldestRevision,
       };
     });
   }

@@ -1,13 +1,15 @@
 import { dirname } from 'node:path';
+import type { ByteBlock } from './byte-block.js';
+import { byteBlock, withRoom } from './byte-block.js';
 import type { File, FileSystem } from './file-system.js';
 import { writeFully } from './file-system.js';
-import type { RecordView } from './record.js';
+import type { RecordView } from './record-view.js';
 
 /** Writes a file from its beginning to its end, durably, through a buffer. */
 export class FileCopy {
   readonly path: string;
   readonly #file: File;
-  #buffer = Buffer.allocUnsafeSlow(2 * 1024 * 1024);
+  #buffer = byteBlock(2 * 1024 * 1024);
   #buffered = 0;
   #written = 0;
 
@@ -27,11 +29,11 @@ export class FileCopy {
 
   add(bytes: Buffer): void {
     this.#reserve(bytes.length);
-    this.#buffered += bytes.copy(this.#buffer, this.#buffered);
+    this.#buffered += bytes.copy(this.#buffer.bytes, this.#buffered);
   }
 
   /** @param change what to change of the copy, which lies at an offset of a buffer */
-  addRecord(record: RecordView, change?: (target: Buffer, offset: number, end: number) => void): void {
+  addRecord(record: RecordView, change?: (target: ByteBlock, offset: number, end: number) => void): void {
     this.#reserve(record.length);
     const at = this.#buffered;
     this.#buffered += record.copyTo(this.#buffer, at);
@@ -39,7 +41,7 @@ export class FileCopy {
   }
 
   async flush(): Promise<void> {
-    await writeFully(this.#file, this.#buffer, this.#buffered, this.#written);
+    await writeFully(this.#file, this.#buffer.bytes, this.#buffered, this.#written);
     this.#written += this.#buffered;
     this.#buffered = 0;
   }
@@ -56,10 +58,7 @@ export class FileCopy {
   }
 
   #reserve(bytes: number): void {
-    if (this.#buffered + bytes <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#buffered + bytes));
-    this.#buffer.copy(grown, 0, 0, this.#buffered);
-    this.#buffer = grown;
+    this.#buffer = withRoom(this.#buffer, this.#buffered, bytes);
   }
 }
 

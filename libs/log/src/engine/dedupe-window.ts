@@ -1,8 +1,8 @@
 import { ByteFifo } from './byte-fifo.js';
-import { equalBytes, hashBytes } from './byte-hash.js';
+import { copyBytes, equalBytes, hashBytes } from './byte-hash.js';
 import { END, OTHER, ProbeTable } from './probe-table.js';
-import type { RecordView } from './record.js';
-import { HASH_BYTES } from './record.js';
+import { HASH_BYTES } from './record-layout.js';
+import type { RecordView } from './record-view.js';
 
 /**
  * The newest appends by request id, bounded by count and by age: what a repeat of each must be answered with. Rebuilt from the records at
@@ -34,19 +34,24 @@ export class DedupeWindow {
   }
 
   /**
-   * The entry of the request id that lies in `bytes`; undefined when there is none, AGED when it is older than the window by this time.
+   * The entry of the request id that lies in the view; undefined when there is none, AGED when it is older than the window by this time.
    *
    * @param hash of the id, by `hashBytes`
    */
-  get(bytes: Uint8Array, start: number, length: number, hash: number, nowMs: number): number | undefined {
-    const entry = this.#find(bytes, start, length, hash);
+  get(view: DataView, start: number, length: number, hash: number, nowMs: number): number | undefined {
+    const entry = this.#find(view, start, length, hash);
     return entry === undefined || nowMs - this.#columns.atMs[entry]! <= this.#ageMsMax ? entry : AGED;
   }
 
   /** What the mutation with a record's request id has for a revision, while it is in the window. */
-  revisionFor({ bytes, requestIdStart, requestIdBytes }: RecordView, nowMs: number): number | undefined {
-    const entry = this.get(bytes, requestIdStart, requestIdBytes, hashBytes(bytes, requestIdStart, requestIdBytes), nowMs);
+  revisionFor({ view, requestIdStart, requestIdBytes }: RecordView, nowMs: number): number | undefined {
+    const entry = this.get(view, requestIdStart, requestIdBytes, hashBytes(view, requestIdStart, requestIdBytes), nowMs);
     return entry === undefined || entry === AGED ? undefined : this.revisionOf(entry);
+  }
+
+  /** Of all mutations in the window; Infinity when there is none. */
+  get oldestRevision(): number {
+    return this.#count === 0 ? Infinity : this.#columns.revision[this.#first]!;
   }
 
   revisionOf(entry: number): number {
@@ -57,20 +62,20 @@ export class DedupeWindow {
     return this.#columns.existed[entry] !== 0;
   }
 
-  /** Whether its payload has the hash that lies in `bytes`. */
-  hasPayload(entry: number, bytes: Uint8Array, hashStart: number): boolean {
-    return equalBytes(this.#columns.payload, entry * HASH_BYTES, bytes, hashStart, HASH_BYTES);
+  /** Whether its payload has the hash that lies in the view. */
+  hasPayload(entry: number, view: DataView, hashStart: number): boolean {
+    return equalBytes(this.#columns.payload, entry * HASH_BYTES, view, hashStart, HASH_BYTES);
   }
 
   /**
    * Copies what it keeps. An id that is there already, because it was used again after its time, is from now on this one.
    *
-   * @param payload where the 16 bytes of its payload hash lie in `bytes`
+   * @param payload where the 16 bytes of its payload hash lie in the view
    * @param isNew `get` found nothing, not even one that is too old
    * @param atMs when it was added, on the clock's `nowMs`. For one that was replayed: as long before the open as the wall clock says, if that can be
    */
   add(
-    bytes: Uint8Array,
+    view: DataView,
     start: number,
     length: number,
     hash: number,
@@ -81,31 +86,35 @@ export class DedupeWindow {
     isNew = false,
   ): void {
     if (this.#countMax === 0) return;
-    while (this.#count >= this.#countMax) this.#dropFirst();
-    // Two for each one added, so that an old window drains without a pause.
-    for (let dropped = 0; dropped < 2 && this.#firstIsAged(atMs); dropped++) this.#dropFirst();
-    const older = isNew ? undefined : this.#find(bytes, start, length, hash);
+    if (this.#count >= this.#countMax) this.makeRoom(1, atMs);
+    const older = isNew ? undefined : this.#find(view, start, length, hash);
     if (older !== undefined) this.#byId.remove(hash, older);
     if (this.#count === this.#columns.length) this.#grow();
     const columns = this.#columns;
-    const entry = (this.#first + this.#count++) % columns.length;
-    columns.place[entry] = this.#ids.add(bytes, start, length);
+    const entry = (this.#first + this.#count++) & columns.mask;
+    columns.place[entry] = this.#ids.add(view, start, length);
     columns.idBytes[entry] = length;
     columns.hash[entry] = hash;
     columns.revision[entry] = revision;
     columns.existed[entry] = existed ? 1 : 0;
     columns.atMs[entry] = atMs;
-    for (let i = 0; i < HASH_BYTES; i++) columns.payload[entry * HASH_BYTES + i] = bytes[payload + i]!;
+    copyBytes(view, payload, columns.payload, entry * HASH_BYTES, HASH_BYTES);
     this.#byId.add(hash, entry);
   }
 
-  #find(bytes: Uint8Array, start: number, length: number, hash: number): number | undefined {
+  /** Drops what so many more push out, and what is too old: two for each one that comes, so that an old window drains without a pause. */
+  makeRoom(count: number, nowMs: number): void {
+    while (this.#count > 0 && this.#count + count > this.#countMax) this.#dropFirst();
+    for (let dropped = 0; dropped < count * 2 && this.#firstIsAged(nowMs); dropped++) this.#dropFirst();
+  }
+
+  #find(view: DataView, start: number, length: number, hash: number): number | undefined {
     const table = this.#byId;
     const { idBytes, place } = this.#columns;
     for (let cell = table.first(hash), entry; (entry = table.at(cell, hash)) !== END; cell = table.next(cell)) {
       if (entry === OTHER || idBytes[entry] !== length) continue;
       const at = place[entry]!;
-      if (equalBytes(this.#ids.chunkOf(at), this.#ids.offsetOf(at), bytes, start, length)) return entry;
+      if (equalBytes(this.#ids.chunkOf(at).view, this.#ids.offsetOf(at), view, start, length)) return entry;
     }
     return undefined;
   }
@@ -117,24 +126,24 @@ export class DedupeWindow {
   #dropFirst(): void {
     // Does nothing for an id that was used again after its time: that has a newer entry.
     this.#byId.remove(this.#columns.hash[this.#first]!, this.#first);
-    this.#first = (this.#first + 1) % this.#columns.length;
+    this.#first = (this.#first + 1) & this.#columns.mask;
     if (--this.#count > 0) this.#ids.release(this.#columns.place[this.#first]!);
   }
 
   /** Entries keep their numbers only while the ring has its length, so the table is filled anew. */
   #grow(): void {
     const before = this.#columns;
-    const columns = new Columns(Math.min(before.length * 2, this.#countMax));
-    for (let i = 0; i < this.#count; i++) columns.take(i, before, (this.#first + i) % before.length);
+    const columns = new Columns(before.length * 2);
+    for (let i = 0; i < this.#count; i++) columns.take(i, before, (this.#first + i) & before.mask);
     this.#columns = columns;
     this.#first = 0;
     this.#byId.clear();
     for (let entry = 0; entry < this.#count; entry++) {
       const at = columns.place[entry]!;
-      const chunk = this.#ids.chunkOf(at);
+      const { view } = this.#ids.chunkOf(at);
       const offset = this.#ids.offsetOf(at);
       const hash = columns.hash[entry]!;
-      const older = this.#find(chunk, offset, columns.idBytes[entry]!, hash);
+      const older = this.#find(view, offset, columns.idBytes[entry]!, hash);
       if (older !== undefined) this.#byId.remove(hash, older);
       this.#byId.add(hash, entry);
     }
@@ -142,25 +151,28 @@ export class DedupeWindow {
 }
 
 class Columns {
-  readonly place: Float64Array;
+  readonly place: Uint32Array;
   readonly revision: Float64Array;
   readonly atMs: Float64Array;
   readonly hash: Int32Array;
   readonly idBytes: Uint8Array;
   readonly existed: Uint8Array;
-  readonly payload: Uint8Array;
+  readonly payload: DataView;
 
   readonly length: number;
+  readonly mask: number;
 
+  /** @param length a power of two, so that an entry is found without a division */
   constructor(length: number) {
     this.length = length;
-    this.place = new Float64Array(length);
+    this.mask = length - 1;
+    this.place = new Uint32Array(length);
     this.revision = new Float64Array(length);
     this.atMs = new Float64Array(length);
     this.hash = new Int32Array(length);
     this.idBytes = new Uint8Array(length);
     this.existed = new Uint8Array(length);
-    this.payload = new Uint8Array(length * HASH_BYTES);
+    this.payload = new DataView(new ArrayBuffer(length * HASH_BYTES));
   }
 
   take(entry: number, from: Columns, other: number): void {
@@ -170,7 +182,7 @@ class Columns {
     this.hash[entry] = from.hash[other]!;
     this.idBytes[entry] = from.idBytes[other]!;
     this.existed[entry] = from.existed[other]!;
-    this.payload.set(from.payload.subarray(other * HASH_BYTES, (other + 1) * HASH_BYTES), entry * HASH_BYTES);
+    copyBytes(from.payload, other * HASH_BYTES, this.payload, entry * HASH_BYTES, HASH_BYTES);
   }
 }
 

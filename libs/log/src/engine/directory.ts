@@ -105,6 +105,13 @@ export async function saveTornBytes(
   return path;
 }
 
+/** Of the files with what was cut off. */
+export async function tornNames(fileSystem: FileSystem, directory: string): Promise<string[]> {
+  const entries = await fileSystem.list(directory);
+  if (!entries.some(({ name }) => name === TORN_DIRECTORY)) return [];
+  return (await fileSystem.list(join(directory, TORN_DIRECTORY))).map(({ name }) => name);
+}
+
 /** The chain of segments has no hole. @throws INTERNAL that names the file that is missing */
 export function assertNextSegment(directory: string, firstRevision: number, expected: number): void {
   if (firstRevision === expected) return;

@@ -1,7 +1,7 @@
 import type { FileSystem } from './file-system.js';
 import { nodeFileSystem } from './file-system.js';
-import type { RecordView } from './record.js';
-import { KIND_DELETE, KIND_PUT, KIND_SEAL } from './record.js';
+import { KIND_DELETE, KIND_PUT, KIND_SEAL } from './record-layout.js';
+import type { RecordView } from './record-view.js';
 import type { Watching } from './snapshot.js';
 import { Snapshot } from './snapshot.js';
 

@@ -14,8 +14,14 @@ export interface FileLogOptions {
   readonly sendersMax?: number;
   /** Of appends that wait, all together, as records; one more is OVERLOADED. Default 64 MiB. */
   readonly queueBytesMax?: number;
-  /** Of one group commit, unless a single append is larger. Default 4 MiB. */
+  /** Of one group commit, unless a single append is larger. Up to 64 MiB; default 4 MiB. */
   readonly batchBytesMax?: number;
+  /**
+   * A batch of so many appends, or of so many bytes, may go to the disk while more are staged for the next, if that keeps the disk from waiting for the
+   * processor. Default 256, and 256 KiB.
+   */
+  readonly pipelineAppendsMin?: number;
+  readonly pipelineBytesMin?: number;
   /** Request ids remembered. Default 100,000. */
   readonly dedupeCountMax?: number;
   /** How long they are remembered at most. Default 10 minutes. */
@@ -49,6 +55,9 @@ export interface BatchMeasure {
   readonly seconds: number;
 }
 
+/** Holds fewer records than revisions are left out after a cut: see SKIPPED_REVISIONS. */
+export const BATCH_BYTES_MAX = 64 * 1024 * 1024;
+
 export const FILE_LOG_DEFAULTS = {
   partition: 0,
   segmentBytes: 64 * 1024 * 1024,
@@ -56,6 +65,8 @@ export const FILE_LOG_DEFAULTS = {
   sendersMax: 4_096,
   queueBytesMax: 64 * 1024 * 1024,
   batchBytesMax: 4 * 1024 * 1024,
+  pipelineAppendsMin: 256,
+  pipelineBytesMin: 256 * 1024,
   dedupeCountMax: 100_000,
   dedupeMs: 600_000,
   recentCommitsMax: 100_000,

@@ -17,14 +17,14 @@ import type {
 } from '../log.port.js';
 import { COMMITTED_LIMIT_MAX, LIST_LIMIT_MAX } from '../log.port.js';
 import { AppendBatch } from './append-batch.js';
-import { applyAppend, applyRecord } from './apply.js';
+import { applyBatch, applyRecord } from './apply.js';
 import { CommitRing, ENTRY_CHARS, PAGE_CHARS_MAX } from './commit-ring.js';
 import { Compactor } from './compactor.js';
 import { CommitTopic } from './commit-topic.js';
 import { DedupeWindow } from './dedupe-window.js';
 import { prepareDirectory, reasonOf } from './directory.js';
 import type { FileLogOptions, FileLogSettings, FileLogStatus } from './file-log-options.js';
-import { FILE_LOG_DEFAULTS } from './file-log-options.js';
+import { BATCH_BYTES_MAX, FILE_LOG_DEFAULTS } from './file-log-options.js';
 import { nodeFileSystem } from './file-system.js';
 import { KeyIndex } from './key-index.js';
 import { LogWriter } from './log-writer.js';
@@ -54,6 +54,7 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
     ...options,
   };
   const { fileSystem, directory, clock } = settings;
+  if (settings.batchBytesMax > BATCH_BYTES_MAX) throw new RangeError(`batchBytesMax is at most ${BATCH_BYTES_MAX}`);
   await prepareDirectory(fileSystem, directory);
   const lock = fileSystem.lock(directory);
   let store: SegmentStore | undefined;
@@ -102,7 +103,6 @@ export class FileLog implements LogPort, AsyncDisposable {
   readonly partition: number;
   readonly #settings: FileLogSettings;
   readonly #parts: FileLogParts;
-  readonly #batch: AppendBatch;
   readonly #writer: LogWriter;
   readonly #topic: CommitTopic;
   readonly #compactor: Compactor;
@@ -120,13 +120,14 @@ export class FileLog implements LogPort, AsyncDisposable {
     this.partition = settings.partition;
     const { incarnation, partition } = this;
     const head = () => ring.head;
-    this.#batch = new AppendBatch({ index, dedupe, incarnation, partition, clock: settings.clock, head }, settings.batchBytesMax);
+    const batchState = { index, dedupe, incarnation, partition, clock: settings.clock, head };
+    const batch = () => new AppendBatch(batchState, settings.batchBytesMax);
     this.#writer = new LogWriter({
       settings,
       store: replayed.store,
-      batch: this.#batch,
+      batches: [batch(), batch()],
       head,
-      apply: () => this.#apply(),
+      apply: (durable) => this.#apply(durable),
       unsealed: !replayed.sealed,
       freeSpace: () => this.#compactor.yieldSpace(),
     });
@@ -266,22 +267,20 @@ export class FileLog implements LogPort, AsyncDisposable {
   }
 
   /** The batch is durable: in this one step it shows everywhere. */
-  #apply(): void {
+  #apply(batch: AppendBatch): void {
     const { incarnation, partition } = this;
-    const batch = this.#batch;
+    const { staged } = batch;
     const { id: segment, length: end, tally } = this.#parts.replayed.store.current;
-    const place = { segment, start: end - batch.length };
-    tally.records += batch.staged.length;
+    tally.records += staged.length;
     tally.newestAtMs = batch.atMs;
-    for (const append of batch.staged) {
-      applyAppend(this.#parts, batch, append, place);
+    for (const { deleted, length } of staged) if (deleted) tally.tombstoneBytes += length;
+    applyBatch(this.#parts, batch, { segment, start: end - batch.length });
+    if (!this.#topic.listening) return;
+    for (const append of staged) {
       const { revision, deleted } = append;
-      if (deleted) tally.tombstoneBytes += append.length;
-      if (!this.#topic.listening) continue;
       const commit = { key: batch.keyOf(append), revision, previous: revision - 1, deleted };
       this.#topic.emit({ kind: 'commit', incarnation, partition, commit });
     }
-    batch.succeed();
   }
 
   #head(): Position {

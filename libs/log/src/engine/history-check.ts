@@ -1,9 +1,9 @@
 import { basename, join } from 'node:path';
 import { damageError } from './damage.js';
 import { assertNextSegment, segmentName } from './directory.js';
-import type { RecordView } from './record.js';
-import { KIND_SEAL } from './record.js';
-import { SEGMENT_HEADER_BYTES } from './segment-header.js';
+import { KIND_SEAL } from './record-layout.js';
+import type { RecordView } from './record-view.js';
+import { SEGMENT_HEADER_BYTES, SKIPPED_REVISIONS } from './segment-header.js';
 import type { SegmentHeader } from './segment-header.js';
 
 /**
@@ -57,13 +57,10 @@ export class HistoryCheck {
     return true;
   }
 
-  /** Before the segment is looked into: nothing is missing in front of it. */
-  expectSegment(firstRevision: number): void {
-    if (firstRevision > this.#head + 1) assertNextSegment(this.#directory, firstRevision, this.#head + 1);
-  }
-
   beginSegment(path: string, firstRevision: number, header: SegmentHeader): void {
-    assertNextSegment(this.#directory, firstRevision, this.#head + 1);
+    const skipped = header.skips > 0 && firstRevision === this.#head + 1 + SKIPPED_REVISIONS;
+    if (!skipped) assertNextSegment(this.#directory, firstRevision, this.#head + 1);
+    this.#head = firstRevision - 1;
     this.#assertSegment(path, firstRevision, header);
     if (header.compacted && header.compacted.lastRevision < header.firstRevision - 1)
       throw damageError(path, 40, `the segment ends at revision ${header.compacted.lastRevision}, before it begins`);
@@ -76,8 +73,8 @@ export class HistoryCheck {
 
   /** As if all its records had been shown: to tell leftovers before anything is read. */
   skipSegment(path: string, firstRevision: number, header: SegmentHeader): void {
-    this.expectSegment(firstRevision);
-    this.#head = firstRevision - 1;
+    // Where a plain segment ended is not known, but the one before it can have been compacted.
+    if (firstRevision <= this.#head) this.#head = firstRevision - 1;
     this.beginSegment(path, firstRevision, header);
     // Where a plain segment ends, the next one's name says.
     this.#head = header.compacted?.lastRevision ?? Number.MAX_SAFE_INTEGER;

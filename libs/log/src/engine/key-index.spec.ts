@@ -1,6 +1,7 @@
 import { seedFromEnv, seededRandom } from '@diptych/testing';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { blockOf } from './byte-block.js';
 import { hashBytes } from './byte-hash.js';
 import { KeyIndex } from './key-index.js';
 
@@ -17,16 +18,16 @@ const key = fc
   .filter((text) => text.length > 0);
 
 function set(index: KeyIndex, key: string, valueBytes: number, revision: number): void {
-  const bytes = Buffer.from(key);
-  const hash = hashBytes(bytes, 0, bytes.length);
-  const slot = index.find(bytes, 0, bytes.length, hash);
-  index.set(slot, { bytes, keyStart: 0, keyBytes: bytes.length }, hash, 1, revision * 2, 3, valueBytes, revision);
+  const { bytes, view } = blockOf(Buffer.from(key));
+  const hash = hashBytes(view, 0, bytes.length);
+  const slot = index.find(view, 0, bytes.length, hash);
+  index.set(slot, view, 0, bytes.length, hash, 1, revision * 2, 3, valueBytes, revision);
 }
 
 function remove(index: KeyIndex, key: string): void {
-  const bytes = Buffer.from(key);
-  const hash = hashBytes(bytes, 0, bytes.length);
-  index.delete(index.find(bytes, 0, bytes.length, hash), hash);
+  const { bytes, view } = blockOf(Buffer.from(key));
+  const hash = hashBytes(view, 0, bytes.length);
+  index.delete(index.find(view, 0, bytes.length, hash), hash);
 }
 
 async function keysOf(index: KeyIndex, prefix: string, after: string | undefined): Promise<Array<[string, number]>> {

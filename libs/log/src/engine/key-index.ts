@@ -1,3 +1,5 @@
+import type { ByteBlock } from './byte-block.js';
+import { blockOf, byteBlock } from './byte-block.js';
 import { compareBytes, equalBytes, hashBytes } from './byte-hash.js';
 import { KeyArena } from './key-arena.js';
 import { KeyOrder } from './key-order.js';
@@ -53,21 +55,21 @@ export class KeyIndex {
     return this.#valueBytesTotal;
   }
 
-  /** The slot of the key that lies in `bytes`; undefined when it is absent. @param hash of the key, by `hashBytes` */
-  find(bytes: Uint8Array, start: number, length: number, hash: number): number | undefined {
+  /** The slot of the key that lies in the view; undefined when it is absent. @param hash of the key, by `hashBytes` */
+  find(view: DataView, start: number, length: number, hash: number): number | undefined {
     const table = this.#tables[hash >>> TABLE_SHIFT]!;
     for (let cell = table.first(hash), slot; (slot = table.at(cell, hash)) !== END; cell = table.next(cell))
-      if (slot !== OTHER && this.#isKey(slot, bytes, start, length)) return slot;
+      if (slot !== OTHER && this.#isKey(slot, view, start, length)) return slot;
     return undefined;
   }
 
-  has(bytes: Uint8Array, start: number, length: number): boolean {
-    return this.find(bytes, start, length, hashBytes(bytes, start, length)) !== undefined;
+  has(view: DataView, start: number, length: number): boolean {
+    return this.find(view, start, length, hashBytes(view, start, length)) !== undefined;
   }
 
   findKey(key: string): number | undefined {
     const length = encodeKey(key);
-    return this.find(scratch, 0, length, hashBytes(scratch, 0, length));
+    return this.find(scratch.view, 0, length, hashBytes(scratch.view, 0, length));
   }
 
   get(key: string): Location | undefined {
@@ -80,10 +82,12 @@ export class KeyIndex {
     return this.#chunk(slot).revision[slot & CHUNK_MASK]!;
   }
 
-  /** Gives the key that lies in `bytes` a location. @param slot what `find` answers @param hash of the key, by `hashBytes` */
+  /** Gives the key that lies in the view a location. @param slot what `find` answers @param hash of the key, by `hashBytes` */
   set(
     slot: number | undefined,
-    { bytes, keyStart, keyBytes }: { bytes: Uint8Array; keyStart: number; keyBytes: number },
+    view: DataView,
+    keyStart: number,
+    keyBytes: number,
     hash: number,
     segment: number,
     offset: number,
@@ -91,7 +95,7 @@ export class KeyIndex {
     valueBytes: number,
     revision: number,
   ): void {
-    if (slot === undefined) slot = this.#add(bytes, keyStart, keyBytes, hash);
+    if (slot === undefined) slot = this.#add(view, keyStart, keyBytes, hash);
     else this.#supersede(slot);
     const chunk = this.#chunk(slot);
     const i = slot & CHUNK_MASK;
@@ -123,9 +127,9 @@ export class KeyIndex {
     this.#deadBytes[segment] = 0;
   }
 
-  /** Where the location of the key that lies in `bytes` is kept, for `move`; undefined unless its entry is of this revision. */
-  slotOf(bytes: Uint8Array, start: number, length: number, revision: number): number | undefined {
-    const slot = this.find(bytes, start, length, hashBytes(bytes, start, length));
+  /** Where the location of the key that lies in the view is kept, for `move`; undefined unless its entry is of this revision. */
+  slotOf(view: DataView, start: number, length: number, revision: number): number | undefined {
+    const slot = this.find(view, start, length, hashBytes(view, start, length));
     return slot !== undefined && this.revisionAt(slot) === revision ? slot : undefined;
   }
 
@@ -156,22 +160,23 @@ export class KeyIndex {
    */
   scan(prefix: string, after: string | undefined, visit: (key: string, location: Location) => boolean): void {
     const begin = Buffer.from(prefix);
+    const { view: beginView } = blockOf(begin);
     const past = after === undefined ? undefined : Buffer.from(after);
     const from = past && Buffer.compare(past, begin) >= 0 ? past : begin;
     const beginsBefore = (slot: number) => this.#compareTo(slot, from) < (from === past ? 1 : 0);
     this.#order.scan(beginsBefore, (slot) => {
       const chunk = this.#chunk(slot);
       const i = slot & CHUNK_MASK;
-      const { bytes, start } = this.#keyAt(slot);
-      if (chunk.keyBytes[i]! < begin.length || !equalBytes(bytes, start, begin, 0, begin.length)) return false;
+      const { bytes, view, start } = this.#keyAt(slot);
+      if (chunk.keyBytes[i]! < begin.length || !equalBytes(view, start, beginView, 0, begin.length)) return false;
       return visit(bytes.toString('utf8', start, start + chunk.keyBytes[i]!), this.#locationOf(slot));
     });
   }
 
-  #add(bytes: Uint8Array, start: number, length: number, hash: number): number {
+  #add(view: DataView, start: number, length: number, hash: number): number {
     const slot = this.#free.pop() ?? this.#newSlot();
     const chunk = this.#chunk(slot);
-    chunk.key[slot & CHUNK_MASK] = this.#arena.add(bytes, start, length);
+    chunk.key[slot & CHUNK_MASK] = this.#arena.add(view, start, length);
     chunk.keyBytes[slot & CHUNK_MASK] = length;
     this.#tables[hash >>> TABLE_SHIFT]!.add(hash, slot);
     this.#size++;
@@ -202,17 +207,18 @@ export class KeyIndex {
     return this.#columns[slot >>> CHUNK_SHIFT]!;
   }
 
-  #keyAt(slot: number): { bytes: Buffer; start: number } {
+  #keyAt(slot: number): ByteBlock & { start: number } {
     const place = this.#chunk(slot).key[slot & CHUNK_MASK]!;
-    return { bytes: this.#arena.chunkOf(place), start: this.#arena.offsetOf(place) };
+    const { bytes, view } = this.#arena.chunkOf(place);
+    return { bytes, view, start: this.#arena.offsetOf(place) };
   }
 
-  #isKey(slot: number, bytes: Uint8Array, start: number, length: number): boolean {
+  #isKey(slot: number, view: DataView, start: number, length: number): boolean {
     const chunk = this.#chunk(slot);
     const i = slot & CHUNK_MASK;
     if (chunk.keyBytes[i] !== length) return false;
     const place = chunk.key[i]!;
-    return equalBytes(this.#arena.chunkOf(place), this.#arena.offsetOf(place), bytes, start, length);
+    return equalBytes(this.#arena.chunkOf(place).view, this.#arena.offsetOf(place), view, start, length);
   }
 
   #compare(a: number, b: number): number {
@@ -228,9 +234,9 @@ export class KeyIndex {
 
   /** Four bytes of the key from `depth` on as a number that sorts as they do; zeros behind its end. */
   #prefixWord(slot: number, depth: number): number {
-    const { bytes, start } = this.#keyAt(slot);
+    const { bytes, view, start } = this.#keyAt(slot);
     const length = this.#chunk(slot).keyBytes[slot & CHUNK_MASK]!;
-    if (depth + 4 <= length) return bytes.readUInt32BE(start + depth);
+    if (depth + 4 <= length) return view.getUint32(start + depth);
     let word = 0;
     for (let i = 0; i < 4; i++) word = word * 256 + (depth + i < length ? bytes[start + depth + i]! : 0);
     return word;
@@ -277,9 +283,9 @@ class Columns {
 }
 
 /** For keys that come as strings: written to at once, and read before anybody else can. */
-const scratch = Buffer.allocUnsafeSlow(4_096);
+const scratch = byteBlock(4_096);
 
 /** A longer one than any key there is, cut off, is not found either. */
 function encodeKey(key: string): number {
-  return scratch.write(key, 0, 'utf8');
+  return scratch.bytes.write(key, 0, 'utf8');
 }

@@ -1,19 +1,23 @@
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Channel, DiptychError } from '@diptych/kernel';
+import { DiptychError } from '@diptych/kernel';
 import type { AppendBatch } from './append-batch.js';
+import { BatchStager } from './batch-stager.js';
+import { byteBlock } from './byte-block.js';
 import { reasonOf } from './directory.js';
 import type { FileLogSettings } from './file-log-options.js';
 import type { PendingAppend } from './pending-append.js';
-import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import type { SegmentStore } from './segment-store.js';
 import { isNoSpace } from './segment-store.js';
 import { encodeSeal, finishRecord, stampRecord } from './record.js';
-import { WaitingAppends } from './waiting-appends.js';
+import { RECORD_HEAD_BYTES } from './record-layout.js';
 
 /**
- * The one loop that writes. It takes all appends that wait, writes them with one write, syncs once, and has them applied and answered: group
- * commit. While it waits for the disk, the next batch gathers in the channel.
+ * Writes what is appended, one batch at a time: all of a batch with one write and one sync, then it is applied and answered. Group commit.
+ *
+ *   line ──slices──▶ staged ──disk is free──▶ at the disk ──synced──▶ applied, answered
+ *     ▲                │                          │
+ *     └──staged anew───┴──────────failed──────────┘
  *
  *   writing ──EIO and the like──▶ recovering ──reopened──▶ writing
  *      ▲                              │
@@ -23,15 +27,12 @@ import { WaitingAppends } from './waiting-appends.js';
 export class LogWriter {
   readonly #settings: FileLogSettings;
   readonly #store: SegmentStore;
-  readonly #batch: AppendBatch;
   readonly #head: () => number;
-  readonly #apply: () => void;
+  readonly #apply: (batch: AppendBatch) => void;
   readonly #freeSpace: () => Promise<boolean>;
-  readonly #queue: Channel<PendingAppend>;
-  readonly #waiting: WaitingAppends;
-  #running: Promise<void> | undefined;
-  /** An append that no longer fitted into the last batch. */
-  #heldOver: PendingAppend | undefined;
+  readonly #stager: BatchStager;
+  /** Until the disk is free again. */
+  #writing: Promise<void> | undefined;
   #refusal: string | undefined;
   /** Since the last seal something was written. */
   #unsealed: boolean;
@@ -39,28 +40,26 @@ export class LogWriter {
   #endPause: (() => void) | undefined;
 
   /**
+   * @param options.batches empty, for nobody else
    * @param options.freeSpace gives back disk space that others took for a while; false when there is none
-   * @param options.apply makes the batch visible and answers it; runs right after the sync, in one synchronous step
+   * @param options.apply makes the batch visible; runs right after the sync, in one synchronous step with the answers
    */
   constructor(options: {
     settings: FileLogSettings;
     store: SegmentStore;
-    batch: AppendBatch;
+    batches: readonly [AppendBatch, AppendBatch];
     head: () => number;
-    apply: () => void;
+    apply: (batch: AppendBatch) => void;
     unsealed: boolean;
     freeSpace: () => Promise<boolean>;
   }) {
     this.#settings = options.settings;
     this.#store = options.store;
-    this.#batch = options.batch;
     this.#head = options.head;
     this.#apply = options.apply;
     this.#unsealed = options.unsealed;
     this.#freeSpace = options.freeSpace;
-    const { channelCapacity, sendersMax, clock } = options.settings;
-    this.#waiting = new WaitingAppends(clock);
-    this.#queue = new Channel({ capacity: channelCapacity, sendersMax });
+    this.#stager = new BatchStager({ ...options, onDue: () => void (this.#writing = this.#write()) });
   }
 
   /** Why appends are refused; undefined while they are taken. */
@@ -69,10 +68,10 @@ export class LogWriter {
   }
 
   get queued(): number {
-    return this.#queue.length + this.#queue.waitingSenders;
+    return this.#stager.size;
   }
 
-  /** Seals what was replayed, so that damage to it is told from a torn tail from now on; then the loop runs. */
+  /** Seals what was replayed, so that damage to it is told from a torn tail from now on; then appends may come. */
   async start(): Promise<void> {
     try {
       await this.#seal();
@@ -81,91 +80,68 @@ export class LogWriter {
       if (!isNoSpace(error)) throw error;
       await this.#store.cut();
     }
-    this.#running = this.#run();
+    this.#stager.start();
   }
 
   /** Answers through the pending append, whatever happens. One whose context ends while it waits is answered then, and let go of. */
   append(pending: PendingAppend): void {
-    if (this.#refusal !== undefined) return pending.reject(this.#refusalError());
-    const { queueBytesMax } = this.#settings;
-    // An empty queue takes anything: a large append is not refused for ever.
-    if (this.#waiting.bytes > 0 && this.#waiting.bytes + pending.bytesBound > queueBytesMax)
-      return pending.reject(
-        new DiptychError('OVERLOADED', `${this.#waiting.bytes} bytes wait to be written already, and ${queueBytesMax} may`, {
-          definite: true,
-        }),
-      );
-    this.#waiting.add(pending);
-    if (this.#queue.trySend(pending)) return;
-    this.#queue.send(pending, pending.context).catch((error: unknown) => {
-      if (this.#waiting.take(pending)) pending.reject(error);
-    });
+    if (this.#refusal !== undefined || this.#closing) return pending.reject(this.#refusalError());
+    const overloaded = this.#stager.add(pending);
+    if (overloaded) pending.reject(overloaded);
   }
 
-  /** Takes no more, finishes what waits in the channel, and seals. Safe to repeat. */
+  /** Takes no more, finishes what waits, and seals. Safe to repeat. */
   async close(): Promise<void> {
     this.#closing = true;
-    this.#queue.close();
     this.#endPause?.();
-    await this.#running;
-    this.#waiting.close();
+    while (this.#writing || this.#stager.size > 0) await (this.#writing ?? nextTurn());
+    this.#stager.close();
     // A log that is not sealed opens all the same.
     if (this.#refusal === undefined) await this.#seal().catch(() => this.#cutBack());
   }
 
-  async #run(): Promise<void> {
-    for (;;) {
-      let first = this.#heldOver;
-      this.#heldOver = undefined;
-      if (!first) {
-        const { done, value } = await this.#queue.receive();
-        if (done) return;
-        if (!this.#waiting.take(value)) continue;
-        first = value;
-      }
-      // Callers whose requests arrived in this turn of the event loop get to add theirs: one sync for all of them.
-      await nextTurn();
-      this.#batch.begin();
-      this.#batch.add(first);
-      this.#gather();
-      if (this.#batch.staged.length > 0) await this.#commit();
+  /** One batch after the other, as long as they are due. */
+  async #write(): Promise<void> {
+    const stager = this.#stager;
+    for (let due = true; due;) {
+      const batch = stager.submit();
+      const appends = batch.staged.length;
+      // With no record of its own, it waited for the batch before it.
+      if (appends > 0 && !(await this.#commit(batch))) break;
+      stager.onApplied();
+      batch.succeed();
+      due = stager.isDueAfter(appends);
     }
+    this.#writing = undefined;
+    stager.onDiskFree();
   }
 
-  #gather(): void {
-    for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive()) {
-      const pending = next.value;
-      if (!this.#waiting.take(pending)) continue;
-      if (!this.#batch.hasRoomFor(pending)) {
-        this.#heldOver = pending;
-        return;
-      }
-      this.#batch.add(pending);
-    }
-  }
-
-  async #commit(): Promise<void> {
-    const batch = this.#batch;
-    if (this.#refusal !== undefined) return batch.fail(this.#refusalError());
-    const startedMs = performance.now();
+  /** True when the batch is durable and applied; false when it failed and was answered. */
+  async #commit(batch: AppendBatch): Promise<boolean> {
+    const startedMs = this.#settings.clock.nowMs();
     for (let written = false; !written;) {
       try {
-        await this.#write();
+        await this.#writeBatch(batch);
         written = true;
       } catch (error) {
         // Once: a sync that failed would succeed the second time, and mean nothing.
         const cut = isNoSpace(error) && (await this.#cutBack());
-        if (!cut || !(await this.#freeSpace())) return this.#onFailedWrite(error, cut);
+        if (cut && (await this.#freeSpace())) continue;
+        await this.#onFailedWrite(batch, error, cut);
+        return false;
       }
     }
-    this.#settings.onBatch({ appends: batch.staged.length, bytes: batch.length, seconds: (performance.now() - startedMs) / 1_000 });
-    this.#apply();
+    const writtenMs = this.#settings.clock.nowMs();
+    const appends = batch.staged.length;
+    this.#settings.onBatch({ appends, bytes: batch.length, seconds: (writtenMs - startedMs) / 1_000 });
+    this.#apply(batch);
+    this.#stager.measure(writtenMs - startedMs, appends, this.#settings.clock.nowMs() - writtenMs);
+    return true;
   }
 
-  async #write(): Promise<void> {
-    const batch = this.#batch;
+  async #writeBatch(batch: AppendBatch): Promise<void> {
     if (this.#store.mustRotate || this.#store.current.length + batch.length > this.#settings.segmentBytes) await this.#rotate();
-    batch.finish(this.#store.nextBatch, this.#store.current.seed);
+    batch.finish({ batch: this.#store.nextBatch, seed: this.#store.current.seed });
     this.#unsealed = true;
     await this.#store.append(batch.buffer, batch.length);
   }
@@ -177,9 +153,10 @@ export class LogWriter {
   }
 
   /** @param cut the write was taken back, durably */
-  async #onFailedWrite(error: unknown, cut: boolean): Promise<void> {
+  async #onFailedWrite(batch: AppendBatch, error: unknown, cut: boolean): Promise<void> {
     if (cut) {
-      this.#batch.fail(
+      this.#fail(
+        batch,
         new DiptychError('STORAGE_FULL', 'no space is left on the disk of the log; nothing of this was kept', { cause: error }),
       );
       return;
@@ -188,10 +165,16 @@ export class LogWriter {
     this.#settings.onWarning(
       `writing to ${path} failed (${reasonOf(error)}); no more is written until it has been opened and checked again`,
     );
-    this.#batch.fail(
+    this.#fail(
+      batch,
       new DiptychError('INTERNAL', `writing to the log failed; whether this append survives is not known`, { cause: error }),
     );
     await this.#recover();
+  }
+
+  #fail(batch: AppendBatch, error: DiptychError): void {
+    this.#stager.onFailed();
+    batch.fail(error);
   }
 
   async #cutBack(): Promise<boolean> {
@@ -223,10 +206,7 @@ export class LogWriter {
   }
 
   #refuseQueued(): void {
-    this.#heldOver?.reject(this.#refusalError());
-    this.#heldOver = undefined;
-    for (let next = this.#queue.tryReceive(); next; next = this.#queue.tryReceive())
-      if (this.#waiting.take(next.value)) next.value.reject(this.#refusalError());
+    this.#stager.refuseAll(() => this.#refusalError());
   }
 
   #refusalError(): DiptychError {
@@ -241,12 +221,12 @@ export class LogWriter {
       this.#unsealed = false;
       return;
     }
-    const seal = Buffer.alloc(SEGMENT_HEADER_BYTES * 2);
+    const seal = byteBlock(RECORD_HEAD_BYTES);
     const length = encodeSeal(seal, 0);
     const head = this.#head();
-    stampRecord(seal, 0, { revision: head, previous: head, wallMs: this.#settings.clock.wallMs(), existed: false });
+    stampRecord(seal, 0, head, head, this.#settings.clock.wallMs(), false);
     finishRecord(seal, 0, length, this.#store.nextBatch, true, this.#store.current.seed);
-    await this.#store.append(seal, length);
+    await this.#store.append(seal.bytes, length);
     this.#unsealed = false;
   }
 

@@ -10,28 +10,31 @@ export class PendingAppend {
   reject: (error: unknown) => void;
   /** Room that surely suffices for its record. */
   bytesBound: number;
-  /** Not yet taken by the writer, nor answered. */
+  /** In the line, and not answered. */
   waiting = true;
-  /** Whoever keeps the line still knows it. */
-  inLine = false;
 
-  // The rest is of the batch that it is staged in.
+  // The rest is what a batch decided.
+
+  /** Of its own record; of one that it repeats, when it has none. */
   revision = 0;
   /** Whether the key was there before. */
   existed = false;
+  /** Why it is refused once the batch is durable, because of what the batch, or the one before it, leaves. */
+  refusal: unknown;
+  deleted = false;
   /** Of the record in the batch's buffer. */
   offset = 0;
   length = 0;
+  keyBytes = 0;
+  idBytes = 0;
   keyHash = 0;
   requestIdHash = 0;
   /** The dedupe window did not have it. */
   requestIdIsNew = false;
   /** In the key index; undefined when the key was absent. */
   slot: number | undefined;
-  /** Another append of this batch, before this one, has its key: the slot may be out of date. */
+  /** Another append that was not yet applied has its key: the slot may be out of date. */
   keyStagedBefore = false;
-  /** The same request once more, waiting for the same answer. */
-  repeats: PendingAppend[] | undefined;
 
   private constructor(
     request: AppendRequest,
@@ -64,10 +67,6 @@ export class PendingAppend {
     return used;
   }
 
-  get deleted(): boolean {
-    return this.request.mutation.kind === 'delete';
-  }
-
   /**
    * After the answer: holds on to nothing of the call any more, above all not to its value, when it stays in line. Nor is garbage kept alive by garbage:
    * under load V8 puts these objects where it seldom collects, and what they point at would stay there until then (half of all processor time went
@@ -77,13 +76,13 @@ export class PendingAppend {
     this.request = LET_GO;
     this.context = ENDED;
     this.resolve = this.reject = nobody;
-    this.repeats = undefined;
+    this.refusal = undefined;
   }
 
-  /** After the answer, by whoever took it from the channel: nobody else may know it any more but the line. */
+  /** After the answer, by whoever knew it last. */
   release(): void {
     this.letGo();
-    if (!this.inLine && pool.length < POOL_MAX) pool.push(this);
+    if (pool.length < POOL_MAX) pool.push(this);
   }
 }
 

@@ -1,7 +1,7 @@
 import { unreadableError } from './damage.js';
 import { readFully } from './file-system.js';
 import type { Location } from './key-index.js';
-import { RecordView } from './record.js';
+import { RecordView } from './record-view.js';
 import type { Segment } from './segment-store.js';
 
 /** Reads one entry's value from its segment and checks it. @throws INTERNAL when it is not as it was written */

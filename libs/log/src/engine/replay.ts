@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { damageError } from './damage.js';
-import { listSegments, saveTornBytes } from './directory.js';
-import type { File, FileSystem } from './file-system.js';
+import { assertNextSegment, listSegments, saveTornBytes, tornNames } from './directory.js';
+import type { FileSystem } from './file-system.js';
 import { readFully, writeFully } from './file-system.js';
 import { HistoryCheck } from './history-check.js';
+import type { OpenedSegment } from './open-segment.js';
 import { openSegment } from './open-segment.js';
-import type { RecordView } from './record.js';
-import { KIND_DELETE, KIND_SEAL, KIND_TRACE } from './record.js';
-import { SEGMENT_HEADER_BYTES } from './segment-header.js';
+import { KIND_DELETE, KIND_SEAL, KIND_TRACE } from './record-layout.js';
+import type { RecordView } from './record-view.js';
+import { SEGMENT_HEADER_BYTES, SKIPPED_REVISIONS } from './segment-header.js';
 import type { ScanResult } from './segment-scan.js';
 import { findLaterBatch, scanSegment } from './segment-scan.js';
 import type { Segment } from './segment-store.js';
@@ -19,7 +20,7 @@ export interface ReplayOptions {
   readonly directory: string;
   readonly partition: number;
   readonly wallMs: () => number;
-  /** Before the first record: the newest mutation has this revision or a greater one. */
+  /** Before the first record: that many mutations at least were written after the newest of this revision. */
   readonly onSegments?: (headMin: number) => void;
   /** Every mutation, oldest first. The view is only valid inside the call. */
   readonly onRecord: (record: RecordView, segment: number, offset: number, atMs: number) => void;
@@ -32,7 +33,7 @@ export interface ReplayOptions {
 export interface Replayed {
   readonly store: SegmentStore;
   readonly incarnation: string;
-  /** Revision of the newest mutation; 0 in a new log. */
+  /** Revision of the newest mutation, or of the last that was left out after it; 0 in a new log. */
   readonly head: number;
   /** The newest record is a seal, or there is none: nothing after the last sync is in doubt. */
   readonly sealed: boolean;
@@ -51,22 +52,22 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const { fileSystem, directory, partition } = options;
   const listed = await listSegments(fileSystem, directory);
   if (listed.length === 0) return createLog(options);
-  options.onSegments?.(listed.at(-1)!.firstRevision - 1);
   const check = new HistoryCheck(directory, partition);
   const segments: Segment[] = [];
   const leftovers: Segment[] = [];
-  const opened: Segment[] = [];
+  const opened: Array<OpenedSegment & { readonly path: string; readonly firstRevision: number }> = [];
   let last: ScanResult | undefined;
-  let uncut: (() => Promise<void>) | undefined;
+  let tail: TornTail | undefined;
   try {
-    for (const [index, { path, firstRevision }] of listed.entries()) {
+    assertNextSegment(directory, listed[0]!.firstRevision, 1);
+    for (const name of listed) opened.push({ ...name, ...(await openSegment(fileSystem, name.path)) });
+    const leftOut = opened.reduce((sum, { header }) => sum + header.skips * SKIPPED_REVISIONS, 0);
+    options.onSegments?.(listed.at(-1)!.firstRevision - 1 - leftOut);
+    for (const [index, { path, firstRevision, reader, header }] of opened.entries()) {
       const newest = index === listed.length - 1;
-      check.expectSegment(firstRevision);
-      const { reader, header } = await openSegment(fileSystem, path);
-      const { seed, compacted } = header;
+      const { seed, skips, compacted } = header;
       const length = await reader.size();
-      const segment: Segment = { id: segments.length, path, firstRevision, seed, reader, compacted, length, tally: emptyTally() };
-      opened.push(segment);
+      const segment: Segment = { id: segments.length, path, firstRevision, seed, reader, skips, compacted, length, tally: emptyTally() };
       if (check.isLeftover(path, firstRevision, header, newest)) {
         leftovers.push(segment);
         continue;
@@ -74,20 +75,21 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       check.beginSegment(path, firstRevision, header);
       segments.push(segment);
       last = await replaySegment(options, segment, check);
-      if (last.wholeEnd < segment.length) uncut = await cutTornTail(options, segment, last, newest);
+      if (last.wholeEnd < segment.length) tail = await cutTornTail(options, segment, last, newest);
       check.endSegment(last.wholeEnd);
     }
     check.end();
     const incarnation = check.incarnation!;
     const writer = await fileSystem.open(segments.at(-1)!.path, 'write');
-    const store = storeOf(options, incarnation, segments, writer, last!, uncut);
+    const skips = tail !== undefined || !last!.batchEnd || (await wasCut(fileSystem, directory, segments.at(-1)!));
+    const store = storeOf(options, incarnation, { segments, writer, last: last!, skips, cutTail: tail?.cut });
     // A process that was killed may have written what was never synced; nobody may read it before it is.
     await writer.sync();
     await fileSystem.syncDirectory(directory);
     // Only now is it durable what stands in their place.
     for (const { path } of leftovers) await fileSystem.remove(path);
     for (const { reader } of leftovers) await reader.close();
-    return { store, incarnation, head: check.head, sealed: check.sealed };
+    return { store, incarnation, head: check.head + (skips ? SKIPPED_REVISIONS : 0), sealed: check.sealed };
   } catch (error) {
     for (const { reader } of opened) await reader.close().catch(() => undefined);
     throw error;
@@ -96,7 +98,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
 
 async function createLog(options: ReplayOptions): Promise<Replayed> {
   const incarnation = randomBytes(8).toString('hex');
-  const store = storeOf(options, incarnation, [], undefined, { batch: 0, batchEnd: true });
+  const store = storeOf(options, incarnation, { segments: [], writer: undefined, last: { batch: 0, batchEnd: true }, skips: false });
   await store.rotate(1, options.wallMs());
   return { store, incarnation, head: 0, sealed: true };
 }
@@ -104,13 +106,10 @@ async function createLog(options: ReplayOptions): Promise<Replayed> {
 function storeOf(
   options: ReplayOptions,
   incarnation: string,
-  segments: Segment[],
-  writer: File | undefined,
-  last: Pick<ScanResult, 'batch' | 'batchEnd'>,
-  cutTail?: () => Promise<void>,
+  parts: Pick<ConstructorParameters<typeof SegmentStore>[0], 'segments' | 'writer' | 'last' | 'skips' | 'cutTail'>,
 ): SegmentStore {
   const { fileSystem, directory, partition } = options;
-  return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, segments, writer, last, cutTail });
+  return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, ...parts });
 }
 
 /** Shows the segment's records, and holds each against the one before it. */
@@ -129,13 +128,12 @@ function replaySegment({ onRecord, atMsOf }: ReplayOptions, segment: Segment, ch
   });
 }
 
-/** Gives back what is still to be done before anything is written, when a full disk does not let the cut bytes be saved. */
-async function cutTornTail(
-  options: ReplayOptions,
-  segment: Segment,
-  scan: ScanResult,
-  newest: boolean,
-): Promise<(() => Promise<void>) | undefined> {
+interface TornTail {
+  /** Still to be done before anything is written, when a full disk does not let the cut bytes be saved. */
+  readonly cut: (() => Promise<void>) | undefined;
+}
+
+async function cutTornTail(options: ReplayOptions, segment: Segment, scan: ScanResult, newest: boolean): Promise<TornTail> {
   const { path, length, reader, seed } = segment;
   const { wholeEnd, batch, batchEnd } = scan;
   const what = 'what stands there is no whole record (its length or checksum is wrong)';
@@ -146,20 +144,20 @@ async function cutTornTail(
   segment.length = wholeEnd;
   try {
     await saveAndCut(options, segment, length);
-    return undefined;
+    return { cut: undefined };
   } catch (error) {
     if (!isNoSpace(error)) throw error;
     options.onWarning(
       `${path} ends in an unfinished write: ${length - wholeEnd} bytes from offset ${wholeEnd}. No space is left to save them aside, so they stay until the next append`,
     );
-    return () => saveAndCut(options, segment, length);
+    return { cut: () => saveAndCut(options, segment, length) };
   }
 }
 
 async function saveAndCut(options: ReplayOptions, segment: Segment, length: number): Promise<void> {
   const { fileSystem, directory, onWarning } = options;
   const { path, length: wholeEnd } = segment;
-  const name = `${basename(path, '.segment')}-${wholeEnd}-${options.wallMs()}`;
+  const name = `${tornPrefix(segment)}${options.wallMs()}`;
   const saved = await saveTornBytes(fileSystem, directory, name, (target) => copyBytes(fileSystem, segment, length, target));
   const writer = await fileSystem.open(path, 'write');
   try {
@@ -169,6 +167,17 @@ async function saveAndCut(options: ReplayOptions, segment: Segment, length: numb
     await writer.close();
   }
   onWarning(`${path} ended in an unfinished write: ${length - wholeEnd} bytes from offset ${wholeEnd} were cut off and saved as ${saved}`);
+}
+
+/** The newest segment lost a tail at its end, and nothing was written since: an open got no further than that. */
+async function wasCut(fileSystem: FileSystem, directory: string, segment: Segment): Promise<boolean> {
+  const names = await tornNames(fileSystem, directory);
+  return names.some((name) => name.startsWith(tornPrefix(segment)));
+}
+
+/** Of the names of files with what was cut off the segment where it ends now. */
+function tornPrefix({ path, length }: Segment): string {
+  return `${basename(path, '.segment')}-${length}-`;
 }
 
 /** What lies behind the segment's end, up to `length`. */

@@ -1,7 +1,7 @@
 import type { Report } from '../log.port.js';
 import type { File } from './file-system.js';
 import { readFully } from './file-system.js';
-import { RecordView } from './record.js';
+import { RecordView } from './record-view.js';
 import { ReportStatistics } from './report-statistics.js';
 
 /*

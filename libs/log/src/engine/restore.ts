@@ -1,18 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { basename, join } from 'node:path';
-import { DiptychError, isDiptychError } from '@diptych/kernel';
+import { DiptychError } from '@diptych/kernel';
 import type { BackupManifest } from './backup.js';
 import { BACKUP_FORMAT } from './backup.js';
-import { FileCopy, writeMarker } from './copy-file.js';
-import { BACKUP_FILE, UNFINISHED_BACKUP, UNFINISHED_RESTORE, assertEmpty, reasonOf } from './directory.js';
+import { copySegments, fillDirectory } from './copy-log.js';
+import { BACKUP_FILE, UNFINISHED_BACKUP, UNFINISHED_RESTORE, reasonOf } from './directory.js';
 import type { FileSystem } from './file-system.js';
 import { nodeFileSystem, readFully } from './file-system.js';
-import { finishRecord } from './record.js';
-import { encodeSegmentHeader, segmentSeed } from './segment-header.js';
 import type { Watching } from './snapshot.js';
 import { Snapshot } from './snapshot.js';
 import type { Verified } from './verify.js';
-import { verifyLog } from './verify.js';
 
 /**
  * Makes a log from a backup, in an empty directory, and reads it back. It has the backup's entries, revisions and remembered requests, and a new
@@ -30,75 +27,18 @@ export async function restoreLog(
   const manifest = await readManifest(fileSystem, backup);
   await using snapshot = await Snapshot.take(fileSystem, backup);
   assertComplete(backup, manifest, snapshot);
-  const written: string[] = [];
-  let lock: Disposable | undefined;
-  try {
-    await fileSystem.makeDirectory(target);
-    assertEmpty(target, await namesIn(fileSystem, target));
-    lock = fileSystem.lock(target);
-    // Once more, now that nobody else can begin a log there.
-    assertEmpty(target, await namesIn(fileSystem, target));
-    const unfinished = join(target, UNFINISHED_RESTORE);
-    await writeMarker(fileSystem, unfinished, '');
-    written.push(unfinished);
-    await copyAnew(fileSystem, snapshot, target, written, signal);
-    await fileSystem.syncDirectory(target);
-    const verified = await verifyLog(target, { fileSystem, signal });
-    if (verified.head !== manifest.head)
-      throw new DiptychError('INTERNAL', `what was restored into ${target} ends at revision ${verified.head}, not ${manifest.head}`);
-    signal?.throwIfAborted();
-    await fileSystem.remove(unfinished);
-    // Nothing is taken back from here on: without the marker a part would pass for the whole.
-    written.length = 0;
-    await fileSystem.syncDirectory(target);
-    return verified;
-  } catch (error) {
-    // The marker goes last, so that no part is ever taken for a log.
-    for (const path of written.reverse()) await fileSystem.remove(path).catch(() => undefined);
-    if (isDiptychError(error) || signal?.aborted) throw error;
-    throw new DiptychError('UNAVAILABLE', `the restore into ${target} failed: ${reasonOf(error)}`, { cause: error });
-  } finally {
-    lock?.[Symbol.dispose]();
-  }
-}
-
-/** Under another incarnation, and so with other seeds and checksums. */
-async function copyAnew(
-  fileSystem: FileSystem,
-  snapshot: Snapshot,
-  target: string,
-  written: string[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const incarnation = randomBytes(8).toString('hex');
-  let copy: FileCopy | undefined;
-  let seed = 0;
-  const finish = async () => {
-    await copy?.finish();
-    await copy?.close();
-    copy = undefined;
-  };
-  try {
-    await snapshot.read(
-      (record) => copy!.addRecord(record, (bytes, offset, end) => finishRecord(bytes, offset, end, record.batch, record.batchEnd, seed)),
-      {
-        signal,
-        async onSegment({ path, header }) {
-          await finish();
-          const name = join(target, basename(path));
-          copy = await FileCopy.create(fileSystem, name);
-          written.push(name);
-          const bytes = encodeSegmentHeader({ ...header, incarnation });
-          seed = segmentSeed(bytes);
-          copy.add(bytes);
-        },
-        onWindow: () => copy!.flush(),
-      },
-    );
-    await finish();
-  } finally {
-    await copy?.close();
-  }
+  return await fillDirectory({
+    fileSystem,
+    target,
+    signal,
+    what: 'restore',
+    marker: UNFINISHED_RESTORE,
+    lock: true,
+    async copy(filling) {
+      await copySegments(snapshot, filling, randomBytes(8).toString('hex'));
+      return manifest.head;
+    },
+  });
 }
 
 async function readManifest(fileSystem: FileSystem, backup: string): Promise<BackupManifest> {

@@ -1,6 +1,7 @@
 import type { File } from './file-system.js';
 import { readFully } from './file-system.js';
-import { RECORD_BYTES_MAX, RECORD_HEAD_BYTES, RECORD_MARKER, RECORD_MARKER_OFFSET, RecordView } from './record.js';
+import { RECORD_BYTES_MAX, RECORD_HEAD_BYTES, RECORD_MARKER, RECORD_MARKER_OFFSET } from './record-layout.js';
+import { RecordView } from './record-view.js';
 
 export interface ScanResult {
   /** Where the last whole record ends. Equal to the file's size when all is well. */

@@ -4,9 +4,12 @@ import { damageError } from './damage.js';
 import { segmentName } from './directory.js';
 import type { File, FileSystem } from './file-system.js';
 import { errorCodeOf, readFully, writeFully } from './file-system.js';
-import { RecordView } from './record.js';
+import { RecordView } from './record-view.js';
 import type { CompactedHeader, SegmentHeader } from './segment-header.js';
 import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentSeed } from './segment-header.js';
+
+/** What all headers of a log have in common. */
+type LogHeader = Pick<SegmentHeader, 'incarnation' | 'partition'>;
 
 export interface Segment {
   /** What the index calls it. Given to another once nobody can know this one any more. */
@@ -16,6 +19,7 @@ export interface Segment {
   readonly seed: number;
   /** Stays open until the store closes, or the segment was replaced and its last reader is done: reads never meet a closed file. */
   readonly reader: File;
+  readonly skips: number;
   readonly compacted: CompactedHeader | undefined;
   /** Everything before this is durable; nothing after it is ever read. */
   length: number;
@@ -56,23 +60,26 @@ export class SegmentStore {
   readonly #byId: Array<Segment | undefined> = [];
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
-  readonly #header: Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'>;
+  readonly #header: LogHeader;
   #writer: File | undefined;
   #durable: Durable;
   /** An append failed: what the file holds after its durable length is not known. */
   #inDoubt = false;
   /** A rotation failed: there may be a segment by this name that is not part of the log. */
   #stray: string | undefined;
+  /** What was cut off the newest segment may have been acknowledged: the next one leaves out revisions, see format.md. */
+  #skips: boolean;
   /** Behind the newest segment's end lies a torn write that could not be saved aside yet. It is cut before anything is written. */
   #cutTail: (() => Promise<void>) | undefined;
 
   constructor(options: {
     fileSystem: FileSystem;
     directory: string;
-    header: Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'>;
+    header: LogHeader;
     segments: Segment[];
     writer: File | undefined;
     last: { readonly batch: number; readonly batchEnd: boolean };
+    skips: boolean;
     cutTail?: (() => Promise<void>) | undefined;
   }) {
     this.#fileSystem = options.fileSystem;
@@ -81,6 +88,7 @@ export class SegmentStore {
     this.segments = options.segments;
     for (const segment of this.segments) this.#byId[segment.id] = segment;
     this.#writer = options.writer;
+    this.#skips = options.skips;
     this.#cutTail = options.cutTail;
     const { batch, batchEnd } = options.last;
     this.#durable = { batch, batchEnd, lastBatchStart: this.segments.length > 0 ? this.current.length : 0 };
@@ -101,7 +109,7 @@ export class SegmentStore {
     return this.#byId;
   }
 
-  get header(): Omit<SegmentHeader, 'firstRevision' | 'createdWallMs'> {
+  get header(): LogHeader {
     return this.#header;
   }
 
@@ -135,7 +143,7 @@ export class SegmentStore {
 
   /** The newest segment takes no more batches. */
   get mustRotate(): boolean {
-    return !this.#durable.batchEnd;
+    return !this.#durable.batchEnd || this.#skips;
   }
 
   /** Writes once, syncs once: the batch `nextBatch`. @throws what the file system throws; then it is not known what was appended */
@@ -157,7 +165,8 @@ export class SegmentStore {
     this.#assertCertain();
     const path = join(this.#directory, segmentName(firstRevision));
     const temporary = `${path}.new`;
-    const header = encodeSegmentHeader({ ...this.#header, firstRevision, createdWallMs });
+    const skips = this.#skips ? 1 : 0;
+    const header = encodeSegmentHeader({ ...this.#header, firstRevision, createdWallMs, skips });
     await this.#fileSystem.remove(temporary).catch(ignoreMissing);
     const writer = await this.#fileSystem.open(temporary, 'create');
     let reader: File | undefined;
@@ -176,6 +185,7 @@ export class SegmentStore {
     await this.#writer?.close().catch(() => undefined);
     this.#writer = writer;
     this.#stray = undefined;
+    this.#skips = false;
     this.#durable = { batch: 0, batchEnd: true, lastBatchStart: SEGMENT_HEADER_BYTES };
     const segment: Segment = {
       id: this.freeId,
@@ -183,6 +193,7 @@ export class SegmentStore {
       firstRevision,
       seed: segmentSeed(header),
       reader,
+      skips,
       compacted: undefined,
       length: SEGMENT_HEADER_BYTES,
       tally: emptyTally(),

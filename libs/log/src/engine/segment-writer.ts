@@ -1,8 +1,11 @@
 import { dirname } from 'node:path';
+import type { ByteBlock } from './byte-block.js';
+import { byteBlock, withRoom } from './byte-block.js';
 import type { File, FileSystem } from './file-system.js';
 import { errorCodeOf, writeFully } from './file-system.js';
-import type { RecordView } from './record.js';
-import { RECORD_HEAD_BYTES, encodeSeal, placeRecord, stampRecord } from './record.js';
+import { encodeSeal, placeRecord, stampRecord } from './record.js';
+import { RECORD_HEAD_BYTES } from './record-layout.js';
+import type { RecordView } from './record-view.js';
 import type { CompactedHeader, SegmentHeader } from './segment-header.js';
 import { encodeSegmentHeader, segmentSeed } from './segment-header.js';
 
@@ -18,7 +21,7 @@ export class SegmentWriter {
   readonly #wallMs: number;
   readonly #file: File;
   #previous: number;
-  #buffer: Buffer;
+  #buffer: ByteBlock;
   #buffered: number;
   #written = 0;
   #synced = 0;
@@ -32,8 +35,8 @@ export class SegmentWriter {
     this.#lastRevision = header.compacted.lastRevision;
     this.#wallMs = header.createdWallMs;
     this.#previous = header.firstRevision - 1;
-    this.#buffer = Buffer.allocUnsafeSlow(256 * 1024);
-    this.#buffered = bytes.copy(this.#buffer);
+    this.#buffer = byteBlock(256 * 1024);
+    this.#buffered = bytes.copy(this.#buffer.bytes);
   }
 
   static async create(
@@ -67,7 +70,7 @@ export class SegmentWriter {
   /** Writes what was added. A sync every so often, so that none is large enough to hold up those of appends. */
   async flush(): Promise<void> {
     if (this.#buffered === 0) return;
-    await writeFully(this.#file, this.#buffer, this.#buffered, this.#written);
+    await writeFully(this.#file, this.#buffer.bytes, this.#buffered, this.#written);
     this.#written += this.#buffered;
     this.#buffered = 0;
     if (this.#written - this.#synced >= SYNC_BYTES) await this.#sync();
@@ -78,7 +81,7 @@ export class SegmentWriter {
     this.#reserve(RECORD_HEAD_BYTES);
     const at = this.#buffered;
     const end = at + encodeSeal(this.#buffer, at);
-    stampRecord(this.#buffer, at, { revision: this.#lastRevision, previous: this.#previous, wallMs: this.#wallMs, existed: false });
+    stampRecord(this.#buffer, at, this.#lastRevision, this.#previous, this.#wallMs, false);
     placeRecord(this.#buffer, at, end, { previous: this.#previous, batch: BATCH, batchEnd: true, seed: this.seed });
     this.#buffered = end;
     await this.flush();
@@ -108,10 +111,7 @@ export class SegmentWriter {
   }
 
   #reserve(bytes: number): void {
-    if (this.#buffered + bytes <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#buffered + bytes));
-    this.#buffer.copy(grown, 0, 0, this.#buffered);
-    this.#buffer = grown;
+    this.#buffer = withRoom(this.#buffer, this.#buffered, bytes);
   }
 }
 

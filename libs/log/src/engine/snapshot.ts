@@ -5,7 +5,7 @@ import type { File, FileSystem } from './file-system.js';
 import { errorCodeOf } from './file-system.js';
 import { HistoryCheck } from './history-check.js';
 import { openSegment } from './open-segment.js';
-import type { RecordView } from './record.js';
+import type { RecordView } from './record-view.js';
 import type { SegmentHeader } from './segment-header.js';
 import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import { findLaterBatch, scanSegment } from './segment-scan.js';

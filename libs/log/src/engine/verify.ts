@@ -1,7 +1,7 @@
 import { hasCode } from '@diptych/kernel';
 import type { FileSystem } from './file-system.js';
 import { nodeFileSystem } from './file-system.js';
-import { KIND_SEAL } from './record.js';
+import { KIND_SEAL } from './record-layout.js';
 import type { UnfinishedWrite, Watching } from './snapshot.js';
 import { Snapshot } from './snapshot.js';
 

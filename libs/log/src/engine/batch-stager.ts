@@ -1,0 +1,184 @@
+import type { DiptychError } from '@diptych/kernel';
+import type { AppendBatch } from './append-batch.js';
+import { AppendLine } from './append-line.js';
+import { BatchPace } from './batch-pace.js';
+import type { FileLogSettings } from './file-log-options.js';
+import type { PendingAppend } from './pending-append.js';
+import type { SegmentStore } from './segment-store.js';
+
+/**
+ * Stages what waits in line, in slices that give way to the rest of the process: each append is decided, encoded and checksummed, so that the batch can be
+ * written as soon as the disk is free. Two batches take turns: while one is at the disk the other is staged.
+ *
+ * Until the disk takes them, staged appends count as waiting. When one of them is called off, or the batch before them fails, all are staged anew.
+ */
+export class BatchStager {
+  readonly #settings: FileLogSettings;
+  readonly #store: SegmentStore;
+  readonly #onDue: () => void;
+  readonly #line: AppendLine;
+  readonly #pace: BatchPace;
+  /** Is staged. */
+  #next: AppendBatch;
+  /** Is at the disk, or empty. */
+  #other: AppendBatch;
+  /** The other one, until it is applied or has failed. */
+  #atDisk: AppendBatch | undefined;
+  #diskIsFree = true;
+  /** The next slice is staged in this turn of the event loop, or the next. */
+  #staging = false;
+
+  /**
+   * @param options.batches empty, for nobody else
+   * @param options.onDue the disk is free, and there is a batch for it: take it with `submit`
+   */
+  constructor(options: {
+    settings: FileLogSettings;
+    store: SegmentStore;
+    batches: readonly [AppendBatch, AppendBatch];
+    onDue: () => void;
+  }) {
+    this.#settings = options.settings;
+    this.#store = options.store;
+    this.#onDue = options.onDue;
+    [this.#next, this.#other] = options.batches;
+    const { channelCapacity, sendersMax, queueBytesMax, clock, pipelineAppendsMin, pipelineBytesMin } = options.settings;
+    this.#pace = new BatchPace({ appendsMin: pipelineAppendsMin, bytesMin: pipelineBytesMin });
+    this.#line = new AppendLine({
+      clock,
+      capacity: channelCapacity,
+      sendersMax,
+      bytesMax: queueBytesMax,
+      onStagedEnded: () => {
+        this.#stageAnew();
+        this.#stageSoon();
+      },
+    });
+  }
+
+  /** Appends that wait, staged or not. */
+  get size(): number {
+    return this.#line.size;
+  }
+
+  /** Once the store stands where the first batch is to be written. */
+  start(): void {
+    this.#begin();
+  }
+
+  /** Takes the append, or says why not. */
+  add(pending: PendingAppend): DiptychError | undefined {
+    const refusal = this.#line.add(pending);
+    if (!refusal) this.#stageSoon();
+    return refusal;
+  }
+
+  /** The batch that is due. The other one is staged from now on. */
+  submit(): AppendBatch {
+    const batch = this.#next;
+    this.#diskIsFree = false;
+    this.#line.takeStaged();
+    this.#next = this.#other;
+    this.#other = this.#atDisk = batch;
+    this.#begin();
+    if (this.#line.unstaged > 0) this.#stageSoon();
+    return batch;
+  }
+
+  /** The batch was applied. Its appends are about to be answered. */
+  onApplied(): void {
+    this.#atDisk = undefined;
+    this.#next.onBeforeApplied();
+  }
+
+  /** The batch failed: what was staged after it rested on it. It was not written, so it is decided again. */
+  onFailed(): void {
+    this.#atDisk = undefined;
+    this.#stageAnew();
+  }
+
+  /** How long the last batch took at the disk, and until it was applied. */
+  measure(diskMs: number, appends: number, applyMs: number): void {
+    this.#pace.written(diskMs, appends, applyMs);
+  }
+
+  /**
+   * Whether the next batch is due right now, after so many appends were answered. If those who were answered ask again sooner than the disk could be done,
+   * they rather come along.
+   */
+  isDueAfter(answered: number): boolean {
+    const { staged, length } = this.#next;
+    return this.#pace.isWorthWriting(staged.length, length, this.#line.size + answered) && !this.#line.dropEnded();
+  }
+
+  /** The disk takes the next batch when it is due. */
+  onDiskFree(): void {
+    this.#diskIsFree = true;
+    if (this.#line.size > 0) this.#stageSoon();
+  }
+
+  refuseAll(error: () => DiptychError): void {
+    this.#line.refuseAll(error);
+    this.#begin();
+  }
+
+  /** When nothing waits any more. */
+  close(): void {
+    this.#line.close();
+  }
+
+  /** Callers whose requests arrive in this turn of the event loop get to add theirs: one sync for all of them. */
+  #stageSoon(): void {
+    if (this.#staging) return;
+    this.#staging = true;
+    setImmediate(this.#stage);
+  }
+
+  readonly #stage = (): void => {
+    this.#staging = false;
+    const full = this.#stageSlice();
+    if (this.#diskIsFree && this.#isDue(full) && !this.#line.dropEnded()) this.#onDue();
+    else if (!full && this.#line.unstaged > 0) this.#stageSoon();
+  };
+
+  /** True when the batch takes no more. */
+  #stageSlice(): boolean {
+    const line = this.#line;
+    const batch = this.#next;
+    const startedMs = this.#settings.clock.nowMs();
+    const lengthMax = batch.length + SLICE_BYTES;
+    let count = 0;
+    let full = false;
+    batch.tick();
+    for (let pending = line.next; pending && count < SLICE_APPENDS && batch.length < lengthMax; pending = line.next, count++) {
+      full = !batch.hasRoomFor(pending);
+      if (full) break;
+      if (batch.add(pending)) line.markStaged();
+      else line.markAnswered(pending);
+    }
+    this.#pace.staged(count, this.#settings.clock.nowMs() - startedMs);
+    if (batch.isEmpty) line.takeStaged();
+    return full;
+  }
+
+  /** The disk is free: whether to write what is staged, rather than to stage more of what waits first. */
+  #isDue(full: boolean): boolean {
+    const { staged, length, isEmpty } = this.#next;
+    if (isEmpty) return false;
+    return full || this.#line.unstaged === 0 || this.#pace.isWorthWriting(staged.length, length, this.#line.size);
+  }
+
+  #begin(): void {
+    const { nextBatch, current } = this.#store;
+    this.#next.begin({ batch: this.#atDisk ? nextBatch + 1 : nextBatch, seed: current.seed }, this.#atDisk);
+  }
+
+  #stageAnew(): void {
+    this.#line.unstage();
+    this.#begin();
+  }
+}
+
+/** Staged in one turn of the event loop: about a quarter of a millisecond. */
+const SLICE_APPENDS = 256;
+const SLICE_BYTES = 256 * 1024;
