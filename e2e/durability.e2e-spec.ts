@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Arm, keepRecord, PANELS, seededRandom, seedFromEnv } from '@diptych/testing';
+import { Arm, keepRecord, MONOLITHS, SERVICES, seededRandom, seedFromEnv } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AcknowledgedWrites, listKeys, readBack } from './support/acknowledged-writes.js';
 import { cities, CITY_COUNT } from './support/cities.js';
 import { HttpClient } from './support/http-client.js';
 
 /*
- * Claim: an acknowledged write survives SIGKILL of the process that holds the log, in each panel.
+ * Claim: an acknowledged write survives SIGKILL of the process that holds the log, in each panel and in the monolith of several threads.
  *
  * Method: one client with many requests in flight writes every entry once, overwrites some and deletes some, while the process is
  * killed at random moments and started again on the same directory. The client notes what was acknowledged and what is in
@@ -19,7 +19,7 @@ const long = process.env['DIPTYCH_LONG'] === '1';
 const size = long ? { entries: CITY_COUNT, kills: 200 } : { entries: 6_000, kills: 3 };
 const IN_FLIGHT = 96;
 
-describe.each(PANELS)('durability: $name', (spec) => {
+describe.each([...MONOLITHS, SERVICES])('durability: $name', (spec) => {
   let arm: Arm | undefined;
   let http: HttpClient | undefined;
 

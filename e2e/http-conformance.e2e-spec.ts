@@ -1,4 +1,4 @@
-import { Arm, ARMS } from '@diptych/testing';
+import { Arm, ARMS, MONOLITHS } from '@diptych/testing';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { conditionCases } from './conformance/conditions.cases.js';
 import { entryCases } from './conformance/entries.cases.js';
@@ -24,7 +24,7 @@ describe.each(ARMS)('HTTP: $name', (spec) => {
   const subject = (): Subject => ({
     origin: arm.url,
     http,
-    seesAcknowledged: spec.name === 'monolith',
+    seesAcknowledged: MONOLITHS.includes(spec),
     cacheCount: (name) => metricOf(arm.process(arm.holding('cache')).url, `diptych_cache_${name}_total`),
     prefix: freshPrefix,
   });

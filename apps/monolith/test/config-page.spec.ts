@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { allowed, HOST_SETTINGS, hostedSettings, httpSettings, TELEMETRY_SETTINGS, type Settings } from '@diptych/host';
+import { allowed, HOST_SETTINGS, hostedSettings, httpSettings, TELEMETRY_SETTINGS, THREADS_SETTINGS, type Settings } from '@diptych/host';
 import { format, resolveConfig } from 'prettier';
 import { expect, it } from 'vitest';
 import { APPS, moduleOf } from './every-app.js';
@@ -21,6 +21,7 @@ it('config.md has every setting of every app, and nothing else', async () => {
     section(httpSettings(0), 'every app', { port: APPS.map((app) => `${portOf(app)} (${app})`).join(', ') }),
     section(HOST_SETTINGS, 'every app'),
     section(TELEMETRY_SETTINGS, 'every app'),
+    section(THREADS_SETTINGS, 'monolith'),
     ...[...readers]
       .sort(([a], [b]) => a.prefix.localeCompare(b.prefix))
       .map(([settings, apps]) => section(settings, apps.length === APPS.length ? 'every app' : apps.join(', '))),

@@ -1,5 +1,15 @@
 import type { Guards, Token } from '@diptych/host';
-import { GUARDS, GuardsModule, LIFETIME, NATS_LINK, NatsModule, provideSettings, TELEMETRY } from '@diptych/host';
+import {
+  GUARDS,
+  GuardsModule,
+  LIFETIME,
+  MAIN_THREAD,
+  NATS_LINK,
+  NatsModule,
+  OTHER_THREADS,
+  provideSettings,
+  TELEMETRY,
+} from '@diptych/host';
 import type { Lifetime } from '@diptych/kernel';
 import { systemClock } from '@diptych/kernel';
 import type { LogPort } from '@diptych/log';
@@ -16,6 +26,7 @@ import type { CacheRoutingSettings, CacheSettings } from './cache.settings.js';
 import { CACHE_ROUTING_SETTINGS, CACHE_SETTINGS } from './cache.settings.js';
 import { cachePort } from './cache.wire.js';
 import { CoherentCache } from './engine/coherent-cache.js';
+import { keepSharedCache, openThreadCache } from './cache-of-threads.js';
 import type { WarmUpResult } from './engine/warm-up.js';
 import { warmUp } from './engine/warm-up.js';
 
@@ -28,6 +39,8 @@ export const CACHE_PORT: Token<CachePort> = Symbol('CACHE_PORT');
  *   CacheModule.inProcess()   its memory is this process's; reads LOG_PORT, whichever binding that has
  *   CacheModule.overNats()    it is another process
  *   CacheModule.served()      besides: answers for it over NATS
+ *   CacheModule.shared()      its memory is that of all threads of this process
+ *   CacheModule.toThreads()   in the main thread: makes that memory, and keeps it right by LOG_PORT
  */
 @Module({})
 export class CacheModule {
@@ -42,6 +55,31 @@ export class CacheModule {
         { provide: CACHE_PORT, inject: [SETTINGS, LOG_PORT, LIFETIME, TELEMETRY, GUARDS], useFactory: openCache },
       ],
       exports: [CACHE_PORT],
+    };
+  }
+
+  /** Provides CACHE_PORT from memory that all threads share, and LOG_PORT, which leads to the main thread. */
+  static shared(): DynamicModule {
+    return {
+      module: CacheModule,
+      global: true,
+      imports: [GuardsModule],
+      providers: [
+        provideSettings(SETTINGS, CACHE_SETTINGS),
+        { provide: CACHE_PORT, inject: [SETTINGS, LOG_PORT, MAIN_THREAD, LIFETIME, TELEMETRY, GUARDS], useFactory: openThreadCache },
+      ],
+      exports: [CACHE_PORT],
+    };
+  }
+
+  /** Makes the memory that the other threads share, takes out of it what is committed, and frees what a thread that died had locked. */
+  static toThreads(): DynamicModule {
+    return {
+      module: CacheModule,
+      providers: [
+        provideSettings(SETTINGS, CACHE_SETTINGS),
+        { provide: SERVER, inject: [SETTINGS, LOG_PORT, OTHER_THREADS, LIFETIME, TELEMETRY], useFactory: keepSharedCache },
+      ],
     };
   }
 

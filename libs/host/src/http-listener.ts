@@ -16,10 +16,13 @@ export class HttpListener {
   /** The newest response on each connection: what a stop has to wait for, and can name if that takes too long. */
   readonly #responses = new Map<Socket, ServerResponse>();
   #handler: RequestListener = answerWhileStarting;
+  readonly #reusePort: boolean;
   #draining = false;
   #idleEnds = false;
 
-  constructor(options: { requestTimeoutMs: number }) {
+  /** @param options.reusePort several listeners of this process share the port; see that nobody else has it (`claimPort`) */
+  constructor(options: { requestTimeoutMs: number; reusePort?: boolean }) {
+    this.#reusePort = options.reusePort ?? false;
     this.server = createServer(
       {
         requestTimeout: options.requestTimeoutMs,
@@ -54,7 +57,7 @@ export class HttpListener {
       const refused = (error: NodeJS.ErrnoException) => reject(listenError(error, host, port));
       this.server.once('error', refused);
       // `exclusive`, because a worker of node:cluster would otherwise share the port in silence.
-      this.server.listen({ host, port, exclusive: true }, () => {
+      this.server.listen({ host, port, exclusive: true, reusePort: this.#reusePort }, () => {
         this.server.off('error', refused);
         resolve();
       });
@@ -154,7 +157,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, status: 400 
   response.writeHead(status, headers).end(body);
 }
 
-function listenError(error: NodeJS.ErrnoException, host: string, port: number): DiptychError {
+export function listenError(error: NodeJS.ErrnoException, host: string, port: number): DiptychError {
   const where = `port ${port} on ${host}`;
   const reasons: Record<string, string> = {
     EADDRINUSE: `${where} is in use by another process; stop it, or set DIPTYCH_HTTP_PORT to another port (0 takes a free one)`,

@@ -1,7 +1,7 @@
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { RequestListener } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import type { Telemetry } from '@diptych/telemetry';
+import type { HealthReport, Telemetry } from '@diptych/telemetry';
 import { isDiptychError, ERROR_TABLE, type ErrorCode } from '@diptych/kernel';
 import type { HttpAnswers, HttpEdge } from './http-edge.js';
 import type { HttpListener } from './http-listener.js';
@@ -15,6 +15,7 @@ import { PROBLEM_CONTENT_TYPE, problem } from './problem.js';
 export function createHttpServer(
   listener: HttpListener,
   telemetry: Telemetry,
+  overview: Overview = overviewOf(telemetry),
 ): HttpEdge & { open(): Promise<void>; adapter: FastifyAdapter } {
   let handler: RequestListener | undefined;
   let answers: HttpAnswers = {};
@@ -52,7 +53,7 @@ export function createHttpServer(
     if (request.is404) onNotFound(request, reply);
     else done();
   });
-  mountHealth(server, telemetry);
+  mountHealth(server, overview);
   return {
     fastify: server,
     adapter: new HostAdapter(server as never),
@@ -82,16 +83,32 @@ class HostAdapter extends FastifyAdapter {
   override async init(): Promise<void> {}
 }
 
-function mountHealth(server: FastifyInstance, { health, metrics }: Telemetry): void {
+/** What a process says of itself as a whole to those who ask by HTTP. Neither rejects. */
+export interface Overview {
+  ready(): Promise<HealthReport>;
+  metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+function overviewOf({ health, metrics }: Telemetry): Overview {
+  return {
+    ready: async () => health.ready(),
+    metrics: async () => ({ contentType: metrics.contentType, text: await metrics.metrics() }),
+  };
+}
+
+function mountHealth(server: FastifyInstance, overview: Overview): void {
   server.get('/health/live', async () => ({ ok: true }));
   server.get('/health/ready', async (_request, reply) => {
-    const report = health.ready();
+    const report = await overview.ready();
     return reply
       .code(report.ok ? 200 : 503)
       .header('cache-control', 'no-store')
       .send(report);
   });
-  server.get('/metrics', async (_request, reply) => reply.header('content-type', metrics.contentType).send(await metrics.metrics()));
+  server.get('/metrics', async (_request, reply) => {
+    const { contentType, text } = await overview.metrics();
+    return reply.header('content-type', contentType).send(text);
+  });
 }
 
 function answerNotFound(request: FastifyRequest, reply: FastifyReply, allow: readonly string[]): FastifyReply {

@@ -9,3 +9,6 @@ export * from './start-app.js';
 export * from './run-app.js';
 export * from './host-settings.js';
 export * from './hosted-settings.js';
+export * from './threads/tokens.js';
+export * from './threads/run-thread.js';
+export * from './threads/run-threads.js';

@@ -1,7 +1,7 @@
 import { isDiptychError } from '@diptych/kernel';
 import type { DynamicModule, Type as Class } from '@nestjs/common';
 import { SettingsError } from './environment.js';
-import { startApp, type AppOptions } from './start-app.js';
+import { startApp, type AppOptions, type RunningApp } from './start-app.js';
 
 /**
  * The whole life of a process: starts the app, says so on stdout (one JSON line with `event: "ready"`, `url` and `pid`), and ends it on SIGTERM or
@@ -10,8 +10,12 @@ import { startApp, type AppOptions } from './start-app.js';
  * Exit codes: 0 after a clean stop; 1 when it failed while running or did not stop in time; 2 when it could not start. The
  * reason is a sentence on stderr, with a stack only if DIPTYCH_DEBUG=1. There are no command-line arguments; one is a reason not to start.
  */
-export async function runApp(root: Class | DynamicModule, options: AppOptions): Promise<never> {
-  const { name } = options;
+export function runApp(root: Class | DynamicModule, options: AppOptions): Promise<never> {
+  return runProcess(options.name, () => startApp(root, options));
+}
+
+/** `runApp` for whatever way an app starts. */
+export async function runProcess(name: string, start: () => Promise<RunningApp>): Promise<never> {
   // A defect has left the state unknown. Going on would risk more than a restart does.
   process.on('uncaughtException', (error) => exitWith(1, name, error));
   process.on('unhandledRejection', (reason) => exitWith(1, name, reason));
@@ -32,13 +36,15 @@ export async function runApp(root: Class | DynamicModule, options: AppOptions): 
       stop.abort();
     });
 
-  const app = await startApp(root, options).catch((error: unknown) => exitWith(2, name, error));
+  const app = await start().catch((error: unknown) => exitWith(2, name, error));
   const { logger } = app.telemetry;
   // Whoever started this process waits for the line, so it is written whatever the level.
   if (!stop.signal.aborted) logger.child({}, { level: 'info' }).info({ event: 'ready', url: app.url }, `${name} is ready at ${app.url}`);
-  await stopped;
+  const failure = await Promise.race([stopped, ...(app.failed ? [app.failed] : [])]);
+  if (failure !== undefined) logger.error({ err: failure }, `${name} cannot go on`);
   logger.info({ event: 'stopping' }, `${name} is stopping`);
-  await app.close().catch((error: unknown) => exitWith(1, name, error));
+  await app.close().catch((error: unknown) => exitWith(1, name, failure === undefined ? error : new AggregateError([failure, error])));
+  if (failure !== undefined) exitWith(1, name, failure);
   logger.info({ event: 'stopped' }, `${name} has stopped`);
   process.exit(0);
 }

@@ -1,15 +1,12 @@
 import 'reflect-metadata';
 import { Lifetime } from '@diptych/kernel';
 import { createTelemetry, type Telemetry } from '@diptych/telemetry';
-import { Module, type DynamicModule, type Type as Class } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import type { DynamicModule, Type as Class } from '@nestjs/common';
 import { Environment } from './environment.js';
 import { HOST_SETTINGS, httpSettings, TELEMETRY_SETTINGS } from './host-settings.js';
 import { hostedSettings } from './hosted-settings.js';
 import { HttpListener } from './http-listener.js';
-import { createHttpServer } from './http-server.js';
-import { nestLogger } from './nest-logger.js';
-import { ENVIRONMENT, HTTP_EDGE, LIFETIME, TELEMETRY } from './tokens.js';
+import { openApp } from './open-app.js';
 
 export interface AppOptions {
   /** Of the process, in its diagnostics and to the broker. */
@@ -29,6 +26,8 @@ export interface RunningApp {
    * @throws AggregateError of what did not end in time
    */
   close(): Promise<void>;
+  /** Resolves when it cannot go on, and why. It is to be closed then. */
+  readonly failed?: Promise<unknown> | undefined;
 }
 
 /**
@@ -56,18 +55,7 @@ export async function startApp(root: Class | DynamicModule, options: AppOptions)
     lifetime.own('http', () => listener.cut());
     await listener.listen(http.host, http.port);
 
-    const edge = createHttpServer(listener, telemetry);
-    const app = await NestFactory.create(hostModule(root, { environment, lifetime, telemetry, edge }), edge.adapter, {
-      logger: nestLogger(telemetry.logger),
-      abortOnError: false,
-      bodyParser: false,
-    });
-    lifetime.own('nest', () => app.close());
-    await app.init();
-    await edge.open();
-
-    lifetime.own('http.requests', () => listener.drain(http.drainMs));
-    lifetime.own('ready', () => void telemetry.health.hold('stopping'));
+    await openApp(root, { environment, lifetime, telemetry, listener, drainMs: http.drainMs });
     starting[Symbol.dispose]();
     return { url: listener.url, telemetry, close };
   } catch (error) {
@@ -75,24 +63,3 @@ export async function startApp(root: Class | DynamicModule, options: AppOptions)
     throw error;
   }
 }
-
-interface HostParts {
-  readonly environment: Environment;
-  readonly lifetime: Lifetime;
-  readonly telemetry: Telemetry;
-  readonly edge: object;
-}
-
-/** The app's module, and beside it the tokens that every module of it may ask for. */
-function hostModule(root: Class | DynamicModule, { environment, lifetime, telemetry, edge }: HostParts): DynamicModule {
-  const providers = [
-    { provide: ENVIRONMENT, useValue: environment },
-    { provide: LIFETIME, useValue: lifetime },
-    { provide: TELEMETRY, useValue: telemetry },
-    { provide: HTTP_EDGE, useValue: edge },
-  ];
-  return { module: HostModule, global: true, imports: [root], providers, exports: providers.map(({ provide }) => provide) };
-}
-
-@Module({})
-class HostModule {}

@@ -8,6 +8,7 @@ describeOverBindings<LogPort>(
   'the log',
   {
     descriptor: logPort,
+    bindings: ['in-process', 'loopback', 'threads'],
     create: async () => {
       const directory = await tempDir('diptych-log-');
       const log = await openFileLog({ directory: directory.path });

@@ -1,6 +1,16 @@
 import { join } from 'node:path';
-import type { Guards, Token } from '@diptych/host';
-import { GUARDS, GuardsModule, LIFETIME, NATS_LINK, NatsModule, TELEMETRY, provideSettings } from '@diptych/host';
+import type { Guards, MainThread, OtherThreads, Token } from '@diptych/host';
+import {
+  GUARDS,
+  GuardsModule,
+  LIFETIME,
+  MAIN_THREAD,
+  NATS_LINK,
+  NatsModule,
+  OTHER_THREADS,
+  TELEMETRY,
+  provideSettings,
+} from '@diptych/host';
 import type { Lifetime } from '@diptych/kernel';
 import type { NatsLink, Responder } from '@diptych/messaging';
 import { inProcess } from '@diptych/messaging';
@@ -26,6 +36,8 @@ export const LOG_PORT: Token<LogPort> = Symbol('LOG_PORT');
  *   LogModule.inProcess()   its files are this process's
  *   LogModule.overNats()    it is another process
  *   LogModule.served()      besides: answers for it over NATS
+ *   LogModule.inMain()      it is in the main thread of this process
+ *   LogModule.toThreads()   besides: answers for it in the other threads
  */
 @Module({})
 export class LogModule {
@@ -57,6 +69,36 @@ export class LogModule {
         },
       ],
       exports: [LOG_PORT],
+    };
+  }
+
+  /** Provides LOG_PORT as a client of the main thread, which has one log and one writer for all. */
+  static inMain(): DynamicModule {
+    return {
+      module: LogModule,
+      global: true,
+      providers: [
+        {
+          provide: LOG_PORT,
+          inject: [MAIN_THREAD, TELEMETRY],
+          useFactory: ({ link }: MainThread, { metrics }: Telemetry) => measured(link.client(logPort), logPort, metrics, 'thread'),
+        },
+      ],
+      exports: [LOG_PORT],
+    };
+  }
+
+  /** Answers for this thread's LOG_PORT in all others. They end before the log does, so that it answers what they have accepted. */
+  static toThreads(): DynamicModule {
+    return {
+      module: LogModule,
+      providers: [
+        {
+          provide: SERVER,
+          inject: [LOG_PORT, OTHER_THREADS],
+          useFactory: (log: LogPort, threads: OtherThreads) => threads.serve(logPort, log) ?? true,
+        },
+      ],
     };
   }
 

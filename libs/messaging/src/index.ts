@@ -7,3 +7,5 @@ export { connectNats } from './nats/nats-link.js';
 export type { ClientOptions, NatsLink, NatsOptions } from './nats/nats-link.js';
 export type { RoutingCounts } from './nats/routing/live-routes.js';
 export type { Responder } from './nats/responder.js';
+export { linkThreads } from './threads/thread-link.js';
+export type { ThreadLink, ThreadLinkOptions } from './threads/thread-link.js';

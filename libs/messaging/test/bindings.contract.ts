@@ -202,7 +202,7 @@ export function describeBindings(bindings: readonly BindingName[]): void {
       const second: number[] = [];
       const subscription = await port.ticks(({ tick }) => first.push(tick));
       await port.ticks(({ tick }) => second.push(tick));
-      expect(subscription.delivery).toBe(binding === 'nats' ? 'best-effort' : 'synchronous');
+      expect(subscription.delivery).toBe(binding === 'nats' || binding === 'threads' ? 'best-effort' : 'synchronous');
       for (let tick = 0; tick < 500; tick++) probe.tick({ tick });
       if (subscription.delivery === 'best-effort') await waitFor(() => first.length === 500 && second.length === 500);
       const all = Array.from({ length: 500 }, (_, tick) => tick);

@@ -1,3 +1,3 @@
 import { describeBindings } from './bindings.contract.js';
 
-describeBindings(['in-process', 'loopback']);
+describeBindings(['in-process', 'loopback', 'threads']);

@@ -10,12 +10,17 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
  * One JSON object a line, on stdout unless told otherwise, written before the call returns, so that a crash loses none.
  * Levels are words and times are ISO 8601, because people read these lines too.
  */
-export function createLogger(options: { name: string; level: LogLevel; destination?: pino.DestinationStream }): pino.Logger {
+export function createLogger(options: {
+  name: string;
+  level: LogLevel;
+  destination?: pino.DestinationStream;
+  thread?: number;
+}): pino.Logger {
   return pino(
     {
       name: options.name,
       level: options.level,
-      base: { name: options.name, pid: process.pid },
+      base: { name: options.name, pid: process.pid, ...(options.thread !== undefined && { thread: options.thread }) },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: errorRecord },

@@ -10,8 +10,14 @@ import { readMetrics } from './read-metrics.js';
  * Disposing stops the monitor and the observer.
  */
 export function processMetrics(registry: Registry): Disposable {
-  const registers = [registry];
   cpuAndMemory(registry);
+  return threadMetrics(registry);
+}
+
+/** Of one thread: heap, event loop and garbage collections. Added up over threads, except for what is said of the busiest. */
+export function threadMetrics(registry: Registry): Disposable {
+  const registers = [registry];
+  heap(registry);
   const loop = eventLoop(registers);
   const collections = garbageCollections(registers);
   return {
@@ -28,13 +34,17 @@ function cpuAndMemory(registry: Registry): void {
   counter('process_cpu_system_seconds_total', 'System CPU time.', () => process.cpuUsage().system / 1e6);
   gauge('process_start_time_seconds', 'Start of the process, in Unix time.', () => Math.round(Date.now() / 1000 - process.uptime()));
   gauge('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss());
-  gauge('nodejs_heap_size_used_bytes', 'Heap in use.', () => process.memoryUsage().heapUsed);
-  gauge('nodejs_heap_size_total_bytes', 'Heap reserved.', () => process.memoryUsage().heapTotal);
-  gauge('nodejs_external_memory_bytes', 'Memory outside the heap that the heap holds on to.', () => process.memoryUsage().external);
   gauge('nodejs_active_resources', 'Timers, sockets, requests and handles that hold the process open.', () => {
     return process.getActiveResourcesInfo().length;
   });
   if (process.platform === 'linux') gauge('process_open_fds', 'Open file descriptors.', () => readdirSync('/proc/self/fd').length - 1);
+}
+
+function heap(registry: Registry): void {
+  const { gauge } = readMetrics(registry);
+  gauge('nodejs_heap_size_used_bytes', 'Heap in use.', () => process.memoryUsage().heapUsed);
+  gauge('nodejs_heap_size_total_bytes', 'Heap reserved.', () => process.memoryUsage().heapTotal);
+  gauge('nodejs_external_memory_bytes', 'Memory outside the heap that the heap holds on to.', () => process.memoryUsage().external);
 }
 
 /** Samples the delay of the event loop every 10 ms, and its utilization from one scrape to the next. */
@@ -46,6 +56,7 @@ function eventLoop(registers: Registry[]): Disposable {
     const gauge = new Gauge({
       name: `nodejs_eventloop_lag_${name}_seconds`,
       help: `Event loop delay, ${name}, since the last scrape; the 10 ms between two samples are in it.`,
+      aggregator: 'max',
       registers: [],
     });
     return { gauge, read };
@@ -54,6 +65,7 @@ function eventLoop(registers: Registry[]): Disposable {
   const utilization = new Gauge({
     name: 'nodejs_eventloop_utilization',
     help: 'Share of the time since the last scrape that the event loop was busy, 0 to 1.',
+    aggregator: 'max',
     registers,
     collect() {
       const now = performance.eventLoopUtilization();

@@ -2,9 +2,9 @@ import type { DestinationStream, Logger } from 'pino';
 import { Gauge, Registry } from 'prom-client';
 import { Health } from './health.js';
 import { createLogger, type LogLevel } from './logger.js';
-import { processMetrics } from './process-metrics.js';
+import { processMetrics, threadMetrics } from './process-metrics.js';
 
-/** What a process says about itself: diagnostics, measurements, health. One per process. */
+/** What a process says about itself: diagnostics, measurements, health. One per process, or per thread. */
 export interface Telemetry extends Disposable {
   /** Of the process: `monolith`, `cache`. */
   readonly name: string;
@@ -13,15 +13,24 @@ export interface Telemetry extends Disposable {
   readonly health: Health;
 }
 
+export interface TelemetryOptions {
+  readonly name: string;
+  readonly level: LogLevel;
+  readonly destination?: DestinationStream;
+  /** Which of several threads this is, in its diagnostics. It measures itself only, and leaves the process to the main thread. */
+  readonly thread?: number;
+}
+
 /** Disposing ends the observers behind the process metrics; the logger and the registry hold nothing open. */
-export function createTelemetry(options: { name: string; level: LogLevel; destination?: DestinationStream }): Telemetry {
+export function createTelemetry(options: TelemetryOptions): Telemetry {
   const metrics = new Registry();
   const health = new Health();
-  const observers = processMetrics(metrics);
+  const observers = options.thread === undefined ? processMetrics(metrics) : threadMetrics(metrics);
   new Gauge({
     name: 'diptych_ready',
     help: '1 when this process is ready, else 0.',
     registers: [metrics],
+    aggregator: 'min',
     collect() {
       this.set(health.ready().ok ? 1 : 0);
     },

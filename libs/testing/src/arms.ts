@@ -15,6 +15,8 @@ export interface ArmSpec {
   readonly broker: boolean;
   /** In the order of their start; the stop goes the other way, from the edge inwards. */
   readonly processes: readonly ArmProcess[];
+  /** Settings that make it what it is. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 export interface ArmProcess {
@@ -28,9 +30,11 @@ export interface ArmProcess {
 const app = (name: string) => `apps/${name}/dist/main.js`;
 const grouping = (name: string) => `e2e/dist/groupings/${name}.js`;
 
-/** The two panels, and the groupings between them. Every end-to-end claim is made of all of them, or says of which. */
+const everything: ArmProcess = { name: 'monolith', main: app('monolith'), parts: ['gateway', 'cache', 'log'] };
+
+/** The two panels, the monolith in several threads, and the groupings between them. Every end-to-end claim is made of all of them, or says of which. */
 export const ARMS: readonly ArmSpec[] = [
-  { name: 'monolith', broker: false, processes: [{ name: 'monolith', main: app('monolith'), parts: ['gateway', 'cache', 'log'] }] },
+  { name: 'monolith', broker: false, processes: [everything] },
   {
     name: 'services',
     broker: true,
@@ -56,11 +60,15 @@ export const ARMS: readonly ArmSpec[] = [
       { name: 'gateway', main: app('gateway'), parts: ['gateway'] },
     ],
   },
+  { name: 'monolith-threads', broker: false, processes: [everything], variables: { DIPTYCH_THREADS_COUNT: '2' } },
 ];
 
 export const PANELS: readonly ArmSpec[] = ARMS.filter(({ name }) => name === 'monolith' || name === 'services');
 
 export const SERVICES: ArmSpec = ARMS[1]!;
+
+/** Those in which a read that starts after an acknowledged write sees it, token or not. */
+export const MONOLITHS: readonly ArmSpec[] = ARMS.filter(({ name }) => name.startsWith('monolith'));
 
 /** The services with so many caches, `cache-1` and so on, each on a wire of its own. */
 export function servicesWithCaches(count: number): ArmSpec {
@@ -236,6 +244,7 @@ export class Arm implements AsyncDisposable {
       DIPTYCH_HTTP_PORT: String(port),
       DIPTYCH_LOG_DATA_DIR: `${this.#dataDir.path}/log`,
       ...(this.#broker ? { DIPTYCH_NATS_URL: wire ? `nats://127.0.0.1:${wire.port}` : this.#broker.url } : {}),
+      ...this.spec.variables,
       ...this.#options.variables,
     };
     this.#running.set(name, await startApp({ name, main, variables, launcher: this.#options.launcher }));

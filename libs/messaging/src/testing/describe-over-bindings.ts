@@ -1,12 +1,14 @@
+import { MessageChannel } from 'node:worker_threads';
 import { startNatsServer } from '@diptych/testing';
 import type { NatsServer } from '@diptych/testing';
 import { afterAll, afterEach, describe } from 'vitest';
 import { inProcess } from '../bindings/in-process.js';
 import { loopback } from '../bindings/loopback.js';
 import { connectNats } from '../nats/nats-link.js';
+import { linkThreads } from '../threads/thread-link.js';
 import type { Bounds, PortDescriptor } from '../port.js';
 
-export type BindingName = 'in-process' | 'loopback' | 'nats';
+export type BindingName = 'in-process' | 'loopback' | 'threads' | 'nats';
 
 /** Makes a fresh implementation and binds it. What was opened is disposed of after each test. */
 export type Open<Port> = () => Promise<Port>;
@@ -54,6 +56,17 @@ type Binder = (implementation: unknown) => Promise<{ port: unknown; close?: () =
 const binders: Record<BindingName, (descriptor: PortDescriptor<unknown>, bounds: Partial<Bounds>) => Binder> = {
   'in-process': (descriptor, bounds) => async (implementation) => ({ port: inProcess(descriptor, implementation, bounds, ignore) }),
   loopback: (descriptor, bounds) => async (implementation) => ({ port: loopback(descriptor, implementation, bounds, ignore) }),
+  // Both ends are in this thread, which the two links cannot tell.
+  threads: (descriptor, bounds) => async (implementation) => {
+    const { port1, port2 } = new MessageChannel();
+    const server = linkThreads(port1, { bounds, onFault: ignore });
+    const caller = linkThreads(port2, { bounds, onFault: ignore });
+    server.serve(descriptor, implementation);
+    const close = async () => {
+      await Promise.allSettled([caller.close(0), server.close(0)]);
+    };
+    return { port: caller.client(descriptor), close };
+  },
   nats: overNats,
 };
 

@@ -1,5 +1,6 @@
 import { hrtime } from 'node:process';
 import type { BoundedCacheOptions, CacheClock } from '../bounded-cache.js';
+import type { Plan } from './layout.js';
 
 /**
  * What each thread brings itself. `onEvict` is called in the thread whose call made the entry leave, without the lock. `clock` must show the same
@@ -34,3 +35,14 @@ export interface SharedLruCacheCounts {
 
 /** Monotonic, and the same in all threads. */
 export const THREADS_CLOCK: CacheClock = { nowMs: () => Number(hrtime.bigint()) / 1e6 };
+
+export function planOf({ shards = 64, blockBytes = 320, valueBytesMax, capacity, bytesMax }: SharedLruCacheOptions): Plan {
+  return {
+    shards,
+    entriesMax: capacity,
+    bytesMax,
+    blockBytes,
+    valueBytesMax: valueBytesMax ?? Math.floor(bytesMax / shards),
+    hashSeed: (Math.random() * 2 ** 32) | 0,
+  };
+}

@@ -8,7 +8,7 @@ import { KeyBytes } from './key-bytes.js';
 import type { Layout } from './layout.js';
 import { blocksPerShardFor, Control, entriesMaxOf, Head, inscribe, layOut, layoutOf, shardAtOf } from './layout.js';
 import type { SharedLruCacheCounts, SharedLruCacheListener, SharedLruCacheOptions } from './options.js';
-import { THREADS_CLOCK } from './options.js';
+import { planOf, THREADS_CLOCK } from './options.js';
 import { leaveSeat, seatsOf, ShardLock, takeSeat } from './shard-lock.js';
 import type { Gone } from './shards.js';
 import { Outcome, Shards } from './shards.js';
@@ -60,19 +60,12 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
   }
 
   /** @throws RangeError for bounds that are no whole numbers of 1 or more, or too small for so many shards */
-  static create({ shards = 64, blockBytes = 320, valueBytesMax, capacity, bytesMax, ...listener }: SharedLruCacheOptions): SharedLruCache {
-    const plan = {
-      shards,
-      entriesMax: capacity,
-      bytesMax,
-      blockBytes,
-      valueBytesMax: valueBytesMax ?? Math.floor(bytesMax / shards),
-      hashSeed: (Math.random() * 2 ** 32) | 0,
-    };
+  static create(options: SharedLruCacheOptions): SharedLruCache {
+    const plan = planOf(options);
     const layout = layOut(plan);
     const memory = new SharedArrayBuffer(layout.byteLength);
     inscribe(new Int32Array(memory), plan);
-    return new SharedLruCache(memory, layout, listener);
+    return new SharedLruCache(memory, layout, options);
   }
 
   /** The cache that another thread made. @throws TypeError when `memory` is none; RangeError when too many threads use it */
@@ -137,6 +130,15 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
     this.#gate.leave(shardAt);
   }
 
+  /** What `fill` must not be older than now, to be taken. Infinity when the lock was not to be had. */
+  watermark(key: string): number {
+    const shardAt = this.#locate(key);
+    if (!this.#gate.enter(shardAt)) return Infinity;
+    const watermark = this.#data.watermark(shardAt, this.#key.hash);
+    this.#gate.leave(shardAt);
+    return watermark;
+  }
+
   /** Gives a copy. */
   get(key: string): Buffer | null | undefined {
     const shardAt = this.#locate(key);
@@ -169,8 +171,7 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
     if (!this.#gate.enter(shardAt)) return false;
     const slotAt = this.#data.find(shardAt, this.#key);
     const present = slotAt !== 0 && !this.#hasExpired(shardAt, slotAt);
-    this.#gate.leave(shardAt);
-    return present;
+    return (this.#gate.leave(shardAt), present);
   }
 
   remove(key: string): boolean {
