@@ -10,7 +10,7 @@ import { atLeastBytes } from './size.js';
  * How values cross a process boundary: MessagePack (https://msgpack.org), plain maps and no private extensions of the
  * library, so that any language can read it. Binary data is a `Uint8Array` on both sides.
  *
- * What is decoded holds on to little more than itself. A frame is a view of what was read from the socket, 64 KiB. To allocate an array of a
+ * What is decoded holds on to little more than itself, and not to the memory that the socket is read to, which is used again. To allocate an array of a
  * few hundred bytes costs as much as to decode a small message (0.6 µs), so small messages are copied side by side into a slab
  * of 8 KiB and their binary data are views of it, as Node does for small Buffers. Whoever keeps such a value longer than its call makes
  * a copy, or may keep 8 KiB for it. Of larger messages it owns its memory, unless the message is at least a quarter of what it came in: then
@@ -23,16 +23,16 @@ const copies = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: fa
  * Encodes a value.
  *
  * @param headerBytes free space to leave in front, at most 255; the caller writes its header there
- * @param isPublishedAtOnce the result, when it is large, is given to the NATS library before the caller returns and not used afterwards
+ * @param isSentAtOnce the result, when it is large, is sent next, and given to `recycle` when its memory is free
  */
-export function encode(value: unknown, headerBytes = 0, isPublishedAtOnce = false): Buffer {
+export function encode(value: unknown, headerBytes = 0, isSentAtOnce = false): Buffer {
   // A value may have getters, and they may encode something.
   if (isEncodingLarge) return views.pack(value, RESERVE_START_SPACE | headerBytes);
   if (atLeastBytes(value, LARGE_BYTES) < LARGE_BYTES) return (lastSmall = views.pack(value, RESERVE_START_SPACE | headerBytes));
   // The library would reserve four times what it needs, and go on to use that for what comes next.
   const bytes = atLeastBytes(value, LARGEST_BYTES);
   isEncodingLarge = true;
-  views.useBuffer(bufferFor(headerBytes + bytes + ENCODE_ROOM_BYTES, isPublishedAtOnce && bytes >= PUBLISHED_AT_ONCE_BYTES));
+  views.useBuffer(bufferFor(headerBytes + bytes + ENCODE_ROOM_BYTES, isSentAtOnce && bytes >= SENT_AT_ONCE_BYTES));
   try {
     return views.pack(value, RESERVE_START_SPACE | headerBytes);
   } finally {
@@ -41,24 +41,24 @@ export function encode(value: unknown, headerBytes = 0, isPublishedAtOnce = fals
   }
 }
 
-/**
- * The NATS library copies what it publishes at the latest in the microtask that the publishing has queued. So what is published at once may
- * lie where the last such message lay, once that microtask has run: to touch 64 KiB of fresh memory costs more than to copy as much.
- */
-function bufferFor(bytes: number, isPublishedAtOnce: boolean): Buffer {
-  if (!isPublishedAtOnce || isScratchInUse || bytes > SCRATCH_BYTES) return Buffer.allocUnsafeSlow(bytes);
-  isScratchInUse = true;
-  // The library's is queued between these two.
-  queueMicrotask(() => queueMicrotask(() => (isScratchInUse = false)));
-  scratch ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
-  return scratch;
+/** What is sent at once may lie where the last such message lay: to touch 64 KiB of fresh memory costs more than to copy as much. */
+function bufferFor(bytes: number, isSentAtOnce: boolean): Buffer {
+  if (!isSentAtOnce || bytes > SCRATCH_BYTES) return Buffer.allocUnsafeSlow(bytes);
+  const free = scratch ?? Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  scratch = undefined;
+  return free;
+}
+
+/** Takes back the memory of what was encoded to be sent at once, when it is sent. */
+export function recycle(message: Buffer): void {
+  const { buffer } = message;
+  if (scratch === undefined && buffer.byteLength === SCRATCH_BYTES && buffer instanceof ArrayBuffer) scratch = Buffer.from(buffer);
 }
 
 let scratch: Buffer | undefined;
-let isScratchInUse = false;
 const SCRATCH_BYTES = 262_144;
-/** From this size on a message is published at once, if whoever encodes it says so. */
-export const PUBLISHED_AT_ONCE_BYTES = 16_384;
+/** From this size on a message is sent at once, if whoever encodes it says so. */
+export const SENT_AT_ONCE_BYTES = 16_384;
 
 /** Where small messages go on: behind the last of them, whose bytes may not have been sent yet. */
 function unusedAfter(message: Buffer): Buffer {

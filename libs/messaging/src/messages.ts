@@ -5,10 +5,10 @@ import { decode, encode } from './codec.js';
 /** Values of a port on their way out and in: encoded within their bound, decoded and held against their schema. */
 
 /** @throws TOO_LARGE; INVALID_REQUEST when the value cannot be encoded at all */
-export function encodeRequest(what: string, value: unknown, bytesMax: number, headerBytes = 0, isPublishedAtOnce = false): Buffer {
+export function encodeRequest(what: string, value: unknown, bytesMax: number, headerBytes = 0, isSentAtOnce = false): Buffer {
   let bytes: Buffer;
   try {
-    bytes = encode(value, headerBytes, isPublishedAtOnce);
+    bytes = encode(value, headerBytes, isSentAtOnce);
   } catch (error) {
     throw malformedRequest(what, 'it cannot be encoded', error);
   }
@@ -17,10 +17,10 @@ export function encodeRequest(what: string, value: unknown, bytesMax: number, he
 }
 
 /** @throws INTERNAL when the reply is too large or cannot be encoded */
-export function encodeReply(what: string, value: unknown, bytesMax: number, headerBytes = 0, isPublishedAtOnce = false): Buffer {
+export function encodeReply(what: string, value: unknown, bytesMax: number, headerBytes = 0, isSentAtOnce = false): Buffer {
   let bytes: Buffer;
   try {
-    bytes = encode(value, headerBytes, isPublishedAtOnce);
+    bytes = encode(value, headerBytes, isSentAtOnce);
   } catch (error) {
     throw garbledReply(what, 'what cannot be encoded', error);
   }
@@ -53,10 +53,10 @@ export function acceptReply(what: string, bytes: Uint8Array, fits: Check, start 
 }
 
 /** @throws TOO_LARGE; INVALID_REQUEST when the event cannot be encoded */
-export function encodeEvent(what: string, event: unknown, bytesMax: number, headerBytes = 0, isPublishedAtOnce = false): Buffer {
+export function encodeEvent(what: string, event: unknown, bytesMax: number, headerBytes = 0): Buffer {
   let bytes: Buffer;
   try {
-    bytes = encode(event, headerBytes, isPublishedAtOnce);
+    bytes = encode(event, headerBytes);
   } catch (error) {
     throw malformedRequest(what, 'it cannot be encoded', error);
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '@diptych/kernel';
 import { FakeClock } from '@diptych/kernel/testing';
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from '../src/nats/client/message.js';
 import type { LinkStatus } from '../src/nats/connection.js';
 import type { Line } from '../src/nats/routing/live-routes.js';
 
@@ -57,7 +57,7 @@ export class FakeProcess implements Line, Clock {
   status: LinkStatus = 'connected';
   sent = 0;
   readonly #broker: FakeBroker;
-  readonly #subscriptions = new Map<symbol, { subject: string; onMessage: (message: Msg) => void }>();
+  readonly #subscriptions = new Map<symbol, { subject: string; onMessage: (message: Message) => void }>();
   readonly #listeners = new Set<(status: LinkStatus) => void>();
   /** What it has to read: nothing of it is read while it is frozen. */
   #socket: Array<() => void> = [];
@@ -98,7 +98,7 @@ export class FakeProcess implements Line, Clock {
 
   receive(subject: string, data: Uint8Array, reply: string | undefined, code: number | undefined): void {
     this.#read(() => {
-      const message = { subject, data, reply, headers: code === undefined ? undefined : { code } } as unknown as Msg;
+      const message = { subject, data, reply, headers: code === undefined ? undefined : { code } } as unknown as Message;
       for (const one of [...this.#subscriptions.values()]) if (fits(one.subject, subject)) one.onMessage(message);
     });
   }
@@ -131,7 +131,7 @@ export class FakeProcess implements Line, Clock {
     throw new Error('not needed here');
   }
 
-  subscribe(subject: string, onMessage: (message: Msg) => void): Disposable {
+  subscribe(subject: string, onMessage: (message: Message) => void): Disposable {
     const key = Symbol(subject);
     this.#subscriptions.set(key, { subject, onMessage });
     return { [Symbol.dispose]: () => void this.#subscriptions.delete(key) };

@@ -12,7 +12,8 @@ import { DetailedError } from '../src/detailed-error.js';
 import type { NatsLink, NatsOptions } from '../src/index.js';
 import { connectNats } from '../src/index.js';
 import { encodeBeat, parseBeat } from '../src/nats/routing/beat.wire.js';
-import { answerPart, callPart, replyFrame, ReplyKind, requestFrame, RequestReader, setCallId } from '../src/nats/wire.js';
+import { answerPart, callPart, ReplyKind, RequestReader, setCallId } from '../src/nats/wire.js';
+import { replyFrame, requestFrame } from './frames.js';
 import { Probe, probePort, type ProbePort } from './probe-port.js';
 
 /** What others may do to a link, by mistake or on purpose, and handlers to a server: their own calls may suffer, and nobody else's. */

@@ -1,22 +1,30 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
-import type { Msg, PublishOptions } from '@nats-io/transport-node';
+import type { MsgHdrs } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
-import type { Dialled, ServerAddress } from './dial.js';
-import { describeServer, dial, parseServerAddress } from './dial.js';
+import type { Message } from './client/message.js';
+import type { BrokerAddress, NatsClient } from './client/nats-client.js';
+import { brokerTooSlow, cannotReach, isRefusal } from './connection-errors.js';
+import { dial, parseServerAddress } from './dial.js';
 import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
 import type { Forbidden, SessionOptions } from './session.js';
-import { flushed, Session } from './session.js';
+import { Session } from './session.js';
 
 export type LinkStatus = 'connected' | 'disconnected' | 'closed';
 
 export interface ConnectionOptions extends SessionOptions {
-  readonly servers: readonly ServerAddress[];
+  readonly servers: readonly BrokerAddress[];
   readonly name: string;
   readonly connectTimeoutMs: number;
   /** What may wait in the socket of a broker that takes it too slowly. */
   readonly backlogBytesMax: number;
   readonly onFault: FaultListener;
+}
+
+export interface PublishOptions {
+  /** Where an answer is wanted. */
+  readonly reply?: string | undefined;
+  readonly headers?: MsgHdrs | undefined;
 }
 
 /**
@@ -37,7 +45,7 @@ export class Connection {
   #status: LinkStatus = 'disconnected';
   #session: Session | undefined;
   #redialling: Promise<void> = Promise.resolve();
-  #announced: readonly ServerAddress[] = [];
+  #announced: readonly BrokerAddress[] = [];
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -95,11 +103,21 @@ export class Connection {
   }
 
   /** @throws UNAVAILABLE when not connected, OVERLOADED when too much waits already: nothing was sent, nor will be */
-  publish(subject: string, data: Uint8Array, options: PublishOptions = NO_OPTIONS): void {
+  publish(subject: string, data: Uint8Array, { reply, headers }: PublishOptions = {}): void {
+    this.publishParts(subject, reply, [data], 0, headers);
+  }
+
+  /**
+   * One message of all parts behind one another, each but the first without its first `skipBytes`.
+   *
+   * @returns whether the memory of the parts may be used for something else now
+   * @throws as `publish` does
+   */
+  publishParts(subject: string, reply: string | undefined, parts: readonly Uint8Array[], skipBytes: number, headers?: MsgHdrs): boolean {
     if (!this.#session) throw this.downError();
     if (this.#session.backlogBytes > this.#options.backlogBytesMax) throw brokerTooSlow(this.#session.backlogBytes);
     try {
-      this.#session.nats.publish(subject, data, options);
+      return this.#session.nats.publish(subject, reply, parts, skipBytes, headers);
     } catch (error) {
       throw new DiptychError('UNAVAILABLE', `nothing could be sent to ${subject}`, { cause: error });
     }
@@ -116,7 +134,7 @@ export class Connection {
    *
    * @throws INVALID_REQUEST for a subject that NATS cannot have
    */
-  subscribe(subject: string, onMessage: (message: Msg) => void, options: { queue?: string } = {}): KeptSubscription {
+  subscribe(subject: string, onMessage: (message: Message) => void, options: { queue?: string } = {}): KeptSubscription {
     // Here, and not when it is done again: what can never be subscribed to would keep the connection from ever being made anew.
     if (!/^\S+$/.test(subject)) throw new DiptychError('INVALID_REQUEST', `NATS cannot have the subject '${subject}'`);
     const kept = new KeptSubscription(subject, options.queue, onMessage, this.#options.onFault, (ended) =>
@@ -129,7 +147,7 @@ export class Connection {
 
   /** Resolves when the broker has seen all that was sent until now, or when the connection is lost. Never rejects. */
   async flush(): Promise<void> {
-    if (this.#session) await flushed(this.#session.nats);
+    await this.#session?.nats.flush();
   }
 
   /** Ends it for good: sockets, timers, attempts. Safe to repeat. */
@@ -148,16 +166,15 @@ export class Connection {
 
   /** One attempt. @throws Error when it fails, also because what it made was lost at once; nothing is left of it then */
   async #connect(endMs: number): Promise<void> {
-    const dialled = await this.#dialAny(endMs);
-    if (!this.#closing.signal.aborted) return this.#adopt(dialled);
-    await dialled.nats.close();
+    const nats = await this.#dialAny(endMs);
+    if (!this.#closing.signal.aborted) return this.#adopt(nats);
+    await nats.close();
     throw this.downError();
   }
 
   /** Becomes connected once the broker knows all subscriptions, so that whoever sees two links connected can rely on both. */
-  async #adopt(dialled: Dialled): Promise<void> {
-    const { nats } = dialled;
-    const session = new Session(dialled, this.#options, {
+  async #adopt(nats: NatsClient): Promise<void> {
+    const session = new Session(nats, this.#options, {
       onLost: (why) => this.#lose(session, why),
       onForbidden: (what) => this.#forbiddenListeners.forEach((listener) => listener(what)),
       onFault: this.#options.onFault,
@@ -165,7 +182,7 @@ export class Connection {
     this.#session = session;
     for (const kept of this.#subscriptions) kept.attach(nats);
     // Ends also when the session is lost meanwhile, or the link is closed.
-    if (this.#subscriptions.size > 0) await flushed(nats);
+    if (this.#subscriptions.size > 0) await nats.flush();
     if (this.#session === session) return this.#become('connected');
     await session.end();
     throw new Error('it was lost as soon as it was made');
@@ -215,7 +232,7 @@ export class Connection {
   }
 
   /** The first broker that answers, beginning anywhere in the list so that clients spread over it; then those the cluster has announced. */
-  async #dialAny(endMs: number): Promise<Dialled> {
+  async #dialAny(endMs: number): Promise<NatsClient> {
     const { servers, name } = this.#options;
     const start = Math.floor(Math.random() * servers.length);
     let failure: unknown = new Error('no time was left');
@@ -258,33 +275,10 @@ export class Connection {
   }
 }
 
-function brokerTooSlow(bytes: number): DiptychError {
-  return new DiptychError('OVERLOADED', `the broker takes too little: ${bytes} bytes wait to be sent; this was not added`, {
-    retryAfterMs: 100,
-  });
-}
-
-const NO_OPTIONS: PublishOptions = {};
-
 /** 25 to 50 ms at first, doubling to 0.5 to 1 s: half of it random, so that clients of a broker that fell do not come back at once. */
 function backoffMs(attempt: number): number {
   const fullMs = Math.min(1_000, 50 * 2 ** Math.min(attempt, 10));
   return fullMs / 2 + (Math.random() * fullMs) / 2;
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof Error && /authorization|authentication/i.test(`${error.name} ${error.message}`);
-}
-
-function cannotReach({ servers, connectTimeoutMs }: ConnectionOptions, error: unknown): DiptychError {
-  const where = servers.map(describeServer).join(', ');
-  return new DiptychError(
-    'UNAVAILABLE',
-    isRefusal(error)
-      ? `NATS at ${where} refuses the credentials: ${messageOf(error)}`
-      : `cannot reach NATS at ${where} within ${connectTimeoutMs} ms (${messageOf(error)}); start nats-server there, or correct the address`,
-    { cause: error },
-  );
 }
 
 const DIAL_TIMEOUT_MS = 2_000;

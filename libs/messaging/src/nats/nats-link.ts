@@ -12,7 +12,7 @@ import type { Bounds, PortDescriptor, Subscription, TopicDescriptor, UnaryDescri
 import { DEFAULT_BOUNDS, subjectOf } from '../port.js';
 import type { LinkStatus } from './connection.js';
 import { Connection } from './connection.js';
-import type { ServerAddress } from './dial.js';
+import type { BrokerAddress } from './client/nats-client.js';
 import { parseServerAddress } from './dial.js';
 import { Lateness } from './lateness.js';
 import type { Target } from './pending-call.js';
@@ -102,7 +102,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsLink> {
   return new Link(connection, bounds, onFault);
 }
 
-function parseServers(servers: string | readonly string[]): ServerAddress[] {
+function parseServers(servers: string | readonly string[]): BrokerAddress[] {
   const texts = typeof servers === 'string' ? [servers] : servers;
   if (texts.length === 0) throw new DiptychError('INVALID_REQUEST', 'no address of a NATS server is given');
   return texts.map((text, i) => {

@@ -1,6 +1,6 @@
 import type { CallContext } from '@diptych/kernel';
 import { DiptychError, StoppableContext, systemClock, toDiptychError } from '@diptych/kernel';
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from './client/message.js';
 import type { TSchema } from 'typebox';
 import { deadOnArrival, malformedRequest, notServed, tooManyBytesInFlight, tooManyInFlight } from '../binding-errors.js';
 import type { Check } from '../codec.js';
@@ -65,7 +65,7 @@ export class PortCalls {
   }
 
   /** What a port with conventions of its own takes besides calls: events, and messages that are no frames. */
-  takeByWire(wire: PortWire, method: ServedMethod, message: Msg): void {
+  takeByWire(wire: PortWire, method: ServedMethod, message: Message): void {
     const { data } = message;
     const kind = frameKindOf(data);
     if (kind === 'request') return this.take(method, message);
@@ -80,7 +80,7 @@ export class PortCalls {
     this.#begin(method, call, () => acceptRequest(method.what, parseEventFrame(data), method.requestFits));
   }
 
-  take(method: ServedMethod, message: Msg): void {
+  take(method: ServedMethod, message: Message): void {
     const { data, reply } = message;
     const { lateness, replies, onFault } = this.#host;
     // Nobody waits for the outcome, so nobody could ever know whether it was done.
@@ -110,7 +110,7 @@ export class PortCalls {
     this.#fail(jsonExchange(this.#host.connection, '', reply, 0), why);
   }
 
-  #takeJson(method: ServedMethod, message: Msg, reply: string): void {
+  #takeJson(method: ServedMethod, message: Message, reply: string): void {
     const timeoutMs = Number(message.headers?.get(TIMEOUT_HEADER) || JSON_TIMEOUT_MS);
     const deadlineMs = systemClock.nowMs() + (Number.isFinite(timeoutMs) ? timeoutMs : JSON_TIMEOUT_MS);
     const traceparent = message.headers?.get('traceparent') || undefined;
@@ -120,7 +120,7 @@ export class PortCalls {
     );
   }
 
-  #plainCall(exchange: Exchange, message: Msg, deadlineMs: number, traceparent: string | undefined): ServedCall {
+  #plainCall(exchange: Exchange, message: Message, deadlineMs: number, traceparent: string | undefined): ServedCall {
     const context = new StoppableContext(deadlineMs, traceparent);
     return new ServedCall(exchange, exchange.key, SOLE_CALL, message, message.data.byteLength, context);
   }
@@ -176,7 +176,7 @@ export class PortCalls {
   }
 
   /** The message holds the reply subject of a plain client's call, or the inbox and the id of a framed one. */
-  cancel(message: Msg): void {
+  cancel(message: Message): void {
     if (message.data.byteLength > REPLY_SUBJECT_BYTES_MAX) return;
     const reply = Buffer.from(message.data).toString('latin1');
     const dot = reply.lastIndexOf('.');

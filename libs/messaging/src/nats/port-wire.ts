@@ -1,4 +1,4 @@
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from './client/message.js';
 import type { Connection } from './connection.js';
 import type { Handled } from './routing/catalog.js';
 import type { Exchange } from './served-call.js';
@@ -20,7 +20,7 @@ export interface PortWire {
   /** Messages that nobody waits for are given to the methods too. This is how long the work on one may take. */
   readonly eventTimeoutMs: number;
   /** Reads a message that is no frame. Must not throw. */
-  readonly plainCall: (message: Msg, connection: Connection, what: string, bytesMax: number) => PlainCall;
+  readonly plainCall: (message: Message, connection: Connection, what: string, bytesMax: number) => PlainCall;
 }
 
 /** A message of a client that does not speak in frames. */

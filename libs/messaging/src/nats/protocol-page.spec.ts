@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DiptychError } from '@diptych/kernel';
 import { describe, expect, it } from 'vitest';
+import { replyFrame, requestFrame } from '../../test/frames.js';
 import { decode } from '../codec.js';
 import { DEFAULT_BOUNDS } from '../port.js';
 import type { Beat } from './routing/beat.wire.js';
@@ -18,10 +19,8 @@ import {
   FRAME_COUNT_MAX,
   FRAME_OVERHEAD_BYTES,
   parseEventFrame,
-  replyFrame,
   ReplyKind,
   ReplyReader,
-  requestFrame,
   RequestReader,
   setCallId,
   TRACEPARENT_CHARS_MAX,

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { replyFrame } from '../../test/frames.js';
 import { decode } from '../codec.js';
 import type { Connection } from './connection.js';
 import { Replies } from './replies.js';
@@ -9,10 +10,11 @@ function fakeConnection() {
   const got: Array<{ id: number; kind: number; value: unknown }> = [];
   const connection = {
     status: 'connected',
-    publish(_: string, frame: Uint8Array) {
+    publishParts(_: string, __: undefined, parts: readonly Buffer[]) {
       if (connection.status !== 'connected') throw new Error('down');
-      const reader = new ReplyReader(frame);
+      const reader = new ReplyReader(replyFrame(parts));
       while (reader.next()) got.push({ id: reader.id, kind: reader.kind, value: decode(reader.bytes, reader.bodyStart, reader.bodyEnd) });
+      return true;
     },
   };
   return { connection, got };

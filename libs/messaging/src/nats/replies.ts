@@ -1,8 +1,9 @@
 import { DiptychError, toDiptychError } from '@diptych/kernel';
+import { recycle } from '../codec.js';
 import type { FaultListener } from '../faults.js';
 import type { Connection } from './connection.js';
 import type { Exchange } from './served-call.js';
-import { ALONE_BYTES, answerPart, errorPart, FRAME_BYTES_MAX, FRAME_COUNT_MAX, replyFrame, ReplyKind } from './wire.js';
+import { ALONE_BYTES, answerPart, errorPart, FRAME_BYTES_MAX, FRAME_COUNT_MAX, REPLY_ROOM_BYTES, ReplyKind, sealReplies } from './wire.js';
 
 /**
  * The replies of a link on their way out. Those to one caller that are ready in the same turn of the event loop share a frame, whichever
@@ -99,7 +100,9 @@ export class Replies {
    */
   #send(caller: Caller, id: number, parts: readonly Buffer[]): void {
     try {
-      this.#connection.publish(`${caller.inbox}.${id}`, replyFrame(parts));
+      sealReplies(parts);
+      const isFree = this.#connection.publishParts(`${caller.inbox}.${id}`, undefined, parts, REPLY_ROOM_BYTES);
+      if (isFree && parts[0]!.byteLength >= ALONE_BYTES) recycle(parts[0]!);
       this.#isDropping = false;
     } catch (error) {
       caller.framesLost++;

@@ -1,6 +1,6 @@
 import { within } from '@diptych/kernel';
-import type { Msg } from '@nats-io/transport-node';
 import { describe, expect, it } from 'vitest';
+import type { Message } from './client/message.js';
 import { checkOf } from '../codec.js';
 import { DEFAULT_BOUNDS } from '../port.js';
 import { Type } from 'typebox';
@@ -12,13 +12,13 @@ import type { Forbidden } from './session.js';
 /** A broker that does what a test says, and the places calls may go to. */
 function setUp() {
   const sent: Array<{ subject: string; reply: string }> = [];
-  let take: (message: Msg) => void = () => undefined;
+  let take: (message: Message) => void = () => undefined;
   let echo: () => void = () => undefined;
   let forbid: (what: Forbidden) => void = () => undefined;
   const connection = {
     payloadBytesMax: 1_048_576,
     assertWritable: () => undefined,
-    publish: (subject: string, _: Uint8Array, { reply = '' } = {}) => void sent.push({ subject, reply }),
+    publishParts: (subject: string, reply: string) => sent.push({ subject, reply }) > 0,
     flush: () => new Promise<void>((resolve) => (echo = resolve)),
     subscribe: (_: string, onMessage: typeof take) => ((take = onMessage), { [Symbol.dispose]: () => undefined }),
     onStatus: () => ({ [Symbol.dispose]: () => undefined }),
@@ -42,7 +42,7 @@ function setUp() {
     sent,
     places,
     call: () => requester.call(target, {}, within(60_000), 1_000),
-    refuse: (reply: string) => take({ subject: reply, data: new Uint8Array(0), headers: { code: 503 } } as unknown as Msg),
+    refuse: (reply: string) => take({ subject: reply, data: new Uint8Array(0), headers: { code: 503 } } as unknown as Message),
     echo: () => echo(),
     forbid: (subject: string) => forbid({ operation: 'publish', subject }),
   };

@@ -1,9 +1,9 @@
 import type { CallContext } from '@diptych/kernel';
 import { DiptychError, systemClock, toDiptychError } from '@diptych/kernel';
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from './client/message.js';
 import { garbledReply, notServed, tooManyBytesInFlight, tooManyInFlight } from '../binding-errors.js';
 import { assertCallable, callWatch } from '../call-watch.js';
-import { errorFromRecord } from '../codec.js';
+import { errorFromRecord, recycle } from '../codec.js';
 import type { Bounds } from '../port.js';
 import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
@@ -14,7 +14,7 @@ import type { InFlight, PendingCalls, Target } from './pending-call.js';
 import { PendingCall, UNSENT } from './pending-call.js';
 import { PendingRing } from './pending-ring.js';
 import type { Destination } from './routing/routes.js';
-import { ALONE_BYTES, callPart, looksLikeJson, ReplyReader, requestFrame, setCallId } from './wire.js';
+import { ALONE_BYTES, callPart, looksLikeJson, ReplyReader, REQUEST_ROOM_BYTES, sealRequests, setCallId } from './wire.js';
 
 /**
  * The calling side of a process: all calls of all its clients, and one reply subscription for all of them.
@@ -170,8 +170,10 @@ export class Requester implements PendingCalls {
     const first = calls[0]!.id;
     for (const call of calls) call.frame = first;
     try {
-      const frame = requestFrame(parts, systemClock.nowMs());
-      this.#connection.publish(destination.subjectOf(method), frame, { reply: `${this.#inbox}.${first}` });
+      sealRequests(parts, systemClock.nowMs());
+      const reply = `${this.#inbox}.${first}`;
+      const isFree = this.#connection.publishParts(destination.subjectOf(method), reply, parts, REQUEST_ROOM_BYTES);
+      if (isFree && parts[0]!.byteLength >= ALONE_BYTES) recycle(parts[0]!);
     } catch (error) {
       for (const call of calls) call.fail(toDiptychError(error));
     }
@@ -184,7 +186,7 @@ export class Requester implements PendingCalls {
     if (open.length > 0) this.#send(method, destination, open, parts.filter(isOpen));
   }
 
-  #take(message: Msg): void {
+  #take(message: Message): void {
     const { data } = message;
     if (data.byteLength === 0 || looksLikeJson(data)) return this.#takePlain(message);
     let reader: ReplyReader;
@@ -208,7 +210,7 @@ export class Requester implements PendingCalls {
   }
 
   /** What is no frame of replies says something about all calls of a frame of requests: that nobody took it, or that nobody could read it. */
-  #takePlain(message: Msg): void {
+  #takePlain(message: Message): void {
     const { data } = message;
     const calls = this.#sentWith(message);
     if (calls.length === 0) return;
@@ -222,7 +224,7 @@ export class Requester implements PendingCalls {
   }
 
   /** The calls whose frame the message answers. */
-  #sentWith(message: Msg): PendingCall[] {
+  #sentWith(message: Message): PendingCall[] {
     const frame = Number(message.subject.slice(this.#inbox.length + 1));
     return frame >= 0 ? this.#pending.all().filter((call) => call.frame === frame) : [];
   }

@@ -1,5 +1,5 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from './client/message.js';
 import { notServed } from '../binding-errors.js';
 import { listenerFault } from '../bindings/local.js';
 import { checkOf } from '../codec.js';
@@ -151,7 +151,7 @@ export class PortResponder<Port> implements Responder {
     );
   }
 
-  #take(method: ServedMethod, message: Msg): void {
+  #take(method: ServedMethod, message: Message): void {
     const { wire } = this.#descriptor;
     if (wire) this.#calls.takeByWire(wire, method, message);
     else this.#calls.take(method, message);
@@ -164,7 +164,7 @@ export class PortResponder<Port> implements Responder {
     const { name: port, wire } = this.#descriptor;
     const subject = `${addressOf(this.#descriptor, '*')}.${instance}`;
     const methodStart = subject.indexOf('*');
-    const take = (message: Msg) => {
+    const take = (message: Message) => {
       const token = message.subject.slice(methodStart, -instance.length - 1);
       const name = wire?.methodAt ? wire.methodAt(token) : token;
       const method = name === undefined ? undefined : this.#methods.get(name);
@@ -178,7 +178,7 @@ export class PortResponder<Port> implements Responder {
   #hearCancellations(): void {
     const { connection, instance } = this.#host;
     const subject = subjectOf(this.#descriptor, CANCEL_METHOD);
-    const cancel = (message: Msg) => this.#calls.cancel(message);
+    const cancel = (message: Message) => this.#calls.cancel(message);
     this.#cancellations.push(connection.subscribe(subject, cancel));
     if (this.#isAddressed) this.#cancellations.push(connection.subscribe(`${subject}.${instance}`, cancel));
   }

@@ -1,5 +1,5 @@
 import type { DiptychError, StoppableContext } from '@diptych/kernel';
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from './client/message.js';
 
 /** How one caller is answered. Both throw what publishing throws; `answer` also INTERNAL when the value cannot be sent. */
 export interface Exchange {
@@ -24,7 +24,7 @@ export class ServedCall {
   readonly inbox: string;
   readonly id: number;
   /** What it came in: for adapters, which get this call as the third argument of a method. */
-  readonly message: Msg;
+  readonly message: Message;
   readonly context: StoppableContext;
   /** What its request takes. */
   readonly bytes: number;
@@ -36,7 +36,7 @@ export class ServedCall {
   previous: ServedCall | undefined = undefined;
   following: ServedCall | undefined = undefined;
 
-  constructor(exchange: Exchange, inbox: string, id: number, message: Msg, bytes: number, context: StoppableContext) {
+  constructor(exchange: Exchange, inbox: string, id: number, message: Message, bytes: number, context: StoppableContext) {
     this.exchange = exchange;
     this.inbox = inbox;
     this.id = id;

@@ -1,8 +1,6 @@
-import type { Socket } from 'node:net';
 import { DiptychError, systemClock } from '@diptych/kernel';
-import type { NatsConnection } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
-import type { Dialled } from './dial.js';
+import type { NatsClient } from './client/nats-client.js';
 
 export interface SessionOptions {
   /** How often the broker is asked whether it is there. */
@@ -25,65 +23,51 @@ export interface SessionListeners {
 
 /** One connection as long as it lasts, with its heartbeat. */
 export class Session {
-  readonly nats: NatsConnection;
+  readonly nats: NatsClient;
   readonly payloadBytesMax: number;
-  readonly #socket: Socket | undefined;
   /** Addresses of the brokers of the cluster, as this one last announced them. It says so whenever one joins or leaves. */
   announced: readonly string[];
   readonly #heartbeat: Disposable;
   /** Pings since the last answer. Counted, not timed: a loop that was blocked for a while has not read the answers yet. */
   #pingsOut = 0;
+  readonly #told = new Set<string>();
 
-  constructor({ nats, socket }: Dialled, options: SessionOptions, listeners: SessionListeners) {
-    const { onLost } = listeners;
+  constructor(nats: NatsClient, options: SessionOptions, listeners: SessionListeners) {
     this.nats = nats;
-    this.#socket = socket;
-    this.announced = nats.info?.connect_urls ?? [];
-    this.payloadBytesMax = nats.info?.max_payload ?? Number.MAX_SAFE_INTEGER;
+    this.announced = nats.info.connect_urls ?? [];
+    this.payloadBytesMax = nats.info.max_payload ?? Number.MAX_SAFE_INTEGER;
     this.#heartbeat = systemClock.every(options.pingIntervalMs, () => {
-      if (this.#pingsOut >= options.pingsOutMax) return onLost(new Error(`the broker left ${this.#pingsOut} pings unanswered`));
+      if (this.#pingsOut >= options.pingsOutMax) return listeners.onLost(new Error(`the broker left ${this.#pingsOut} pings unanswered`));
       this.#pingsOut++;
-      this.announced = nats.info?.connect_urls ?? this.announced;
-      nats.flush().then(
-        () => (this.#pingsOut = 0),
-        () => undefined,
-      );
+      this.announced = nats.info.connect_urls ?? this.announced;
+      void nats.flush().then(() => (this.#pingsOut = 0));
     });
-    void this.#hear(listeners);
-    void nats.closed().then((why) => onLost(why ?? undefined));
+    nats.onRefusal = (text) => this.#tell(text, listeners);
+    void nats.closed.then(listeners.onLost);
   }
 
   /** What was written and the broker has not taken yet. */
   get backlogBytes(): number {
-    return this.#socket?.writableLength ?? 0;
+    return this.nats.backlogBytes;
   }
 
   /**
    * What the broker refuses, a subject for one, it says beside the calls: nobody else would ever hear why they find no end. Of each kind one fault is
-   * enough. Ends with the connection.
+   * enough.
    */
-  async #hear({ onForbidden, onFault }: SessionListeners): Promise<void> {
-    const told = new Set<string>();
-    for await (const status of this.nats.status()) {
-      if (status.type !== 'error') continue;
-      const { error } = status;
-      if (!told.has(error.message) && told.size < REFUSALS_TOLD_MAX)
-        onFault(new DiptychError('PERMISSION_DENIED', `the NATS server refuses: ${error.message}`, { cause: error }));
-      if (told.size < REFUSALS_TOLD_MAX) told.add(error.message);
-      const forbidden = forbiddenIn(error.message);
-      if (forbidden) onForbidden(forbidden);
+  #tell(text: string, { onForbidden, onFault }: SessionListeners): void {
+    if (!this.#told.has(text) && this.#told.size < REFUSALS_TOLD_MAX) {
+      this.#told.add(text);
+      onFault(new DiptychError('PERMISSION_DENIED', `the NATS server refuses: ${text}`));
     }
+    const forbidden = forbiddenIn(text);
+    if (forbidden) onForbidden(forbidden);
   }
 
   async end(): Promise<void> {
     this.#heartbeat[Symbol.dispose]();
-    await this.nats.close().catch(() => undefined);
+    await this.nats.close();
   }
-}
-
-/** Resolves when the broker has answered, or with the end of the connection: a flush that is under way then would never settle. */
-export async function flushed(nats: NatsConnection): Promise<void> {
-  await Promise.race([nats.flush().catch(() => undefined), nats.closed()]);
 }
 
 /** `Permissions Violation for Publish to "diptych.cache.v1.get"`: so brokers have said it since 2.0. */

@@ -1,6 +1,7 @@
 import { seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { replyFrame, requestFrame } from '../../test/frames.js';
 import { decode } from '../codec.js';
 import {
   answerPart,
@@ -11,10 +12,8 @@ import {
   frameKindOf,
   looksLikeJson,
   parseEventFrame,
-  replyFrame,
   ReplyKind,
   ReplyReader,
-  requestFrame,
   RequestReader,
   setCallId,
 } from './wire.js';

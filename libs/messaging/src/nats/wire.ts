@@ -1,4 +1,4 @@
-import { encode, errorToRecord, PUBLISHED_AT_ONCE_BYTES } from '../codec.js';
+import { encode, errorToRecord, SENT_AT_ONCE_BYTES } from '../codec.js';
 import { encodeEvent, encodeReply, encodeRequest } from '../messages.js';
 
 /**
@@ -24,9 +24,10 @@ const EVENT = 0xd4;
 const VERSION = 1;
 const OPENING_BRACE = 0x7b;
 
-const REQUEST_HEADER_BYTES = 1 + 1 + 2 + 8;
+/** The header of a frame, for which each part has room in front. */
+export const REQUEST_ROOM_BYTES = 1 + 1 + 2 + 8;
 const CALL_HEADER_BYTES = 4 + 8 + 1 + 4;
-const REPLY_HEADER_BYTES = 1 + 1 + 2;
+export const REPLY_ROOM_BYTES = 1 + 1 + 2;
 const ANSWER_HEADER_BYTES = 4 + 1 + 4;
 const EVENT_HEADER_BYTES = 2;
 
@@ -37,8 +38,8 @@ export const FRAME_OVERHEAD_BYTES = 255;
 export const FRAME_COUNT_MAX = 64;
 /** or when one more would make it larger than this. */
 export const FRAME_BYTES_MAX = 65_536;
-/** From here on a message gains nothing by company: it travels alone, and is published as soon as it is encoded. */
-export const ALONE_BYTES = PUBLISHED_AT_ONCE_BYTES;
+/** From here on a message gains nothing by company: it travels alone, as soon as it is encoded. */
+export const ALONE_BYTES = SENT_AT_ONCE_BYTES;
 
 /** A W3C traceparent has 55 characters; anything much longer is none. */
 export const TRACEPARENT_CHARS_MAX = 128;
@@ -48,38 +49,37 @@ export const ReplyKind = { ANSWER: 0, ERROR: 1, VALUE: 2 } as const;
 export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
 
 /**
- * A call, encoded with room in front for its id and for the header of a frame: alone it is a frame without being copied.
+ * A call, encoded with room in front for its id and for the header of a frame. A large one is to be sent before anything else is encoded.
  *
  * @param what the method, for errors
  * @throws TOO_LARGE or INVALID_REQUEST
  */
 export function callPart(what: string, request: unknown, deadlineMs: number, trace: string | undefined, bytesMax: number): Buffer {
   const traceparent = trace !== undefined && trace.length <= TRACEPARENT_CHARS_MAX ? trace : '';
-  const headerBytes = REQUEST_HEADER_BYTES + CALL_HEADER_BYTES + traceparent.length;
+  const headerBytes = REQUEST_ROOM_BYTES + CALL_HEADER_BYTES + traceparent.length;
   const part = encodeRequest(what, request, bytesMax, headerBytes, true);
-  part.writeDoubleBE(deadlineMs, REQUEST_HEADER_BYTES + 4);
-  part[REQUEST_HEADER_BYTES + 12] = traceparent.length;
-  if (traceparent.length > 0) part.write(traceparent, REQUEST_HEADER_BYTES + 13, 'latin1');
+  part.writeDoubleBE(deadlineMs, REQUEST_ROOM_BYTES + 4);
+  part[REQUEST_ROOM_BYTES + 12] = traceparent.length;
+  if (traceparent.length > 0) part.write(traceparent, REQUEST_ROOM_BYTES + 13, 'latin1');
   writeUint32(part, headerBytes - 4, part.byteLength - headerBytes);
   return part;
 }
 
 /** Which call it is, in the caller's own numbering. */
 export function setCallId(part: Buffer, id: number): void {
-  writeUint32(part, REQUEST_HEADER_BYTES, id);
+  writeUint32(part, REQUEST_ROOM_BYTES, id);
 }
 
-/** One frame of all the parts, which must not be used afterwards. */
-export function requestFrame(parts: readonly Buffer[], sentMs: number): Buffer {
-  const frame = joined(parts, REQUEST_HEADER_BYTES);
-  writeHeader(frame, REQUEST, parts.length);
-  frame.writeDoubleBE(sentMs, 4);
-  return frame;
+/** Makes a frame of the parts: all of them behind one another, each but the first without its first `REQUEST_ROOM_BYTES`. */
+export function sealRequests(parts: readonly Buffer[], sentMs: number): void {
+  const first = parts[0]!;
+  writeHeader(first, REQUEST, parts.length);
+  first.writeDoubleBE(sentMs, 4);
 }
 
 /** An answer or a value, with room in front as a call has. @throws INTERNAL when it is too large or cannot be encoded */
 export function answerPart(what: string, id: number, kind: ReplyKind, reply: unknown, bytesMax: number): Buffer {
-  return replyPart(encodeReply(what, reply, bytesMax, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES, true), id, kind);
+  return replyPart(encodeReply(what, reply, bytesMax, REPLY_ROOM_BYTES + ANSWER_HEADER_BYTES, true), id, kind);
 }
 
 /** An error, likewise; without its details if they cannot be sent. Never throws. */
@@ -92,32 +92,19 @@ export function errorPart(id: number, error: unknown, bytesMax = Number.POSITIVE
       // That it failed, and how, is worth more to its caller than what it has to add.
     }
   }
-  return replyPart(encode(bare, REPLY_HEADER_BYTES + ANSWER_HEADER_BYTES), id, ReplyKind.ERROR);
+  return replyPart(encode(bare, REPLY_ROOM_BYTES + ANSWER_HEADER_BYTES), id, ReplyKind.ERROR);
 }
 
 function replyPart(part: Buffer, id: number, kind: ReplyKind): Buffer {
-  writeUint32(part, REPLY_HEADER_BYTES, id);
-  part[REPLY_HEADER_BYTES + 4] = kind;
-  writeUint32(part, REPLY_HEADER_BYTES + 5, part.byteLength - REPLY_HEADER_BYTES - ANSWER_HEADER_BYTES);
+  writeUint32(part, REPLY_ROOM_BYTES, id);
+  part[REPLY_ROOM_BYTES + 4] = kind;
+  writeUint32(part, REPLY_ROOM_BYTES + 5, part.byteLength - REPLY_ROOM_BYTES - ANSWER_HEADER_BYTES);
   return part;
 }
 
-/** One frame of all the parts, which must not be used afterwards. */
-export function replyFrame(parts: readonly Buffer[]): Buffer {
-  const frame = joined(parts, REPLY_HEADER_BYTES);
-  writeHeader(frame, REPLY, parts.length);
-  return frame;
-}
-
-/** The parts behind one another, each without the room in front of it but the first. */
-function joined(parts: readonly Buffer[], roomBytes: number): Buffer {
-  if (parts.length === 1) return parts[0]!;
-  let bytes = roomBytes;
-  for (const part of parts) bytes += part.byteLength - roomBytes;
-  const frame = Buffer.allocUnsafe(bytes);
-  let at = roomBytes;
-  for (const part of parts) at += part.copy(frame, at, roomBytes);
-  return frame;
+/** As `sealRequests`, without `REPLY_ROOM_BYTES` each. */
+export function sealReplies(parts: readonly Buffer[]): void {
+  writeHeader(parts[0]!, REPLY, parts.length);
 }
 
 function writeHeader(frame: Buffer, kind: number, count: number): void {
@@ -147,17 +134,17 @@ export class RequestReader {
   /** Of the caller's clock; not finite when the caller wrote nonsense. */
   deadlineMs = 0;
   bodyStart = 0;
-  bodyEnd = REQUEST_HEADER_BYTES;
+  bodyEnd = REQUEST_ROOM_BYTES;
   #left: number;
   #traceStart = 0;
 
   /** @throws RangeError when the bytes are no request frame */
   constructor(frame: Uint8Array) {
     this.bytes = bufferOf(frame);
-    this.count = this.#left = countOf(this.bytes, REQUEST, 'it is neither a request frame nor a JSON object', REQUEST_HEADER_BYTES);
+    this.count = this.#left = countOf(this.bytes, REQUEST, 'it is neither a request frame nor a JSON object', REQUEST_ROOM_BYTES);
     this.sentMs = this.bytes.readDoubleBE(4);
     if (!Number.isFinite(this.sentMs)) throw new RangeError('its frame does not say when it was sent');
-    let at = REQUEST_HEADER_BYTES;
+    let at = REQUEST_ROOM_BYTES;
     for (let i = 0; i < this.count; i++) {
       at = after(this.bytes, at, CALL_HEADER_BYTES);
       // The header's last four bytes lie behind the traceparent.
@@ -194,14 +181,14 @@ export class ReplyReader {
   /** One of `ReplyKind`, unless the sender is newer. */
   kind = 0;
   bodyStart = 0;
-  bodyEnd = REPLY_HEADER_BYTES;
+  bodyEnd = REPLY_ROOM_BYTES;
   #left: number;
 
   /** @throws RangeError when the bytes are no reply frame */
   constructor(frame: Uint8Array) {
     this.bytes = bufferOf(frame);
-    this.count = this.#left = countOf(this.bytes, REPLY, 'it is no reply frame', REPLY_HEADER_BYTES);
-    let at = REPLY_HEADER_BYTES;
+    this.count = this.#left = countOf(this.bytes, REPLY, 'it is no reply frame', REPLY_ROOM_BYTES);
+    let at = REPLY_ROOM_BYTES;
     for (let i = 0; i < this.count; i++) {
       at = after(this.bytes, at, ANSWER_HEADER_BYTES);
       at = after(this.bytes, at, readUint32(this.bytes, at - 4));
@@ -224,7 +211,7 @@ export class ReplyReader {
 
 /** @throws TOO_LARGE or INVALID_REQUEST */
 export function eventFrame(what: string, event: unknown, bytesMax: number): Uint8Array {
-  const frame = encodeEvent(what, event, bytesMax, EVENT_HEADER_BYTES, true);
+  const frame = encodeEvent(what, event, bytesMax, EVENT_HEADER_BYTES);
   frame[0] = EVENT;
   frame[1] = VERSION;
   return frame;
@@ -252,7 +239,6 @@ export function looksLikeJson(message: Uint8Array): boolean {
   return message[i] === OPENING_BRACE;
 }
 
-/** The library gives out views of what it read from the socket, which are Buffers; that is not promised. */
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,5 +1,5 @@
 import { DiptychError } from '@diptych/kernel';
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from '../nats/client/message.js';
 import { headers } from '@nats-io/transport-node';
 import { malformedRequest } from '../binding-errors.js';
 import { detailsOf } from '../detailed-error.js';
@@ -19,7 +19,13 @@ import type { Envelope } from './envelope.js';
  *
  * Of several values each is one message; to a plain client all but the last bear the header `Diptych-More`.
  */
-export function nestPlainCall(message: Msg, connection: Connection, what: string, bytesMax: number, defaultTimeoutMs: number): PlainCall {
+export function nestPlainCall(
+  message: Message,
+  connection: Connection,
+  what: string,
+  bytesMax: number,
+  defaultTimeoutMs: number,
+): PlainCall {
   const { reply } = message;
   let data: unknown;
   let failure: unknown;

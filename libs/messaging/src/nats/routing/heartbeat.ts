@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from '@diptych/kernel';
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from '../client/message.js';
 import type { BeatState } from './beat.wire.js';
 import { encodeBeat, LEASE_MS, membersSubject, parseAsk } from './beat.wire.js';
 import type { Handled } from './catalog.js';
@@ -81,7 +81,7 @@ export class Heartbeat {
     this.#publish(this.#subject);
   }
 
-  #answerAsk({ data, reply }: Msg): void {
+  #answerAsk({ data, reply }: Message): void {
     const nowMs = this.#clock.nowMs();
     const members = parseAsk(data);
     if (members >= this.#members || nowMs - this.#membersMs > LEASE_MS) {

@@ -1,5 +1,5 @@
 import { DiptychError, systemClock, type Clock } from '@diptych/kernel';
-import type { Msg } from '@nats-io/transport-node';
+import type { Message } from '../client/message.js';
 import { createInbox } from '@nats-io/transport-node';
 import type { Connection } from '../connection.js';
 import type { PortIdentity } from '../../port.js';
@@ -14,7 +14,7 @@ import { queueGroupOf } from './routes.js';
 
 /** What routing needs of a connection. */
 export type Line = Pick<Connection, 'status' | 'onStatus' | 'publish' | 'flush'> & {
-  subscribe(subject: string, onMessage: (message: Msg) => void): Disposable;
+  subscribe(subject: string, onMessage: (message: Message) => void): Disposable;
 };
 
 export interface LiveRoutesOptions {
@@ -165,7 +165,7 @@ export class LiveRoutes implements Routes {
     }
   }
 
-  #takeAnswer({ subject, data, headers }: Msg): void {
+  #takeAnswer({ subject, data, headers }: Message): void {
     if (data.byteLength > 0) return data[0] === CATALOG ? this.#takeCatalog(data) : this.#take(data);
     const instance = subject.slice(this.#inbox.length + 1);
     if (headers?.code === NO_RESPONDERS && instance !== ASK && instance !== CATALOG_ANSWER) this.#members.gone(instance);

@@ -1,0 +1,282 @@
+import type { Socket } from 'node:net';
+import { connect as connectSocket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { MsgHdrs } from '@nats-io/transport-node';
+import type { Message } from './message.js';
+import type { BrokerListener } from './protocol-reader.js';
+import { ProtocolReader } from './protocol-reader.js';
+import { ProtocolWriter } from './protocol-writer.js';
+
+export interface BrokerAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+}
+
+export interface NatsClientOptions {
+  readonly address: BrokerAddress;
+  /** Of this process, as the broker shows it. */
+  readonly name: string;
+  /** Gives up. Has no effect once there is a connection. */
+  readonly signal: AbortSignal;
+}
+
+/** What a broker says of itself. */
+export interface BrokerInfo {
+  readonly max_payload?: number;
+  readonly headers?: boolean;
+  readonly tls_required?: boolean;
+  readonly tls_available?: boolean;
+  /** Of the other brokers of the cluster. */
+  readonly connect_urls?: readonly string[];
+}
+
+/**
+ * One connection to one broker, as long as it lasts: it is not made again, and does not ask by itself whether the broker is there. Speaks the NATS client
+ * protocol (https://docs.nats.io/reference/reference-protocols/nats-protocol) over TCP, or TLS where the broker has it.
+ */
+export class NatsClient implements BrokerListener {
+  /** Resolves with the end of the connection, to why if that was nobody's wish. Never rejects. */
+  readonly closed: Promise<Error | undefined>;
+  /** What the broker refuses or complains of while connected: it says so beside the calls. Must not throw. */
+  onRefusal: (text: string) => void = () => undefined;
+  readonly #options: NatsClientOptions;
+  readonly #isTls: boolean;
+  readonly #reader: ProtocolReader = new ProtocolReader(this);
+  readonly #socket: Socket;
+  #stream: Socket;
+  #writer: ProtocolWriter;
+  #info: BrokerInfo = {};
+  readonly #subscriptions = new Map<number, ClientSubscription>();
+  #lastSubscription = 0;
+  /** Each hears of the answer to one PING, in their order. */
+  readonly #pongs: Array<() => void> = [];
+  #opening: { resolve: (outcome: 'open' | 'needs TLS') => void; reject: (error: Error) => void } | undefined;
+  #why: Error | undefined;
+  #isClosed = false;
+  #close!: (why: Error | undefined) => void;
+
+  private constructor(options: NatsClientOptions, isTls: boolean) {
+    this.#options = options;
+    this.#isTls = isTls;
+    this.closed = new Promise((resolve) => (this.#close = resolve));
+    const { host, port } = options.address;
+    const reader = this.#reader;
+    // Whether the broker wants TLS is known only when it has said so, and Node cannot put TLS upon a socket that reads to memory of ours.
+    const onread = { buffer: () => reader.space, callback: (bytes: number) => this.#take(bytes) };
+    this.#stream = this.#socket = connectSocket({ host, port, noDelay: true, ...(isTls ? {} : { onread }) });
+    this.#writer = new ProtocolWriter(this.#socket);
+    this.#watch(this.#socket);
+    if (isTls) this.#socket.on('data', (bytes: Buffer) => this.#copyIn(bytes));
+  }
+
+  /**
+   * @throws Error when there is no connection: the broker's own words when it refuses, `signal.reason` when that was aborted. No socket is left behind
+   */
+  static async connect(options: NatsClientOptions): Promise<NatsClient> {
+    const plain = new NatsClient(options, false);
+    if ((await plain.#open()) === 'open') return plain;
+    await plain.close();
+    const encrypted = new NatsClient(options, true);
+    await encrypted.#open();
+    return encrypted;
+  }
+
+  get info(): BrokerInfo {
+    return this.#info;
+  }
+
+  /** What the broker has not taken yet. */
+  get backlogBytes(): number {
+    return this.#writer.backlogBytes;
+  }
+
+  /**
+   * Sends one message, of all parts behind one another, each but the first without its first `skipBytes`: with what else is sent in this turn, at the
+   * latest when the microtasks that are queued now have run.
+   *
+   * @returns whether the memory of the parts may be used for something else now; otherwise when the broker has taken it
+   * @throws RangeError when it is larger than the broker allows
+   */
+  publish(subject: string, reply: string | undefined, parts: readonly Uint8Array[], skipBytes = 0, headers?: MsgHdrs): boolean {
+    if (this.#isClosed) throw new Error('the connection is closed');
+    let bytes = skipBytes - parts.length * skipBytes;
+    for (const part of parts) bytes += part.byteLength;
+    const head = headers === undefined ? undefined : encodeHeaders(headers);
+    const maxBytes = this.#info.max_payload ?? Number.POSITIVE_INFINITY;
+    if (bytes + (head?.byteLength ?? 0) > maxBytes)
+      throw new RangeError(`${bytes} bytes are more than the ${maxBytes} that the broker allows`);
+    const to = reply ? `${subject} ${reply}` : subject;
+    if (head === undefined) return this.#writer.message(`PUB ${to} ${bytes}`, parts, bytes, skipBytes);
+    const all = [head, ...parts.map((part, i) => (i === 0 ? part : part.subarray(skipBytes)))];
+    return this.#writer.message(`HPUB ${to} ${head.byteLength} ${head.byteLength + bytes}`, all, head.byteLength + bytes, 0);
+  }
+
+  /** @param onMessage must not throw */
+  subscribe(subject: string, queue: string | undefined, onMessage: (message: Message) => void): ClientSubscription {
+    const id = ++this.#lastSubscription;
+    const subscription = new ClientSubscription(this, id, onMessage);
+    this.#subscriptions.set(id, subscription);
+    if (!this.#isClosed) this.#writer.line(queue === undefined ? `SUB ${subject} ${id}` : `SUB ${subject} ${queue} ${id}`);
+    return subscription;
+  }
+
+  /** Resolves when the broker has seen all that was sent until now, or with the end of the connection. Never rejects. */
+  flush(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#pongs.push(resolve);
+      this.#writer.line('PING');
+      this.#writer.push();
+    });
+  }
+
+  /** Ends it. What was sent before and the system has not taken is lost. Never rejects; safe to repeat. */
+  async close(): Promise<void> {
+    this.#end(undefined);
+    await this.closed;
+  }
+
+  /** @internal */
+  unsubscribe(id: number): void {
+    if (!this.#isClosed) this.#writer.line(`UNSUB ${id}`);
+  }
+
+  /** @internal */
+  forget(id: number): void {
+    this.#subscriptions.delete(id);
+  }
+
+  onMessage(subscription: number, message: Message): void {
+    this.#subscriptions.get(subscription)?.onMessage(message);
+  }
+
+  onPing(): void {
+    this.#writer.line('PONG');
+  }
+
+  onPong(): void {
+    this.#pongs.shift()?.();
+  }
+
+  onError(text: string): void {
+    if (this.#opening) return this.#end(new Error(text));
+    // It closes the connection itself where that is what it means.
+    this.#why = /^permissions violation/i.test(text) ? this.#why : new Error(text);
+    this.onRefusal(text);
+  }
+
+  onInfo(json: string): void {
+    this.#info = { ...this.#info, ...(JSON.parse(json) as BrokerInfo) };
+    if (!this.#opening || this.#pongs.length > 0) return;
+    const { tls_required: required, tls_available: available } = this.#info;
+    if (!required && !available) this.#greet();
+    else if (this.#isTls) this.#encrypt();
+    else this.#opening.resolve('needs TLS');
+  }
+
+  async #open(): Promise<'open' | 'needs TLS'> {
+    const { signal } = this.#options;
+    const giveUp = () => this.#end(signal.reason instanceof Error ? signal.reason : new Error('given up'));
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#opening = { resolve, reject };
+        if (signal.aborted) giveUp();
+      });
+    } finally {
+      this.#opening = undefined;
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** Who we are, and a PING: the answer to that says that we are let in. */
+  #greet(): void {
+    const { address, name } = this.#options;
+    const { user, password } = address;
+    const credentials = user === undefined ? {} : password === undefined ? { auth_token: user } : { user, pass: password };
+    const hasHeaders = this.#info.headers === true;
+    const about = { lang: 'node', version: '1', protocol: 1, verbose: false, pedantic: false };
+    const greeting = { ...about, name, headers: hasHeaders, no_responders: hasHeaders, tls_required: this.#isTls, ...credentials };
+    this.#writer.line(`CONNECT ${JSON.stringify(greeting)}`);
+    void this.flush().then(() => this.#opening?.resolve('open'));
+  }
+
+  #encrypt(): void {
+    this.#socket.removeAllListeners('data');
+    this.#stream = connectTls({ socket: this.#socket, servername: this.#options.address.host }, () => this.#greet());
+    this.#writer = new ProtocolWriter(this.#stream);
+    this.#stream.on('data', (bytes: Buffer) => this.#copyIn(bytes));
+    this.#watch(this.#stream);
+  }
+
+  #watch(socket: Socket): void {
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.#why ??= error.code === 'ECONNREFUSED' ? new Error('connection refused', { cause: error }) : error;
+    });
+    socket.on('end', () => this.#end(this.#why));
+    socket.on('close', () => this.#end(this.#why));
+  }
+
+  #copyIn(bytes: Buffer): void {
+    for (let at = 0; at < bytes.byteLength && !this.#isClosed;) {
+      const copied = bytes.copy(this.#reader.space, 0, at);
+      at += copied;
+      this.#take(copied);
+    }
+  }
+
+  #take(bytes: number): boolean {
+    try {
+      this.#reader.take(bytes);
+    } catch (error) {
+      this.#end(error as Error);
+    }
+    return !this.#isClosed;
+  }
+
+  #end(why: Error | undefined): void {
+    if (this.#isClosed) return;
+    // What the system takes at once still goes.
+    this.#writer.push();
+    this.#isClosed = true;
+    this.#reader.end();
+    this.#stream.destroy();
+    this.#socket.destroy();
+    this.#opening?.reject(why ?? new Error('the broker closed the connection'));
+    this.#subscriptions.clear();
+    // In this order: whoever waits for an echo must find that the connection has ended.
+    this.#close(why);
+    for (const resolve of this.#pongs.splice(0)) resolve();
+  }
+}
+
+export class ClientSubscription {
+  readonly #client: NatsClient;
+  readonly #id: number;
+  readonly onMessage: (message: Message) => void;
+
+  constructor(client: NatsClient, id: number, onMessage: (message: Message) => void) {
+    this.#client = client;
+    this.#id = id;
+    this.onMessage = onMessage;
+  }
+
+  /** Nothing is heard from now on. Safe to repeat. */
+  end(): void {
+    this.#client.unsubscribe(this.#id);
+    this.#client.forget(this.#id);
+  }
+
+  /** Takes what the broker has already given out, then ends; or ends with the connection. Never rejects. */
+  async drain(): Promise<void> {
+    this.#client.unsubscribe(this.#id);
+    await this.#client.flush();
+    this.#client.forget(this.#id);
+  }
+}
+
+function encodeHeaders(headers: MsgHdrs): Uint8Array {
+  return (headers as MsgHdrs & { encode(): Uint8Array }).encode();
+}
