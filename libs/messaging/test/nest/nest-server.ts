@@ -8,7 +8,7 @@ server.addHandler('probe.echo', async (text: string) => {
   return text;
 });
 await new Promise<void>((resolve, reject) => {
-  void server.listen((error) => (error ? reject(error) : resolve()));
+  void server.listen((error) => (error ? reject(new Error('it cannot serve', { cause: error })) : resolve()));
 });
 console.log('serving');
 process.once('SIGTERM', () => void server.close());

