@@ -145,6 +145,48 @@ describe('with commits that may come late or never', () => {
     expect((await first).entry?.revision).toBe(1);
     expect(await text('a')).toEqual(['two', 'hit']);
   });
+
+  it.each(['a newer state', 'a history not heard of yet'])(
+    'what an older flight brings is not kept once another has shown %s, held or not',
+    async (shown) => {
+      const { clock, log, get, text } = await open('best-effort', { entriesMax: 1 });
+      log.holdReads = true;
+      const first = get('a');
+      const [older] = log.heldReads;
+      older!.look();
+      clock.advance(1_001);
+      log.beacon();
+      log.holdEvents = true;
+      if (shown === 'a newer state') log.put('a', 'two');
+      else log.restart({ a: 'two' });
+      const second = get('a');
+      log.heldReads[1]!.answer();
+      expect(Buffer.from((await second).entry!.value).toString()).toBe('two');
+      log.holdReads = false;
+      await text('another, which takes its place');
+      older!.answer();
+      expect(Buffer.from((await first).entry!.value).toString()).toBe('one');
+      expect(await text('a')).toEqual(['two', 'read']);
+    },
+  );
+
+  it('a flight begun before another has shown a newer state is not joined any more', async () => {
+    const { cache, clock, log, get } = await open('best-effort');
+    log.holdReads = true;
+    log.holdEvents = true;
+    const first = get('a');
+    await cache.purge({}, { deadlineMs: 1e12 });
+    const second = get('a');
+    log.heldReads[1]!.look();
+    log.put('a', 'two');
+    log.heldReads[0]!.answer();
+    expect((await first).entry?.revision).toBe(2);
+    const third = get('a');
+    clock.advance(1);
+    for (const read of [...log.heldReads]) read.answer();
+    expect((await second).entry?.revision).toBe(1);
+    expect((await third).entry?.revision).toBe(2);
+  });
 });
 
 describe('a token', () => {

@@ -15,9 +15,23 @@ const share = fc.double({ min: 0, max: 1, noNaN: true });
 const delayMs = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 50 }), fc.integer({ min: 50, max: 3_000 }));
 const weather: fc.Arbitrary<Weather> = fc.oneof(
   fc.constant(CALM),
-  fc.record({ loss: share, repeats: share, eventDelayMs: delayMs, callDelayMs: delayMs, cut: fc.constant(false) }),
-  fc.constant({ ...CALM, cut: true }),
-  fc.constant({ ...CALM, loss: 1 }),
+  fc.record({
+    loss: share,
+    repeats: share,
+    eventDelayMs: delayMs,
+    callDelayMs: delayMs,
+    cut: fc.constantFrom('no' as const, 'calls' as const),
+  }),
+  fc.constant({ ...CALM, cut: 'all' as const }),
+  // Nothing is heard, and calls are as slow as they may be.
+  fc.record({ ...constants(CALM), loss: fc.constant(1), callDelayMs: fc.integer({ min: 400, max: 1_500 }) }),
+  // Nothing can be asked, and what is heard is old news.
+  fc.record({
+    ...constants(CALM),
+    loss: fc.double({ min: 0, max: 0.5, noNaN: true }),
+    eventDelayMs: fc.integer({ min: 1_000, max: 3_000 }),
+    cut: fc.constant('calls' as const),
+  }),
 );
 const key = fc.oneof(fc.constant(0), fc.nat(5));
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -32,16 +46,51 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'compact' as const, 'purge' as const) }) },
 );
 
+function constants<T extends object>(of: T): { [Name in keyof T]: fc.Arbitrary<T[Name]> } {
+  return Object.fromEntries(Object.entries(of).map(([name, value]) => [name, fc.constant(value)])) as {
+    [Name in keyof T]: fc.Arbitrary<T[Name]>;
+  };
+}
+
+/** Looks at one key as the weather changes, and for longer than memory may answer. */
+const storm: fc.Arbitrary<Step[]> = fc
+  .record({
+    before: weather,
+    after: weather,
+    key,
+    passes: fc.array(fc.integer({ min: 20, max: 500 }), { minLength: 3, maxLength: 8 }),
+    last: weather,
+  })
+  .map(({ before, after, last, key, passes }) => {
+    const look: Step[] = passes.flatMap((ms) => [
+      { do: 'pass', ms },
+      { do: 'read', key },
+    ]);
+    return [
+      { do: 'weather', weather: before },
+      { do: 'read', key },
+      ...look,
+      { do: 'weather', weather: after },
+      { do: 'put', key },
+      ...look,
+      { do: 'weather', weather: last },
+      ...look,
+    ];
+  });
+
 it('in any weather the cache keeps its promises', async () => {
   const total = { plays: 0, reads: 0, answers: 0, stale: 0, hits: 0, refusals: 0 };
   await fc.assert(
     fc.asyncProperty(
-      fc.array(step, { maxLength: 120, size: 'max' }),
+      fc.array(fc.oneof({ weight: 12, arbitrary: step.map((one) => [one]) }, { weight: 1, arbitrary: storm }), {
+        maxLength: 80,
+        size: 'max',
+      }),
       fc.nat(),
       fc.constantFrom(0, -3_600_000, 3_600_000, 77),
       async (steps, seed, skewMs) => {
         const world = await LossyWorld.open(seededRandom(seed), skewMs);
-        for (const one of steps) await world.play(one);
+        for (const one of steps.flat()) await world.play(one);
         await world.heal();
         total.plays++;
         for (const name of ['reads', 'answers', 'stale', 'hits', 'refusals'] as const) total[name] += world.tally[name];

@@ -3,7 +3,6 @@ import { DiptychError, Lifetime, within } from '@diptych/kernel';
 import { FakeClock } from '@diptych/kernel/testing';
 import type { CommitEvent, CommittedPage, CommittedRequest, LogPort, Position, ReadReply, ReadRequest } from '@diptych/log';
 import { expect } from 'vitest';
-import { ENTRY_OVERHEAD_BYTES } from '../src/engine/kept-reply.js';
 import { CoherentCache } from '../src/engine/coherent-cache.js';
 import { ModelLog } from './model-log.js';
 
@@ -16,11 +15,11 @@ export interface Weather {
   /** Each event takes any time up to this, so that they overtake each other. */
   readonly eventDelayMs: number;
   readonly callDelayMs: number;
-  /** Calls fail, and no event arrives. */
-  readonly cut: boolean;
+  /** `calls`: they fail, and events go on to come; `all`: no event arrives either. */
+  readonly cut: 'no' | 'calls' | 'all';
 }
 
-export const CALM: Weather = { loss: 0, repeats: 0, eventDelayMs: 0, callDelayMs: 0, cut: false };
+export const CALM: Weather = { loss: 0, repeats: 0, eventDelayMs: 0, callDelayMs: 0, cut: 'no' };
 
 export type Step =
   | { readonly do: 'put' | 'delete'; readonly key: number }
@@ -32,13 +31,7 @@ export type Step =
   | { readonly do: 'weather'; readonly weather: Weather }
   | { readonly do: 'restart' | 'compact' | 'purge' };
 
-const BOUNDS = {
-  entriesMax: 4,
-  bytesMax: 3 * (ENTRY_OVERHEAD_BYTES + 40),
-  flightsMax: 6,
-  flightTimeoutMs: 1_500,
-  maxStaleMs: 1_000,
-} as const;
+const BOUNDS = { entriesMax: 3, bytesMax: 1_600, flightsMax: 3, flightTimeoutMs: 1_500, maxStaleMs: 1_000 } as const;
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
 const TICK_MS = 20;
 
@@ -277,9 +270,9 @@ export class LossyWorld {
   #way(arrive: (arrived: () => void) => void): Promise<void> {
     const delayMs = this.#weather.callDelayMs * this.#random();
     const lost = () => new DiptychError('UNAVAILABLE', 'cut off');
-    if (this.#weather.cut) return Promise.reject(lost());
+    if (this.#weather.cut !== 'no') return Promise.reject(lost());
     return new Promise((resolve, reject) => {
-      const arrived = () => arrive(() => (this.#weather.cut ? reject(lost()) : resolve()));
+      const arrived = () => arrive(() => (this.#weather.cut === 'no' ? resolve() : reject(lost())));
       if (delayMs === 0) arrived();
       else this.#clock.after(delayMs, arrived);
     });
@@ -290,7 +283,7 @@ export class LossyWorld {
     if (this.#random() < loss) return;
     for (let copies = this.#random() < repeats ? 2 : 1; copies > 0; copies--) {
       const arrive = () => {
-        if (!this.#weather.cut) this.#arrive(() => listener(event));
+        if (this.#weather.cut !== 'all') this.#arrive(() => listener(event));
       };
       const delayMs = eventDelayMs * this.#random();
       if (delayMs === 0) arrive();

@@ -196,8 +196,6 @@ export class CoherentCache implements CachePort {
   /** `reply` shows every commit of the key heard of so far, and is of the history followed. */
   #keep(key: string, reply: CacheGetReply): void {
     const { asOf } = reply;
-    const held = this.#held.peek(key);
-    if (held && held.asOf.revision > asOf.revision) return;
     const ownKey = ownText(key);
     // One text for all that is kept, not one for each frame that came.
     const { incarnation } = this.#followers[asOf.partition]!.position!;
