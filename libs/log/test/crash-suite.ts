@@ -6,7 +6,7 @@ import type { Expectation } from './crash-verdict.js';
 import { missingCuts, recoverAndCheck } from './crash-verdict.js';
 import { FaultyFileSystem } from './faulty-file-system.js';
 import type { History } from './crash-workload.js';
-import { Workload } from './crash-workload.js';
+import { turns, Workload } from './crash-workload.js';
 import { MemoryDisk } from './memory-disk.js';
 
 export interface CrashReport {
@@ -146,10 +146,16 @@ interface Moment {
   readonly secondStep?: number;
 }
 
-/** As a disk may, it now and then takes a part only; so a process can be killed between the parts. */
+/**
+ * As a disk may, it now and then takes a part only; so a process can be killed between the parts. And now and then it takes its time, so that
+ * another batch is staged meanwhile.
+ */
 function withShortWrites(disk: FileSystem, random: Random): FileSystem {
   const fileSystem = new FaultyFileSystem(disk);
-  fileSystem.fault = (operation) => (operation === 'write' && random() < 0.2 ? { bytes: 1 + Math.floor(random() * 600) } : undefined);
+  fileSystem.fault = (operation) => {
+    if (operation === 'sync' && random() < 0.5) return { wait: turns(1 + Math.floor(random() * 4)) };
+    return operation === 'write' && random() < 0.2 ? { bytes: 1 + Math.floor(random() * 600) } : undefined;
+  };
   return fileSystem;
 }
 

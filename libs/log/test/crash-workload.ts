@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CallContext } from '@diptych/kernel';
 import { FakeClock } from '@diptych/kernel/testing';
 import type { FileLogOptions } from '../src/engine/file-log-options.js';
@@ -57,6 +58,8 @@ export class Workload {
   readonly #sent: AppendRequest[] = [];
   #log: FileLog | undefined;
   #compacting: Promise<void> | undefined;
+  /** Under way. */
+  readonly #bursts: Array<Promise<void>> = [];
 
   /** @param fileSystem over the disk, with what is to go wrong there */
   constructor(disk: MemoryDisk, random: Random, fileSystem: FileSystem = disk) {
@@ -71,13 +74,18 @@ export class Workload {
     for (let burst = 0; burst < bursts; burst++) {
       this.clock.advance(1 + Math.floor(this.#random() * 50));
       if (this.#random() < 0.15) this.#compacting = this.#log!.compact();
-      await this.#burst();
+      // Some come while those before them are at the disk.
+      this.#bursts.push(this.#burst());
+      if (this.#random() < 0.5) await turns(1 + Math.floor(this.#random() * 4));
+      else await this.#settle();
       if (this.#random() < 0.3) await this.#compacting;
       if (this.#random() < 0.06) {
+        await this.#settle();
         await this.#close();
         await this.#open();
       }
     }
+    await this.#settle();
     // Half of the runs end as a process does that is told to.
     if (this.#random() < 0.5) await this.#close();
     await this.#compacting;
@@ -87,6 +95,10 @@ export class Workload {
 
   async end(): Promise<void> {
     await this.#close();
+  }
+
+  async #settle(): Promise<void> {
+    await Promise.all(this.#bursts.splice(0));
   }
 
   async #close(): Promise<void> {
@@ -157,7 +169,13 @@ export function logOptions(fileSystem: FileSystem, clock: FakeClock): FileLogOpt
     compactionGarbageBytes: 1,
     compactionGarbageRatio: 0.2,
     compactionBytesPerSecond: 1e9,
+    pipelineAppendsMin: 2,
   };
+}
+
+/** So many turns of the event loop: time for others, the same in every run. */
+export async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await nextTurn();
 }
 
 export function soonBy(clock: FakeClock): CallContext {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { FakeClock } from '@diptych/kernel/testing';
 import { within } from '@diptych/kernel';
 import { waitFor } from '@diptych/testing';
@@ -8,8 +9,8 @@ import type { CommitEvent } from '../log.port.js';
 
 const logs = useLogs();
 
-/** Holds the next sync of a segment until released. */
-function heldSync(fileSystem: FaultyFileSystem): { reached: Promise<void>; release: () => void } {
+/** Holds the next sync of a segment until released; then it fails, if a code is given. */
+function heldSync(fileSystem: FaultyFileSystem, code?: string): { reached: Promise<void>; release: () => void } {
   let release: () => void = () => undefined;
   let reach: () => void = () => undefined;
   const reached = new Promise<void>((resolve) => (reach = resolve));
@@ -18,7 +19,7 @@ function heldSync(fileSystem: FaultyFileSystem): { reached: Promise<void>; relea
     if (operation !== 'sync' || !path.includes('.segment')) return undefined;
     fileSystem.fault = () => undefined;
     reach();
-    return { wait };
+    return code === undefined ? { wait } : { wait, code };
   };
   return { reached, release };
 }
@@ -84,6 +85,82 @@ it('lets conditions see what is pending', async () => {
   await blocker;
   expect((await results).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
   expect(await valueOf(log, 'a')).toBe('5');
+});
+
+it.each(['EIO', 'ENOSPC'])('decides again what was staged behind a batch that fails with %s', async (code) => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem });
+  await put(log, 'old', '1');
+  const held = heldSync(fileSystem, code);
+  const request = putRequest('a', '1');
+  const failing = [log.append(request, soon()), remove(log, 'old')].map(async (append) => expect(append).rejects.toMatchObject({}));
+  await held.reached;
+  // Staged upon what is at the disk: a repeat, two conflicts, and one that only holds because of it.
+  const behind = Promise.allSettled([
+    log.append(request, soon()),
+    put(log, 'old', '2', { kind: 'ifAbsent' }),
+    put(log, 'old', '3', { kind: 'ifPresent' }),
+    put(log, 'b', '1'),
+    put(log, 'b', '2', { kind: 'ifRevision', anyOf: [{ incarnation: log.incarnation, partition: 0, revision: 4 }] }),
+  ]);
+  for (let turn = 0; turn < 3; turn++) await nextTurn();
+  held.release();
+  await Promise.all(failing);
+  expect(await behind).toMatchObject([
+    { status: 'fulfilled', value: { position: { revision: 2 }, existed: false } },
+    { status: 'rejected', reason: { code: 'CONFLICT' } },
+    { status: 'fulfilled', value: { position: { revision: 3 }, existed: true } },
+    { status: 'fulfilled', value: { position: { revision: 4 }, existed: false } },
+    { status: 'fulfilled', value: { position: { revision: 5 }, existed: true } },
+  ]);
+  expect(await valueOf(log, 'old')).toBe('3');
+});
+
+it('answers what rests on the batch at the disk only when that is durable, and writes nothing for it', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem });
+  const held = heldSync(fileSystem);
+  const request = putRequest('a', '1');
+  const first = log.append(request, soon());
+  await held.reached;
+  const answered: string[] = [];
+  const repeat = log.append(request, soon()).finally(() => answered.push('repeat'));
+  const conflict = put(log, 'a', '2', { kind: 'ifAbsent' })
+    .catch((error: { code: string }) => error.code)
+    .finally(() => answered.push('conflict'));
+  for (let turn = 0; turn < 5; turn++) await nextTurn();
+  expect(answered).toEqual([]);
+  const writes = fileSystem.count('write');
+  held.release();
+  expect(await repeat).toEqual(await first);
+  expect(await conflict).toBe('CONFLICT');
+  expect(fileSystem.count('write')).toBe(writes);
+  expect(log.status).toMatchObject({ headRevision: 1, queued: 0 });
+});
+
+it('stages the next batch while one is at the disk, and writes it as soon as the disk is free', async () => {
+  const fileSystem = new FaultyFileSystem();
+  const batches: number[] = [];
+  const log = await logs.open({
+    fileSystem,
+    clock: new FakeClock(),
+    pipelineAppendsMin: 10,
+    onBatch: ({ appends }) => batches.push(appends),
+  });
+  const context = { deadlineMs: 60_000_000 };
+  const append = (i: number) => log.append(putRequest(`k${i % 7}`, `v${i}`), context);
+  await append(0);
+  const held = heldSync(fileSystem);
+  const first = append(1);
+  await held.reached;
+  const second = Array.from({ length: 10 }, (_, i) => append(2 + i));
+  for (let turn = 0; turn < 3; turn++) await nextTurn();
+  // Those who are answered do not come along, since the next batch does not wait for them.
+  const third = first.then(() => append(12));
+  held.release();
+  const replies = await Promise.all([first, ...second, third]);
+  expect(batches).toEqual([1, 1, 10, 1]);
+  expect(replies.map(({ position }) => position.revision)).toEqual(replies.map((_, i) => i + 2));
 });
 
 it('drops an append whose deadline passes while it waits, definitely', async () => {

@@ -59,7 +59,7 @@ export class LogWriter {
     this.#apply = options.apply;
     this.#unsealed = options.unsealed;
     this.#freeSpace = options.freeSpace;
-    this.#stager = new BatchStager({ ...options, onDue: () => void (this.#writing = this.#write()) });
+    this.#stager = new BatchStager({ ...options, onDue: () => this.#begin() });
   }
 
   /** Why appends are refused; undefined while they are taken. */
@@ -100,6 +100,11 @@ export class LogWriter {
     if (this.#refusal === undefined) await this.#seal().catch(() => this.#cutBack());
   }
 
+  /** Where nothing has to be written, all is done before `#write` returns. */
+  #begin(): void {
+    this.#writing = this.#write().finally(() => (this.#writing = undefined));
+  }
+
   /** One batch after the other, as long as they are due. */
   async #write(): Promise<void> {
     const stager = this.#stager;
@@ -112,7 +117,6 @@ export class LogWriter {
       batch.succeed();
       due = stager.isDueAfter(appends);
     }
-    this.#writing = undefined;
     stager.onDiskFree();
   }
 

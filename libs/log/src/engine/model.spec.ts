@@ -2,6 +2,8 @@ import { keepRecord, seededRandom, seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { pick } from '../../test/crash-state.js';
+import { turns } from '../../test/crash-workload.js';
+import { FaultyFileSystem } from '../../test/faulty-file-system.js';
 import { allKeys, bytesOf, soon } from '../../test/log-fixture.js';
 import type { Outcome } from '../../test/log-model.js';
 import { conditionOf, Model, outcomeOf } from '../../test/log-model.js';
@@ -14,7 +16,13 @@ import type { FileLogOptions } from './file-log-options.js';
 const long = process.env['DIPTYCH_LONG'] === '1';
 
 type Operation =
-  | { kind: 'append'; key: string; value: string | undefined; condition: 'ifAbsent' | 'ifPresent' | 'current' | 'stale' | undefined }
+  | {
+      kind: 'append';
+      pause: boolean;
+      key: string;
+      value: string | undefined;
+      condition: 'ifAbsent' | 'ifPresent' | 'current' | 'stale' | undefined;
+    }
   | { kind: 'repeat'; of: number }
   | { kind: 'misuse'; of: number }
   | { kind: 'restart' };
@@ -26,6 +34,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     weight: 20,
     arbitrary: fc.record({
       kind: fc.constant('append' as const),
+      pause: fc.nat(9).map((chance) => chance === 0),
       key: fc.constantFrom(...keys),
       value: fc.option(fc.string({ maxLength: 40 }), { nil: undefined, freq: 3 }),
       condition: fc.constantFrom('ifAbsent' as const, 'ifPresent' as const, 'current' as const, 'stale' as const, undefined, undefined),
@@ -49,6 +58,7 @@ it('does what a simple model does, in bursts, with conditions, repeats, compacti
           const answers: Array<{ expected: Outcome; actual: Promise<Outcome> }> = [];
           for (const step of burst.filter(({ kind }) => kind !== 'restart')) {
             const request = requestOf(step, model, log, sent);
+            if (step.kind === 'append' && step.pause) await turns(1);
             if (request) answers.push({ expected: model.append(request), actual: outcomeOf(log.append(request, soon())) });
           }
           for (const { expected, actual } of answers) expect(await actual).toEqual(expected);
@@ -135,6 +145,8 @@ class Soak {
     const expected: Outcome[] = [];
     const actual: Array<Promise<Outcome>> = [];
     for (let i = 0; i < size; i++) {
+      // The rest comes while those before it are at the disk.
+      if (this.#random() < 0.03) await turns(1);
       const request = this.#request(log);
       expected.push(this.#model.append(request));
       actual.push(outcomeOf(log.append(request, soon())));
@@ -178,7 +190,9 @@ class Soak {
 
 function optionsOf(segmentBytes: number): FileLogOptions {
   const compaction = { compactionGarbageBytes: 1, compactionGarbageRatio: 0.2, compactionBytesPerSecond: 1e9 };
-  return { directory: '/log', segmentBytes, ...compaction, fileSystem: Object.assign(new MemoryDisk(), { recording: false }) };
+  const fileSystem = new FaultyFileSystem(Object.assign(new MemoryDisk(), { recording: false }));
+  fileSystem.fault = (operation) => (operation === 'sync' ? { wait: turns(2) } : undefined);
+  return { directory: '/log', segmentBytes, pipelineAppendsMin: 4, ...compaction, fileSystem };
 }
 
 function requestOf(step: Operation, model: Model, log: FileLog, sent: AppendRequest[]): AppendRequest | undefined {
