@@ -51,6 +51,23 @@ describe('CallWatch', () => {
     }
   });
 
+  it('looks rarely while all have much time, and soon again when one has not', () => {
+    const { clock, watch, wheel } = watching();
+    const patient = new Call('p.m', { deadlineMs: 10_000 });
+    watch.add(patient);
+    clock.advance(99);
+    expect(wheel.size).toBe(0);
+    const hasty = new Call('p.m', { deadlineMs: clock.nowMs() + 2 });
+    watch.add(hasty);
+    clock.advance(10);
+    expect(hasty.ended.map(({ code }) => code)).toEqual(['DEADLINE_EXCEEDED']);
+    clock.advance(200);
+    expect(wheel.size).toBe(1);
+    clock.advance(10_000);
+    expect(patient.ended.map(({ code }) => code)).toEqual(['DEADLINE_EXCEEDED']);
+    expect(clock.pending).toBe(0);
+  });
+
   it('ends a call when its signal aborts, before and after it has got its listener, once', () => {
     for (const afterMs of [0, 5, 20]) {
       const { clock, watch, wheel } = watching();

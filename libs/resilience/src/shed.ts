@@ -49,10 +49,18 @@ class Shedder {
       return Promise.reject(new DiptychError('OVERLOADED', message, { retryAfterMs: RETRY_AFTER_MS }));
     }
     this.inFlight++;
-    return this.#call(request, context).finally(this.#done);
+    // Not `finally`, which makes two more promises.
+    return this.#call(request, context).then(
+      (reply) => {
+        this.inFlight--;
+        return reply;
+      },
+      (error: unknown) => {
+        this.inFlight--;
+        throw error;
+      },
+    );
   };
-
-  readonly #done = () => void this.inFlight--;
 }
 
 const RETRY_AFTER_MS = 100;
