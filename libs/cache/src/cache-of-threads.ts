@@ -18,18 +18,13 @@ export async function keepSharedCache(
   log: LogPort,
   threads: OtherThreads,
   lifetime: Lifetime,
-  { logger, health }: Telemetry,
+  { logger }: Telemetry,
 ): Promise<SharedCacheKeeper> {
   // Nobody appends yet: the threads are served once all parts of this one have started.
   const nowhere = { incarnation: NO_INCARNATION, partition: 0, revision: 0 };
   const { head } = await log.committed({ after: nowhere, limit: 1 }, within(HEAD_TIMEOUT_MS));
-  let lost: string | undefined;
-  const onLost = (reason: string) => logger.error((lost = reason));
-  const keeper = await SharedCacheKeeper.open(log, head, { lifetime, entriesMax, bytesMax, onLost });
-  lifetime.own(
-    'cache.health',
-    health.check('cache', () => ({ ok: lost === undefined, reason: lost })),
-  );
+  const onGap = (revision: number) => logger.warn({ revision }, 'the log has left out revisions; the shared cache begins anew');
+  const keeper = await SharedCacheKeeper.open(log, head, { lifetime, entriesMax, bytesMax, onGap });
   threads.share(SHARED_NAME, keeper.history);
   threads.onExit((threadId) => keeper.threadExited(threadId));
   return keeper;

@@ -1,5 +1,6 @@
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { compare } from './compare.js';
+import { linearizability } from './linearizability/linearizability.js';
 import { publish } from './report/publish.js';
 import { renderAgain } from './report/write-report.js';
 import { selfcheck } from './selfcheck/selfcheck.js';
@@ -11,6 +12,7 @@ const USAGE = `Usage: npm run compare -- [options]
   compare               both panels under load and under a crash, in less than five minutes
   selfcheck             whether the lab itself can be believed, and how fine this machine sees, in about twelve minutes
   staleness             how old reads can be with a cache paused, cut off and given back, in about a minute and a half
+  linearizability       whether each key is, in the arms that promise it, under crashes
   report <results.json>   writes the page of an earlier run anew
   publish <results.json>  puts an earlier run into the documents: table, picture, data
 
@@ -18,6 +20,7 @@ Options of compare, selfcheck and staleness:
   --seed <number>       repeats the arrivals, keys and orders of an earlier run
   --out <directory>     where the results go (default: results/<command>/<time>)
   --blocks <number>     of compare: how many paired blocks, 6 (default, indicative) to 60; 12 carry a verdict
+  --operations <number> of linearizability: how many in each arm (default 20000); --crashes <number>, --arm <name>
   --help
 
 Exit code: 0  nothing forbidden was seen (who is better, and what was not as expected, is in the output)
@@ -50,13 +53,25 @@ async function main(args: string[]): Promise<number> {
     if (values.help) return usage(0);
     return staleness({ seed: wholeNumber('seed', values.seed, 0, 999_999_999), outDir: values.out });
   }
+  if (command === 'linearizability') {
+    const more = { operations: { type: 'string' }, crashes: { type: 'string' }, arm: { type: 'string' } } as const;
+    const { values } = parsed(rest, { ...OPTIONS, ...more });
+    if (values.help) return usage(0);
+    return linearizability({
+      seed: wholeNumber('seed', values.seed, 0, 999_999_999),
+      outDir: values.out,
+      operations: wholeNumber('operations', values.operations, 100, 100_000_000),
+      crashes: wholeNumber('crashes', values.crashes, 0, 10_000),
+      arm: values.arm,
+    });
+  }
   if (command === 'report' || command === 'publish') {
     const { values, positionals } = parsed(rest, { help: OPTIONS.help }, true);
     if (values.help) return usage(0);
     if (positionals.length !== 1) throw new TypeError(`${command} wants one results.json, got ${positionals.length}`);
     return command === 'report' ? renderAgain(positionals[0]!) : publish(positionals[0]!);
   }
-  throw new TypeError(`there is no command ${command}; there are compare, selfcheck, staleness, report and publish (see --help)`);
+  throw new TypeError(`there is no command ${command}; there are compare, selfcheck, staleness, linearizability, report and publish (see --help)`);
 }
 
 /** Help that was asked for is output; help instead of what was asked for is a complaint. */

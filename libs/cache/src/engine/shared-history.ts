@@ -8,7 +8,7 @@ export interface SharedHistory {
   readonly memory: SharedArrayBuffer;
   readonly incarnation: string;
   readonly partition: number;
-  /** The revision up to which commits have been applied, in 64 bits; then one word that is not 0 once a commit was missed. */
+  /** The revision up to which commits have been applied, in 64 bits; then the epoch, in 32. */
   readonly head: SharedArrayBuffer;
 }
 
@@ -17,32 +17,32 @@ export function headOf({ head }: SharedHistory): number {
   return Number(Atomics.load(new BigInt64Array(head), 0));
 }
 
-/** Whether commits were missed, so that nothing in the memory can be believed. @param words of `head` */
-export function isLost(words: Int32Array): boolean {
-  return Atomics.load(words, LOST_AT) !== 0;
+/** What was read from the log in an earlier epoch is not believed any more. @param words of `head` */
+export function epochOf(words: Int32Array): number {
+  return Atomics.load(words, EPOCH_AT) >>> 0;
 }
 
 /**
  * Keeps a shared cache right, in the thread of the log: every commit takes its key out of it and raises the key's watermark, in the very step
  * in which the log shows the mutation, so before its append is answered. (What the other threads make of that: `ThreadCache`.)
  *
- * The stream is synchronous and so has no gaps. Should it ever have one, nobody answers from the memory any more, and the process says that it is
- * not ready: what could have gone unnoticed once is worse than a slow cache.
+ * The stream is synchronous, so nothing is missed. Revisions can be left out all the same, after a failed write was cut off (ADR 0019); then a new
+ * epoch begins, which makes all that is held, and all that is being read, worthless.
  */
 export class SharedCacheKeeper {
   readonly history: SharedHistory;
   readonly #cache: SharedLruCache;
   readonly #head: BigInt64Array;
-  readonly #onLost: (reason: string) => void;
+  readonly #onGap: (revision: number) => void;
   #revision: number;
 
-  private constructor(cache: SharedLruCache, position: Position, onLost: (reason: string) => void) {
+  private constructor(cache: SharedLruCache, position: Position, onGap: (revision: number) => void) {
     const { incarnation, partition, revision } = position;
     const head = new SharedArrayBuffer(HEAD_BYTES);
     this.history = { memory: cache.memory, incarnation, partition, head };
     this.#cache = cache;
     this.#head = new BigInt64Array(head);
-    this.#onLost = onLost;
+    this.#onGap = onGap;
     this.#revision = revision;
     Atomics.store(this.#head, 0, BigInt(revision));
   }
@@ -52,12 +52,12 @@ export class SharedCacheKeeper {
    * @throws INTERNAL when the log does not tell of commits in the step that makes them visible; what `log.commits` throws
    */
   static async open(log: LogPort, position: Position, options: SharedCacheOptions): Promise<SharedCacheKeeper> {
-    const { lifetime, entriesMax, bytesMax, onLost } = options;
+    const { lifetime, entriesMax, bytesMax, onGap } = options;
     // A shard must have room for the largest value, as long as there is so much room at all.
     const shards = Math.max(1, Math.min(SHARDS, entriesMax, Math.floor(bytesMax / SHARD_BYTES_MIN)));
     const cache = SharedLruCache.create({ capacity: entriesMax, bytesMax, shards, blockBytes: Math.min(BLOCK_BYTES, bytesMax & ~7) });
     lifetime.own('cache seat', cache);
-    const keeper = new SharedCacheKeeper(cache, position, onLost);
+    const keeper = new SharedCacheKeeper(cache, position, onGap);
     const subscription = await log.commits((event) => keeper.#take(event));
     lifetime.own('cache commits', subscription);
     if (subscription.delivery !== 'synchronous')
@@ -73,7 +73,7 @@ export class SharedCacheKeeper {
   #take(event: CommitEvent): void {
     const { incarnation } = event.kind === 'beacon' ? event.head : event;
     const revision = event.kind === 'beacon' ? event.head.revision : event.commit.previous;
-    if (incarnation !== this.history.incarnation || revision !== this.#revision) this.#giveUp(incarnation, revision);
+    if (incarnation !== this.history.incarnation || revision !== this.#revision) this.#beginEpoch(revision);
     if (event.kind === 'commit') this.#apply(event.commit);
   }
 
@@ -83,13 +83,9 @@ export class SharedCacheKeeper {
     Atomics.store(this.#head, 0, BigInt(revision));
   }
 
-  #giveUp(incarnation: string, revision: number): void {
-    const words = new Int32Array(this.history.head);
-    if (Atomics.exchange(words, LOST_AT, 1) === 0)
-      this.#onLost(
-        `the shared cache missed commits: the log is at revision ${revision} of ${incarnation}, the cache knew of ${this.#revision}; ` +
-          'it is not used until a restart',
-      );
+  #beginEpoch(revision: number): void {
+    Atomics.add(new Int32Array(this.history.head), EPOCH_AT, 1);
+    this.#onGap(revision);
     this.#revision = revision;
   }
 }
@@ -100,12 +96,12 @@ export interface SharedCacheOptions {
   readonly entriesMax: number;
   /** Of keys, values and content types, in whole blocks. */
   readonly bytesMax: number;
-  /** It has missed commits, which must not be. Called once. */
-  readonly onLost: (reason: string) => void;
+  /** The log went on at this revision, which is not the next. */
+  readonly onGap: (revision: number) => void;
 }
 
 const HEAD_BYTES = 16;
-const LOST_AT = 2;
+const EPOCH_AT = 2;
 const SHARDS = 64;
 /** Of the largest value, with its key in two bytes a character, content type and header: 1,048,000 bytes is what a message may have. */
 const SHARD_BYTES_MIN = 1_048_576;

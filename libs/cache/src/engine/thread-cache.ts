@@ -4,10 +4,10 @@ import type { LogPort, Position } from '@diptych/log';
 import type { CacheGetReply, CacheGetRequest, CachePort, CacheStats } from '../cache.port.js';
 import type { Flight } from './flights.js';
 import { Flights } from './flights.js';
-import { entryOf, packReply, revisionOf } from './packed-reply.js';
+import { entryOf, epochOf, packReply, revisionOf } from './packed-reply.js';
 import { SharedLruCache } from './shared-lru/shared-lru-cache.js';
 import type { SharedHistory } from './shared-history.js';
-import { headOf, isLost } from './shared-history.js';
+import { epochOf as epochNow, headOf } from './shared-history.js';
 
 /**
  * One thread's part of the cache that all threads of a process share, before a log in the main thread.
@@ -31,8 +31,8 @@ export class ThreadCache implements CachePort {
   readonly #head: Int32Array;
   readonly #log: LogPort;
   readonly #flights: Flights<CacheGetReply>;
-  /** The watermark of the key when the flight began. */
-  readonly #watermarks = new WeakMap<Flight<CacheGetReply>, number>();
+  /** How things stood for the key when the flight began. */
+  readonly #begun = new WeakMap<Flight<CacheGetReply>, { readonly watermark: number; readonly epoch: number }>();
   #hits = 0;
   #misses = 0;
   #readThroughs = 0;
@@ -56,9 +56,9 @@ export class ThreadCache implements CachePort {
   get({ key, token }: CacheGetRequest, context: CallContext): Promise<CacheGetReply> {
     const packed = this.#shared.get(key);
     // Never null: an absence is packed too.
-    if (!packed) return this.#readThrough(key, context, false);
+    if (!packed || epochOf(packed) !== epochNow(this.#head)) return this.#readThrough(key, context, false);
     const revision = revisionOf(packed);
-    if (isLost(this.#head) || (token !== undefined && !this.#shows(revision, token))) return this.#readThrough(key, context, true);
+    if (token !== undefined && !this.#shows(revision, token)) return this.#readThrough(key, context, true);
     this.#hits++;
     return Promise.resolve({ entry: entryOf(packed, key), asOf: this.#position(revision), hit: true });
   }
@@ -107,20 +107,22 @@ export class ThreadCache implements CachePort {
     assertAlive(context);
     if (held) this.#readThroughs++;
     else this.#misses++;
-    const watermark = this.#shared.watermark(key);
-    const joined = this.#flights.joinable(key);
-    if (joined && watermark !== Infinity && watermark === this.#watermarks.get(joined))
-      return settleWithin(joined.answer, context, 'cache.get');
+    const [watermark, epoch] = [this.#shared.watermark(key), epochNow(this.#head)];
+    const joinable = this.#flights.joinable(key);
+    const begun = joinable && this.#begun.get(joinable);
+    if (joinable && begun?.watermark === watermark && watermark !== Infinity && begun.epoch === epoch)
+      return settleWithin(joinable.answer, context, 'cache.get');
     const flight = this.#flights.begin(key, context.traceparent);
-    this.#watermarks.set(flight, watermark);
+    this.#begun.set(flight, { watermark, epoch });
     return settleWithin(flight.answer, context, 'cache.get');
   }
 
   async #read(flight: Flight<CacheGetReply>, context: CallContext): Promise<CacheGetReply> {
+    const epoch = epochNow(this.#head);
     const reply = await this.#log.read({ key: flight.key }, context);
     // Of another incarnation than the one followed it could not be told from what is older.
     if (!flight.detached && reply.asOf.incarnation === this.#history.incarnation)
-      this.#shared.fill(flight.key, packReply(reply), reply.asOf.revision);
+      this.#shared.fill(flight.key, packReply(reply, epoch), reply.asOf.revision);
     return { ...reply, hit: false };
   }
 }

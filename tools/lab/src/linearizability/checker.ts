@@ -42,11 +42,11 @@ export function checkKey(
     }
     const next = history.linearize(configurations, index, configurationsMax);
     if (!next) return { kind: 'unknown', at: operations[index]! };
-    history.returned(index);
     if (next.size === 0) {
       const states = [...new Set(configurations.map(({ state }) => state))];
       return { kind: 'violation', at: operations[index]!, before: history.lastReturned, states };
     }
+    history.returned(index);
     configurations = [...next];
     most = Math.max(most, configurations.length);
   }
