@@ -1,25 +1,12 @@
 import type { Clock } from '@diptych/kernel';
-import { DiptychError, Lifetime, within } from '@diptych/kernel';
+import { Lifetime, within } from '@diptych/kernel';
 import { FakeClock } from '@diptych/kernel/testing';
-import type { CommitEvent, CommittedPage, CommittedRequest, LogPort, Position, ReadReply, ReadRequest } from '@diptych/log';
+import type { Position, ReadReply } from '@diptych/log';
 import { expect } from 'vitest';
 import { CoherentCache } from '../src/engine/coherent-cache.js';
+import type { Weather } from './lossy-way.js';
+import { CALM, LossyWay } from './lossy-way.js';
 import { ModelLog } from './model-log.js';
-
-/** How the way between log and cache is just now. Times are of one message, one way. */
-export interface Weather {
-  /** Share of the events that never arrive. */
-  readonly loss: number;
-  /** Share that arrives twice. */
-  readonly repeats: number;
-  /** Each event takes any time up to this, so that they overtake each other. */
-  readonly eventDelayMs: number;
-  readonly callDelayMs: number;
-  /** `calls`: they fail, and events go on to come; `all`: no event arrives either. */
-  readonly cut: 'no' | 'calls' | 'all';
-}
-
-export const CALM: Weather = { loss: 0, repeats: 0, eventDelayMs: 0, callDelayMs: 0, cut: 'no' };
 
 export type Step =
   | { readonly do: 'put' | 'delete'; readonly key: number }
@@ -54,12 +41,10 @@ export class LossyWorld {
   /** The cache's. Another process: another zero, and a wall clock that is wrong. */
   readonly #cacheClock: FakeClock;
   readonly #log: ModelLog;
+  readonly #way: LossyWay;
   readonly #lifetime = new Lifetime('world');
   readonly #random: () => number;
   #cache!: CoherentCache;
-  #weather: Weather = CALM;
-  /** What arrived while the cache's process stood still. */
-  #socket: Array<() => void> | undefined;
   readonly #history = new Map<string, State[]>(KEYS.map((key) => [key, []]));
   #tokens: Position[] = [];
   /** Incarnations, oldest first. */
@@ -74,6 +59,7 @@ export class LossyWorld {
     this.#random = random;
     this.#cacheClock = new FakeClock({ nowMs: 7_000_000, wallMs: Date.UTC(2026, 0, 1) + skewMs });
     this.#log = new ModelLog({ clock: this.#clock, delivery: 'best-effort' });
+    this.#way = new LossyWay(this.#log, this.#clock, random);
   }
 
   /** @param skewMs how far the cache's wall clock is ahead of the log's */
@@ -81,7 +67,7 @@ export class LossyWorld {
     const world = new LossyWorld(random, skewMs);
     for (const key of KEYS) world.#note(key, undefined);
     const { lifetime, clock } = { lifetime: world.#lifetime, clock: world.#cacheClock as Clock };
-    const opening = CoherentCache.open(world.#port(), { lifetime, clock, ...BOUNDS });
+    const opening = CoherentCache.open(world.#way.port(), { lifetime, clock, ...BOUNDS });
     await world.#settle();
     world.#cache = await opening;
     return world;
@@ -99,7 +85,7 @@ export class LossyWorld {
       case 'freeze':
         return this.#freeze(step.ms, step.timersFirst);
       case 'weather':
-        this.#weather = step.weather;
+        this.#way.weather = step.weather;
         return;
       case 'restart':
         this.#order++;
@@ -116,7 +102,7 @@ export class LossyWorld {
 
   /** The way is whole again: soon memory answers, and truly; then all ends, and nothing is left. */
   async heal(): Promise<void> {
-    this.#weather = CALM;
+    this.#way.weather = CALM;
     await this.#pass(3_000);
     await Promise.all(this.#reads);
     for (const [number, key] of KEYS.entries()) {
@@ -202,7 +188,7 @@ export class LossyWorld {
   async #pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= TICK_MS) {
       this.#tick(Math.min(TICK_MS, left));
-      if (!this.#socket) {
+      if (!this.#way.isFrozen) {
         this.#cacheClock.advance(Math.min(TICK_MS, left));
         this.#checkBounds();
       }
@@ -212,11 +198,9 @@ export class LossyWorld {
   }
 
   async #freeze(ms: number, timersFirst: boolean): Promise<void> {
-    this.#socket = [];
+    this.#way.freeze();
     await this.#pass(ms);
-    const arrived = this.#socket;
-    this.#socket = undefined;
-    const readSocket = () => arrived.forEach((deliver) => deliver());
+    const readSocket = this.#way.thaw();
     // Time has gone on for it all the same; only what it looks at first is open. A timer set last that is due first comes before all others.
     if (!timersFirst) this.#cacheClock.after(0, readSocket);
     this.#cacheClock.stall(ms);
@@ -247,53 +231,6 @@ export class LossyWorld {
     const still: Array<Promise<void>> = [];
     for (const read of this.#reads) if ((await Promise.race([read, Promise.resolve(open)])) === open) still.push(read);
     this.#reads = still;
-  }
-
-  /** The log as the cache reaches it. */
-  #port(): LogPort {
-    return {
-      ...({} as LogPort),
-      read: (request: ReadRequest, context) => this.#call(() => this.#log.read(request, context)),
-      committed: (request: CommittedRequest): Promise<CommittedPage> => this.#call(() => this.#log.committed(request)),
-      commits: (listener: (event: CommitEvent) => void) => this.#log.commits((event) => this.#send(event, listener)),
-    };
-  }
-
-  /** There, and back: what the log says is of the moment between. */
-  async #call<T>(ask: () => Promise<T>): Promise<T> {
-    await this.#way((arrived) => arrived());
-    const answer = await ask();
-    await this.#way((arrived) => this.#arrive(arrived));
-    return answer;
-  }
-
-  #way(arrive: (arrived: () => void) => void): Promise<void> {
-    const delayMs = this.#weather.callDelayMs * this.#random();
-    const lost = () => new DiptychError('UNAVAILABLE', 'cut off');
-    if (this.#weather.cut !== 'no') return Promise.reject(lost());
-    return new Promise((resolve, reject) => {
-      const arrived = () => arrive(() => (this.#weather.cut === 'no' ? resolve() : reject(lost())));
-      if (delayMs === 0) arrived();
-      else this.#clock.after(delayMs, arrived);
-    });
-  }
-
-  #send(event: CommitEvent, listener: (event: CommitEvent) => void): void {
-    const { loss, repeats, eventDelayMs } = this.#weather;
-    if (this.#random() < loss) return;
-    for (let copies = this.#random() < repeats ? 2 : 1; copies > 0; copies--) {
-      const arrive = () => {
-        if (this.#weather.cut !== 'all') this.#arrive(() => listener(event));
-      };
-      const delayMs = eventDelayMs * this.#random();
-      if (delayMs === 0) arrive();
-      else this.#clock.after(delayMs, arrive);
-    }
-  }
-
-  #arrive(deliver: () => void): void {
-    if (this.#socket) this.#socket.push(deliver);
-    else deliver();
   }
 
   async #settle(): Promise<void> {
