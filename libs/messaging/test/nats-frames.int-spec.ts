@@ -6,7 +6,7 @@ import { connect } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NatsLink, NatsOptions } from '../src/index.js';
 import { connectNats } from '../src/index.js';
-import { ReplyReader, RequestReader } from '../src/nats/wire.js';
+import { ReplyReader, RequestReader } from '../src/nats/frame-readers.js';
 import { Probe, probePort, type ProbePort } from './probe-port.js';
 
 /** How calls share messages, and what one of them may do to its neighbours: nothing. */

@@ -1,10 +1,10 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
+import { backoffMs, Brokers } from './brokers.js';
 import type { Message } from './client/message.js';
 import type { BrokerAddress, NatsClient } from './client/nats-client.js';
 import { brokerTooSlow, cannotReach, isRefusal } from './connection-errors.js';
-import { dial, parseServerAddress } from './dial.js';
 import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
 import type { Forbidden, SessionOptions } from './session.js';
@@ -38,6 +38,7 @@ export interface PublishOptions {
  */
 export class Connection {
   readonly #options: ConnectionOptions;
+  readonly #brokers: Brokers;
   readonly #subscriptions = new Set<KeptSubscription>();
   readonly #listeners = new Set<(status: LinkStatus) => void>();
   readonly #forbiddenListeners = new Set<(what: Forbidden) => void>();
@@ -45,10 +46,10 @@ export class Connection {
   #status: LinkStatus = 'disconnected';
   #session: Session | undefined;
   #redialling: Promise<void> = Promise.resolve();
-  #announced: readonly BrokerAddress[] = [];
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#brokers = new Brokers(options.servers, options.name);
   }
 
   /**
@@ -166,7 +167,7 @@ export class Connection {
 
   /** One attempt. @throws Error when it fails, also because what it made was lost at once; nothing is left of it then */
   async #connect(endMs: number): Promise<void> {
-    const nats = await this.#dialAny(endMs);
+    const nats = await this.#brokers.dialAny(endMs, this.#closing.signal);
     if (!this.#closing.signal.aborted) return this.#adopt(nats);
     await nats.close();
     throw this.downError();
@@ -192,7 +193,7 @@ export class Connection {
   #lose(session: Session, why: unknown): void {
     if (this.#session !== session) return;
     this.#session = undefined;
-    this.#learn(session.announced);
+    this.#brokers.learn(session.announced);
     const wasConnected = this.#status === 'connected';
     this.#become('disconnected');
     if (why) this.#options.onFault(new DiptychError('UNAVAILABLE', `the connection to NATS was lost: ${messageOf(why)}`, { cause: why }));
@@ -214,38 +215,6 @@ export class Connection {
         this.#options.onFault(cannotReach(this.#options, error));
       }
     }
-  }
-
-  /** Notes the other brokers of the cluster, as the one that is lost announced them. */
-  #learn(addresses: readonly string[]): void {
-    const { servers } = this.#options;
-    const known = new Set(servers.map(({ host, port }) => `${host}:${port}`));
-    const { user, password } = servers[0]!;
-    this.#announced = addresses.slice(0, ANNOUNCED_MAX).flatMap((text) => {
-      try {
-        const { host, port } = parseServerAddress(text);
-        return known.has(`${host}:${port}`) ? [] : [{ host, port, user, password }];
-      } catch {
-        return [];
-      }
-    });
-  }
-
-  /** The first broker that answers, beginning anywhere in the list so that clients spread over it; then those the cluster has announced. */
-  async #dialAny(endMs: number): Promise<NatsClient> {
-    const { servers, name } = this.#options;
-    const start = Math.floor(Math.random() * servers.length);
-    let failure: unknown = new Error('no time was left');
-    for (const server of [...servers.slice(start), ...servers.slice(0, start), ...this.#announced]) {
-      const timeoutMs = Math.min(DIAL_TIMEOUT_MS, endMs - systemClock.nowMs());
-      if (timeoutMs <= 0) break;
-      try {
-        return await dial(server, name, timeoutMs, this.#closing.signal);
-      } catch (error) {
-        failure = error;
-      }
-    }
-    throw failure;
   }
 
   async #pause(delayMs: number): Promise<void> {
@@ -274,13 +243,3 @@ export class Connection {
     }
   }
 }
-
-/** 25 to 50 ms at first, doubling to 0.5 to 1 s: half of it random, so that clients of a broker that fell do not come back at once. */
-function backoffMs(attempt: number): number {
-  const fullMs = Math.min(1_000, 50 * 2 ** Math.min(attempt, 10));
-  return fullMs / 2 + (Math.random() * fullMs) / 2;
-}
-
-const DIAL_TIMEOUT_MS = 2_000;
-/** A cluster has a handful of brokers; a list without end is none. */
-const ANNOUNCED_MAX = 32;

@@ -7,7 +7,7 @@ import { decode, errorFromRecord } from '../codec.js';
 import { acceptReply } from '../messages.js';
 import type { Destination, Routes } from './routing/routes.js';
 import type { Lane } from './lane.js';
-import type { ReplyReader } from './wire.js';
+import type { ReplyReader } from './frame-readers.js';
 import { ReplyKind } from './wire.js';
 
 /** Where a method is reached, and what its replies look like. */

@@ -12,7 +12,8 @@ import type { PortWire } from './port-wire.js';
 import type { ResponderHost } from './responder.js';
 import type { Exchange } from './served-call.js';
 import { noExchange, ServedCall, ServedCalls, SOLE_CALL } from './served-call.js';
-import { frameKindOf, looksLikeJson, parseEventFrame, RequestReader } from './wire.js';
+import { RequestReader } from './frame-readers.js';
+import { frameKindOf, looksLikeJson, parseEventFrame } from './wire.js';
 
 /**
  * The calls that a port of this process gets: read, bounded, run and answered.

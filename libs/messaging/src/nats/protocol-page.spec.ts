@@ -9,6 +9,7 @@ import type { Beat } from './routing/beat.wire.js';
 import { encodeAsk, encodeBeat, LEASE_MS, parseAsk, parseBeat } from './routing/beat.wire.js';
 import type { Catalog } from './routing/catalog.js';
 import { encodeCatalog, parseCatalog } from './routing/catalog.js';
+import { ReplyReader, RequestReader } from './frame-readers.js';
 import {
   ALONE_BYTES,
   answerPart,
@@ -20,8 +21,6 @@ import {
   FRAME_OVERHEAD_BYTES,
   parseEventFrame,
   ReplyKind,
-  ReplyReader,
-  RequestReader,
   setCallId,
   TRACEPARENT_CHARS_MAX,
 } from './wire.js';

@@ -3,7 +3,7 @@ import { replyFrame } from '../../test/frames.js';
 import { decode } from '../codec.js';
 import type { Connection } from './connection.js';
 import { Replies } from './replies.js';
-import { ReplyReader } from './wire.js';
+import { ReplyReader } from './frame-readers.js';
 
 /** A connection that can be broken, and what came through it. */
 function fakeConnection() {

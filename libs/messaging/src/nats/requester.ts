@@ -14,7 +14,8 @@ import type { InFlight, PendingCalls, Target } from './pending-call.js';
 import { PendingCall, UNSENT } from './pending-call.js';
 import { PendingRing } from './pending-ring.js';
 import type { Destination } from './routing/routes.js';
-import { ALONE_BYTES, callPart, looksLikeJson, ReplyReader, REQUEST_ROOM_BYTES, sealRequests, setCallId } from './wire.js';
+import { ReplyReader } from './frame-readers.js';
+import { ALONE_BYTES, callPart, looksLikeJson, REQUEST_ROOM_BYTES, sealRequests, setCallId } from './wire.js';
 
 /**
  * The calling side of a process: all calls of all its clients, and one reply subscription for all of them.

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { replyFrame, requestFrame } from '../../test/frames.js';
 import { decode } from '../codec.js';
+import { ReplyReader, RequestReader } from './frame-readers.js';
 import {
   answerPart,
   callPart,
@@ -13,8 +14,6 @@ import {
   looksLikeJson,
   parseEventFrame,
   ReplyKind,
-  ReplyReader,
-  RequestReader,
   setCallId,
 } from './wire.js';
 

@@ -18,17 +18,17 @@ import { encodeEvent, encodeReply, encodeRequest } from '../messages.js';
  * "no responders", which has no body, still says which calls it is about. A call is cancelled by a message to the cancel
  * subject that holds, as ASCII, the inbox and the call's own id. It has no reply subject itself: nobody's listening must not be mistaken for a refusal.
  */
-const REQUEST = 0xd1;
-const REPLY = 0xd2;
+export const REQUEST = 0xd1;
+export const REPLY = 0xd2;
 const EVENT = 0xd4;
 const VERSION = 1;
 const OPENING_BRACE = 0x7b;
 
 /** The header of a frame, for which each part has room in front. */
 export const REQUEST_ROOM_BYTES = 1 + 1 + 2 + 8;
-const CALL_HEADER_BYTES = 4 + 8 + 1 + 4;
+export const CALL_HEADER_BYTES = 4 + 8 + 1 + 4;
 export const REPLY_ROOM_BYTES = 1 + 1 + 2;
-const ANSWER_HEADER_BYTES = 4 + 1 + 4;
+export const ANSWER_HEADER_BYTES = 4 + 1 + 4;
 const EVENT_HEADER_BYTES = 2;
 
 /** What frames add to a message, at most: the bound on messages leaves the broker's limit this much room. */
@@ -121,94 +121,6 @@ function writeUint32(bytes: Buffer, at: number, value: number): void {
   bytes[at + 3] = value;
 }
 
-/**
- * Reads a request frame call by call, without an object for each: after `next` its fields are those of the call. That the frame is whole is
- * looked at before the first call, so that nothing of a damaged one is begun.
- */
-export class RequestReader {
-  /** When it was sent, on the caller's own monotonic clock. */
-  readonly sentMs: number;
-  readonly count: number;
-  readonly bytes: Buffer;
-  id = 0;
-  /** Of the caller's clock; not finite when the caller wrote nonsense. */
-  deadlineMs = 0;
-  bodyStart = 0;
-  bodyEnd = REQUEST_ROOM_BYTES;
-  #left: number;
-  #traceStart = 0;
-
-  /** @throws RangeError when the bytes are no request frame */
-  constructor(frame: Uint8Array) {
-    this.bytes = bufferOf(frame);
-    this.count = this.#left = countOf(this.bytes, REQUEST, 'it is neither a request frame nor a JSON object', REQUEST_ROOM_BYTES);
-    this.sentMs = this.bytes.readDoubleBE(4);
-    if (!Number.isFinite(this.sentMs)) throw new RangeError('its frame does not say when it was sent');
-    let at = REQUEST_ROOM_BYTES;
-    for (let i = 0; i < this.count; i++) {
-      at = after(this.bytes, at, CALL_HEADER_BYTES);
-      // The header's last four bytes lie behind the traceparent.
-      at = after(this.bytes, at, this.bytes[at - 5]!);
-      at = after(this.bytes, at, readUint32(this.bytes, at - 4));
-    }
-    assertEnd(this.bytes, at);
-  }
-
-  /** Goes to the next call; false when there is none. */
-  next(): boolean {
-    if (this.#left === 0) return false;
-    this.#left--;
-    const at = this.bodyEnd;
-    this.id = readUint32(this.bytes, at);
-    this.deadlineMs = this.bytes.readDoubleBE(at + 4);
-    this.#traceStart = at + 13;
-    this.bodyStart = this.#traceStart + this.bytes[at + 12]! + 4;
-    this.bodyEnd = this.bodyStart + readUint32(this.bytes, this.bodyStart - 4);
-    return true;
-  }
-
-  get traceparent(): string | undefined {
-    const end = this.bodyStart - 4;
-    return end === this.#traceStart ? undefined : this.bytes.toString('latin1', this.#traceStart, end);
-  }
-}
-
-/** Reads a reply frame reply by reply, as `RequestReader` does. */
-export class ReplyReader {
-  readonly count: number;
-  readonly bytes: Buffer;
-  id = 0;
-  /** One of `ReplyKind`, unless the sender is newer. */
-  kind = 0;
-  bodyStart = 0;
-  bodyEnd = REPLY_ROOM_BYTES;
-  #left: number;
-
-  /** @throws RangeError when the bytes are no reply frame */
-  constructor(frame: Uint8Array) {
-    this.bytes = bufferOf(frame);
-    this.count = this.#left = countOf(this.bytes, REPLY, 'it is no reply frame', REPLY_ROOM_BYTES);
-    let at = REPLY_ROOM_BYTES;
-    for (let i = 0; i < this.count; i++) {
-      at = after(this.bytes, at, ANSWER_HEADER_BYTES);
-      at = after(this.bytes, at, readUint32(this.bytes, at - 4));
-    }
-    assertEnd(this.bytes, at);
-  }
-
-  /** Goes to the next reply; false when there is none. */
-  next(): boolean {
-    if (this.#left === 0) return false;
-    this.#left--;
-    const at = this.bodyEnd;
-    this.id = readUint32(this.bytes, at);
-    this.kind = this.bytes[at + 4]!;
-    this.bodyStart = at + ANSWER_HEADER_BYTES;
-    this.bodyEnd = this.bodyStart + readUint32(this.bytes, at + 5);
-    return true;
-  }
-}
-
 /** @throws TOO_LARGE or INVALID_REQUEST */
 export function eventFrame(what: string, event: unknown, bytesMax: number): Uint8Array {
   const frame = encodeEvent(what, event, bytesMax, EVENT_HEADER_BYTES);
@@ -239,37 +151,10 @@ export function looksLikeJson(message: Uint8Array): boolean {
   return message[i] === OPENING_BRACE;
 }
 
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function countOf(frame: Buffer, kind: number, otherwise: string, headerBytes: number): number {
-  if (frame[0] !== kind) throw new RangeError(otherwise);
-  assertVersion(frame);
-  after(frame, 0, headerBytes);
-  const count = frame[2]! * 256 + frame[3]!;
-  if (count === 0) throw new RangeError('its frame holds nothing');
-  return count;
-}
-
-function assertVersion(frame: Uint8Array): void {
+/** @throws RangeError */
+export function assertVersion(frame: Uint8Array): void {
   if (frame[1] === undefined) throw new RangeError(TOO_SHORT);
   if (frame[1] !== VERSION) throw new RangeError(`its frame is of version ${frame[1]}; this side reads version ${VERSION}`);
 }
 
-/** @throws RangeError when there are not so many bytes */
-function after(frame: Buffer, at: number, bytes: number): number {
-  const end = at + bytes;
-  if (end > frame.byteLength) throw new RangeError(TOO_SHORT);
-  return end;
-}
-
-function assertEnd(frame: Buffer, at: number): void {
-  if (at !== frame.byteLength) throw new RangeError('its frame goes on past its end');
-}
-
-function readUint32(bytes: Buffer, at: number): number {
-  return bytes[at]! * 0x1000000 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!);
-}
-
-const TOO_SHORT = 'its frame ends too soon';
+export const TOO_SHORT = 'its frame ends too soon';

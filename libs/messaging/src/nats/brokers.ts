@@ -1,0 +1,61 @@
+import { systemClock } from '@diptych/kernel';
+import type { BrokerAddress, NatsClient } from './client/nats-client.js';
+import { dial, parseServerAddress } from './dial.js';
+
+/** Where brokers are: those that were configured, and those of the cluster that one of them told of. */
+export class Brokers {
+  readonly #servers: readonly BrokerAddress[];
+  readonly #name: string;
+  #announced: readonly BrokerAddress[] = [];
+
+  /** @param name of this process, as the broker shows it */
+  constructor(servers: readonly BrokerAddress[], name: string) {
+    this.#servers = servers;
+    this.#name = name;
+  }
+
+  /**
+   * Connects to the first that answers, beginning anywhere in the list so that clients spread over it; the announced ones come last.
+   *
+   * @throws Error of the one that was tried last, when none has answered by `endMs` or `signal` is aborted
+   */
+  async dialAny(endMs: number, signal: AbortSignal): Promise<NatsClient> {
+    const servers = this.#servers;
+    const start = Math.floor(Math.random() * servers.length);
+    let failure: unknown = new Error('no time was left');
+    for (const server of [...servers.slice(start), ...servers.slice(0, start), ...this.#announced]) {
+      const timeoutMs = Math.min(DIAL_TIMEOUT_MS, endMs - systemClock.nowMs());
+      if (timeoutMs <= 0) break;
+      try {
+        return await dial(server, this.#name, timeoutMs, signal);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  /** Notes the other brokers of the cluster, as the one that is lost announced them. */
+  learn(addresses: readonly string[]): void {
+    const known = new Set(this.#servers.map(({ host, port }) => `${host}:${port}`));
+    const { user, password } = this.#servers[0]!;
+    this.#announced = addresses.slice(0, ANNOUNCED_MAX).flatMap((text) => {
+      try {
+        const { host, port } = parseServerAddress(text);
+        return known.has(`${host}:${port}`) ? [] : [{ host, port, user, password }];
+      } catch {
+        return [];
+      }
+    });
+  }
+}
+
+/** 25 to 50 ms at first, doubling to 0.5 to 1 s: half of it random, so that clients of a broker that fell do not come back at once. */
+export function backoffMs(attempt: number): number {
+  const fullMs = Math.min(1_000, 50 * 2 ** Math.min(attempt, 10));
+  return fullMs / 2 + (Math.random() * fullMs) / 2;
+}
+
+const DIAL_TIMEOUT_MS = 2_000;
+/** A cluster has a handful of brokers; a list without end is none. */
+const ANNOUNCED_MAX = 32;
