@@ -44,13 +44,19 @@ export function shuffled<T>(values: readonly T[], random: () => number): T[] {
     .map(({ value }) => value);
 }
 
-/** Prints and keeps what was measured. @returns the exit code */
+/**
+ * Prints and keeps what was measured, and puts it into the benchmark's page when that is asked for.
+ *
+ * @param otherPage another page that shows the figures of some of the rows
+ * @returns the exit code
+ */
 export function conclude<RowId extends string>(
   benchmark: string,
   options: RowOptions<RowId>,
   allRows: ReadonlyArray<Row<RowId>>,
   samples: readonly Sample[],
   tookMs: number,
+  otherPage?: { readonly page: string; readonly rows: readonly RowId[] },
 ): number {
   const { seed, rounds } = options;
   const rows = allRows.filter(({ id }) => options.rows.includes(id));
@@ -60,23 +66,32 @@ export function conclude<RowId extends string>(
   const at = new Date().toISOString();
   const file = writeResults(benchmark, at, { seed, rounds, tookMs, verdicts, samples });
   console.log(`raw rounds: ${file} (${(tookMs / 1_000).toFixed(0)} s)`);
-  if (options.updatePage) console.log(`written: ${updatePage(benchmark, pageText(options, at, rows, samples, verdicts))}`);
+  if (options.updatePage) {
+    console.log(`written: ${updatePage(benchmark, pageText(options, at, rows, samples, verdicts))}`);
+    const shown = rows.filter(({ id }) => otherPage?.rows.includes(id));
+    const text = [factsOf(options, at), ...shown.map((row) => asMarkdown(figuresTable(row, samples)))].join('\n\n');
+    if (otherPage) console.log(`written: ${updatePage(benchmark, text, otherPage.page)}`);
+  }
   const missed = verdicts.filter(({ passed }) => passed === false);
   console.log(missed.length === 0 ? 'all bars met' : `${missed.length} of ${verdicts.length} bars MISSED`);
   return missed.length === 0 ? 0 : 1;
 }
 
+function factsOf({ seed, rounds }: RowOptions<string>, at: string): string {
+  const { cpu, cpus } = machine();
+  return `${at.slice(0, 10)}, ${cpus} cores of ${cpu}, Node ${process.version}, ${rounds} rounds, seed ${seed}.`;
+}
+
 function pageText<RowId extends string>(
-  { seed, rounds }: RowOptions<RowId>,
+  options: RowOptions<RowId>,
   at: string,
   rows: ReadonlyArray<Row<RowId>>,
   samples: readonly Sample[],
   verdicts: readonly Verdict[],
 ): string {
-  const { cpu, cpus } = machine();
   const titled = (title: string, table: Table) => `### ${title}\n\n${asMarkdown(table)}`;
   return [
-    `${at.slice(0, 10)}, ${cpus} cores of ${cpu}, Node ${process.version}, ${rounds} rounds, seed ${seed}.`,
+    factsOf(options, at),
     titled('The bars', verdictsTable(verdicts)),
     ...reasonsOf(verdicts),
     ...rows.map((row) => titled(row.title.charAt(0).toUpperCase() + row.title.slice(1), figuresTable(row, samples))),

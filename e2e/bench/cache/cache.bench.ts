@@ -18,7 +18,10 @@ process.exitCode = await runBench(USAGE, async (args, ended) => {
   const beganMs = performance.now();
   console.log(`${options.rounds} rounds, seed ${options.seed} (repeat with --seed ${options.seed})`);
   const samples = await measureAll(options, ended);
-  return conclude('cache', options, ROWS, samples, performance.now() - beganMs);
+  return conclude('cache', options, ROWS, samples, performance.now() - beganMs, {
+    page: 'docs/locks-and-shards.md',
+    rows: ['mixed', 'threads'],
+  });
 });
 
 async function measureAll({ rows, rounds, seed }: Options, ended: AbortSignal): Promise<Sample[]> {

@@ -16,7 +16,7 @@ interface Job {
 
 const rate = { figure: 'opsPerSecond', title: 'ops/s', digits: 0 };
 const hits = { figure: 'hitPercent', title: 'hits %', digits: 2 };
-const arms = { lru: 'lru-cache', own: 'LruCache', shared: 'SharedLruCache' };
+const arms = { lru: 'lru-cache', own: 'LruCache', shared: 'SharedLruCache, 64 shards', shared1: 'SharedLruCache, 1 shard' };
 
 /** Arms of one thread, each in a process of its own. */
 function oneThread(work: 'get' | 'add' | 'mixed', names: ReadonlyArray<keyof typeof arms>): Pick<CacheRow, 'arms' | 'columns' | 'jobs'> {
@@ -72,7 +72,7 @@ export const ROWS: readonly CacheRow[] = [
   {
     id: 'mixed',
     title: '95 get and 5 add, one thread, 256-byte values; SharedLruCache copies them in and out, the others hand over a reference',
-    ...oneThread('mixed', ['lru', 'own', 'shared']),
+    ...oneThread('mixed', ['lru', 'own', 'shared', 'shared1']),
     checks: [ratio('SharedLruCache / lru-cache', 'shared', 'lru', { atLeast: 0.4 }), ratio('LruCache / lru-cache', 'own', 'lru')],
   },
   {

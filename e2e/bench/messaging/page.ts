@@ -1,9 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { WORKSPACE } from '@diptych/testing';
 
-/** Puts figures between the two marks of a benchmark's page. @returns the page @throws Error when a mark is missing */
-export function updatePage(benchmark: string, figures: string): string {
-  const page = `docs/benchmarks/${benchmark}.md`;
+/** Puts figures between the two marks of a page, by default the benchmark's own. @returns the page @throws Error when a mark is missing */
+export function updatePage(benchmark: string, figures: string, page = `docs/benchmarks/${benchmark}.md`): string {
   const first = `<!-- figures: begin, written by \`npm run bench:${benchmark} -- --update-page\` -->`;
   const file = `${WORKSPACE}/${page}`;
   const text = readFileSync(file, 'utf8');

@@ -25,11 +25,14 @@ const CONTENDERS: Readonly<Record<string, () => Contender>> = {
     const cache = new LruCache<string, Buffer>({ capacity: ENTRIES });
     return { get: (key) => cache.get(key), add: (key, value) => void cache.add(key, value), length: () => cache.length };
   },
-  shared: () => {
-    const cache = SharedLruCache.create(ROOM);
-    return { get: (key) => cache.get(key), add: (key, value) => void cache.add(key, value), length: () => cache.length };
-  },
+  shared: () => sharedOf(64),
+  shared1: () => sharedOf(1),
 };
+
+function sharedOf(shards: number): Contender {
+  const cache = SharedLruCache.create({ ...ROOM, shards });
+  return { get: (key) => cache.get(key), add: (key, value) => void cache.add(key, value), length: () => cache.length };
+}
 
 /** Operations of one thread, by the processor time of the process: collecting garbage and compiling count, waiting for the processor does not. */
 export function oneThread({ arm, work, seed }: { arm: string; work: 'get' | 'add' | 'mixed'; seed: number }): Record<string, Figures> {
