@@ -1,7 +1,7 @@
 import type { KeyBytes } from './key-bytes.js';
 import { keyBytesOf, keyWordsOf } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { BLOCKS_MASK, Control, Slot } from './layout.js';
+import { BLOCKS_MASK, Control, Slot, wordAt } from './layout.js';
 
 /**
  * The blocks of the shards: which are free, and the key and the value that lie in the chain of an entry, the key first. For whoever
@@ -11,15 +11,15 @@ export class Blocks {
   readonly #blockBytes: number;
   readonly #blockWords: number;
   readonly #linksAt: number;
-  readonly #blocksByteAt: number;
+  readonly #blocksAt: number;
   readonly #words: Int32Array;
   readonly #bytes: Buffer;
 
-  constructor({ blockBytes, linksAt, blocksByteAt }: Layout, memory: SharedArrayBuffer) {
+  constructor({ blockBytes, linksAt, blocksAt }: Layout, memory: SharedArrayBuffer) {
     this.#blockBytes = blockBytes;
     this.#blockWords = blockBytes / 4;
     this.#linksAt = linksAt;
-    this.#blocksByteAt = blocksByteAt;
+    this.#blocksAt = blocksAt;
     this.#words = new Int32Array(memory);
     this.#bytes = Buffer.from(memory);
   }
@@ -63,13 +63,13 @@ export class Blocks {
     const keyWords = key.words;
     const count = keyWordsOf(key.tag);
     let block = words[slotAt + Slot.FIRST_BLOCK]!;
-    let at = this.#blockByteAt(shardAt, block) / 4;
+    let at = this.#blockAt(shardAt, block);
     let end = Math.min(count, this.#blockWords);
     for (let i = 0; ;) {
       for (; i < end; i++, at++) if (words[at] !== keyWords[i]) return false;
       if (i === count) return true;
       block = this.#nextBlock(shardAt, block);
-      at = this.#blockByteAt(shardAt, block) / 4;
+      at = this.#blockAt(shardAt, block);
       end = Math.min(count, end + this.#blockWords);
     }
   }
@@ -80,7 +80,7 @@ export class Blocks {
     const count = keyWordsOf(key.tag);
     let block = words[slotAt + Slot.FIRST_BLOCK]!;
     for (let i = 0; i < count; block = this.#nextBlock(shardAt, block)) {
-      let at = this.#blockByteAt(shardAt, block) / 4;
+      let at = this.#blockAt(shardAt, block);
       for (const end = Math.min(count, i + this.#blockWords); i < end; i++, at++) words[at] = keyWords[i]!;
     }
   }
@@ -143,7 +143,11 @@ export class Blocks {
     return this.#words[shardAt + this.#linksAt + block - 1]!;
   }
 
+  #blockAt(shardAt: number, block: number): number {
+    return wordAt(shardAt + this.#blocksAt, block - 1, this.#blockWords);
+  }
+
   #blockByteAt(shardAt: number, block: number): number {
-    return shardAt * 4 + this.#blocksByteAt + (block - 1) * this.#blockBytes;
+    return this.#blockAt(shardAt, block) * 4;
   }
 }

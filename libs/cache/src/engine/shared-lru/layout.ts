@@ -28,7 +28,7 @@ export interface Layout {
   readonly bucketsAt: number;
   readonly slotsAt: number;
   readonly linksAt: number;
-  readonly blocksByteAt: number;
+  readonly blocksAt: number;
   readonly byteLength: number;
 }
 
@@ -79,7 +79,7 @@ export function layOut(plan: Plan): Layout {
     bucketsAt,
     slotsAt,
     linksAt,
-    blocksByteAt: blocksAt * 4,
+    blocksAt,
     byteLength,
   };
 }
@@ -117,8 +117,13 @@ export function layoutOf(buffer: SharedArrayBuffer): Layout {
 /** The first word of the shard where a key of this hash belongs. */
 export function shardAtOf({ shards, shardAt, shardWords }: Layout, hash: number): number {
   // The high bits of a multiplication: independent of the low bits, by which the shard chooses the bucket.
-  const shard = Math.floor((Math.imul(hash, 0x9e3779b1) >>> 0) * shards * 2 ** -32);
-  return shardAt + shard * shardWords;
+  const shard = ((Math.imul(hash, 0x9e3779b1) >>> 0) * shards * 2 ** -32) | 0;
+  return wordAt(shardAt, shard, shardWords);
+}
+
+/** The word where the element of this index begins. By integers throughout: what was once a fraction is slow to index with ever after. */
+export function wordAt(firstAt: number, index: number, words: number): number {
+  return (firstAt + Math.imul(index, words)) | 0;
 }
 
 /** The capacity is dealt out: shards differ by one entry at most. */
@@ -204,7 +209,8 @@ export const TIMED = 1 << 31;
 export const BLOCKS_MASK = ~TIMED;
 
 export const SEATS_MAX = 128;
-export const SLOT_WORDS = 8;
+export const SLOT_SHIFT = 3;
+export const SLOT_WORDS = 1 << SLOT_SHIFT;
 /** Revisions below which a fill is refused, by key hash: see `SharedLruCache.fill`. */
 export const WATERMARKS = 64;
 

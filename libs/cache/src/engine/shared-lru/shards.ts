@@ -2,7 +2,7 @@ import type { EvictReason } from '../evictions.js';
 import type { Blocks } from './blocks.js';
 import type { KeyBytes } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { ABSENCE, BLOCKS_MASK, Control, Head, SLOT_WORDS, Slot, TIMED, WATERMARKS } from './layout.js';
+import { ABSENCE, BLOCKS_MASK, Control, Head, Slot, SLOT_SHIFT, SLOT_WORDS, TIMED, WATERMARKS, wordAt } from './layout.js';
 
 /**
  * The data structure of the shards, for whoever holds the lock of the one it is asked about: a hash table with chains, a list in the order
@@ -30,7 +30,7 @@ export class Shards {
     const { bucketsAt, bucketsPerShard, slotsAt } = this.#layout;
     let slot = words[shardAt + bucketsAt + (hash & (bucketsPerShard - 1))]!;
     while (slot !== 0) {
-      const slotAt = shardAt + slotsAt + (slot - 1) * SLOT_WORDS;
+      const slotAt = wordAt(shardAt + slotsAt, slot - 1, SLOT_WORDS);
       if (words[slotAt + Slot.HASH] === hash && words[slotAt + Slot.KEY_TAG] === tag && this.#blocks.hasKey(shardAt, slotAt, key))
         return slotAt;
       slot = words[slotAt + Slot.NEXT]!;
@@ -184,11 +184,11 @@ export class Shards {
   }
 
   #watermarkAt(shardAt: number, hash: number): number {
-    return (shardAt + this.#layout.watermarksAt) / 2 + ((hash >>> WATERMARK_SHIFT) & (WATERMARKS - 1));
+    return ((shardAt + this.#layout.watermarksAt) >> 1) + ((hash >>> WATERMARK_SHIFT) & (WATERMARKS - 1));
   }
 
   #expiryAt(shardAt: number, slotAt: number): number {
-    return (shardAt + this.#layout.expiriesAt) / 2 + this.#slotOf(shardAt, slotAt) - 1;
+    return ((shardAt + this.#layout.expiriesAt) >> 1) + this.#slotOf(shardAt, slotAt) - 1;
   }
 
   #takeSlot(shardAt: number): number {
@@ -220,11 +220,11 @@ export class Shards {
   }
 
   #slotAt(shardAt: number, slot: number): number {
-    return shardAt + this.#layout.slotsAt + (slot - 1) * SLOT_WORDS;
+    return wordAt(shardAt + this.#layout.slotsAt, slot - 1, SLOT_WORDS);
   }
 
   #slotOf(shardAt: number, slotAt: number): number {
-    return (slotAt - shardAt - this.#layout.slotsAt) / SLOT_WORDS + 1;
+    return ((slotAt - shardAt - this.#layout.slotsAt) >> SLOT_SHIFT) + 1;
   }
 }
 
