@@ -122,7 +122,7 @@ it('after any history a kept report is the one that would be computed', async ()
     fc.record({ do: fc.constant('report' as const), prefix: fc.constantFrom('', 'a', 'a/', 'b/', '\u{1f600}'), wait: fc.boolean() }),
   );
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
       const pending: Array<Promise<unknown>> = [];
       for (const one of steps) {
         if (one.do === 'put') await put(log, one.key, one.value);
