@@ -61,6 +61,10 @@ const NO_DISK: Fates = only('fails', ['put', 'delete'], 'survives');
 export const OUTAGES = {
   killed: EVERY_PART.map(([arm, part]) => ({ name: part, arm, expected: goneFor(part) })),
   frozen: EVERY_PART.map(([arm, part]) => ({ name: part, arm, expected: goneFor(part) })),
+  killedOneOfThree: [{ name: 'cache', arm: 'services', expected: all('survives'), because: 'calls go to the others' }],
+  frozenOneOfThree: [
+    { name: 'cache', arm: 'services', expected: all('survives'), because: 'calls go to the others, about a second later' },
+  ],
   longWithoutLog: [
     {
       name: 'log',
@@ -110,6 +114,8 @@ export type FaultName = keyof typeof OUTAGES;
 export const TITLES: Readonly<Record<FaultName, string>> = {
   killed: 'killed (SIGKILL)',
   frozen: 'frozen (pause)',
+  killedOneOfThree: 'one of three killed',
+  frozenOneOfThree: 'one of three frozen',
   longWithoutLog: 'killed, away for longer than a cache may be stale',
   brokerKilled: 'broker killed',
   brokerFrozen: 'broker frozen',

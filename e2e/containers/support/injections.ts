@@ -124,7 +124,7 @@ export function eatMemory(part: PartName): Injection {
       });
       const events = await panels.events(part, ['oom', 'die'], sinceMs);
       prove(events.includes('oom') && events.includes('die 137'), `${part} was not ended by the kernel: ${events.join(', ')}`);
-      return `${part}: process ${before.pid}, events ${events.join(', ')}`;
+      return `${part}: process ${before.pid}, events ${[...new Set(events)].join(', ')}`;
     },
     // The eaters ended with the process whose container it was; the engine has started it again.
     end: async () => undefined,

@@ -172,7 +172,7 @@ class Run implements AsyncDisposable {
 }
 
 /** Of the requests that were due: a machine that is too busy to ask can say nothing. A slow panel makes no run void. */
-const SENT_MIN = 0.9;
+const SENT_MIN = 0.75;
 const ATTEMPTS_MAX = 4;
 
 /** A fluke on a busy machine is no storm: a hundred requests and more are sent in that second. */

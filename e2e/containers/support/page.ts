@@ -8,6 +8,14 @@ import type { Cell } from './outage.js';
 import { ARM_NAMES, type ArmName } from './panels.js';
 import { CAPABILITIES } from './probes.js';
 
+/** Of what and where a run was. */
+export interface Manifest {
+  readonly at: string;
+  readonly commit: string;
+  readonly cores: number;
+  readonly loadAtStart: number;
+}
+
 const PAGE = 'docs/experiments/outages.md';
 const FAULTS = Object.keys(OUTAGES) as FaultName[];
 
@@ -25,7 +33,8 @@ export function writePages(recordDir: string, options: { publish: boolean }): vo
     .map((line) => JSON.parse(line) as Cell);
   const footprintFile = join(recordDir, 'footprint.json');
   const footprint = existsSync(footprintFile) ? (JSON.parse(readFileSync(footprintFile, 'utf8')) as Footprint) : undefined;
-  const body = [matrix(cells), proofs(cells), footprint ? footprintTable(footprint) : ''].join('\n\n');
+  const manifest = JSON.parse(readFileSync(join(recordDir, 'manifest.json'), 'utf8')) as Manifest;
+  const body = [about(manifest), matrix(cells), proofs(cells), footprint ? footprintTable(footprint) : ''].join('\n\n');
   writeFileSync(join(recordDir, 'outages.md'), `# Outages\n\n${body}\n`);
   if (!options.publish) return;
   const missing = FAULTS.flatMap((fault) =>
@@ -51,6 +60,10 @@ function replaceIn(page: string, text: string): void {
 
 function cellOf(cells: readonly Cell[], fault: FaultName, arm: ArmName, name: string): Cell | undefined {
   return cells.findLast((cell) => cell.fault === fault && cell.arm === arm && cell.name === name);
+}
+
+function about({ at, commit, cores, loadAtStart }: Manifest): string {
+  return `Begun ${at.slice(0, 16).replace('T', ' ')} UTC, commit ${commit}, ${cores} cores, load average ${loadAtStart.toFixed(0)} at the beginning.`;
 }
 
 function matrix(cells: readonly Cell[]): string {

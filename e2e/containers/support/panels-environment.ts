@@ -1,10 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { freePort, waitFor, WORKSPACE } from '@diptych/testing';
 import { DockerComposeEnvironment, Wait } from 'testcontainers';
-import { ARM_NAMES, leftovers, type ArmName, type PanelsAddress } from './panels.js';
-
-const FILES = ['docker-compose.yml', 'e2e/containers/compose.faults.yml'] as const;
+import { ARM_NAMES, compose, COMPOSE_FILES, leftovers, type ArmName, type PanelsAddress } from './panels.js';
 
 export interface PanelsEnvironment {
   readonly address: PanelsAddress;
@@ -29,8 +26,7 @@ export interface PanelsOptions {
 export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEnvironment> {
   const ports: Record<ArmName | 'faults', number> = { monolith: await freePort(), services: await freePort(), faults: await freePort() };
   const project = options.name ?? `diptych-outages-${ports.services}`;
-  const variables = {
-    ...(process.env as Record<string, string>),
+  const variables: Record<string, string> = {
     MONOLITH_PORT: String(ports.monolith),
     GATEWAY_PORT: String(ports.services),
     FAULTS_PORT: String(ports.faults),
@@ -40,14 +36,23 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
     MONOLITH_MEMORY: '256m',
     ...options.variables,
   };
-  buildImages(variables);
-  const environment = new DockerComposeEnvironment(WORKSPACE, [...FILES])
+  // Before the clock runs; what has not changed comes from the engine's cache.
+  compose(['--profile', 'monolith', 'build'], variables);
+  const environment = new DockerComposeEnvironment(WORKSPACE, [...COMPOSE_FILES])
     .withProjectName(project)
     .withProfiles('monolith')
-    .withEnvironment(variables)
+    .withEnvironment({ ...(process.env as Record<string, string>), ...variables })
     .withDefaultWaitStrategy(Wait.forHealthCheck());
+  // An interrupt ends the runner without asking anybody to clean up.
+  const downAtExit = () => compose(['--project-name', project, '--profile', 'monolith', 'down', '--volumes', '--timeout', '0'], variables);
+  const interrupted = () => process.exit(130);
+  const forget = () => process.off('exit', downAtExit).off('SIGINT', interrupted).off('SIGTERM', interrupted);
+  process.once('exit', downAtExit).once('SIGINT', interrupted).once('SIGTERM', interrupted);
   const beganMs = performance.now();
-  const started = await environment.up(options.services);
+  const started = await environment.up(options.services).catch((error: unknown) => {
+    forget();
+    throw error;
+  });
   const upMs = performance.now() - beganMs;
   const recordDir = join(WORKSPACE, 'results/outages', new Date().toISOString().replaceAll(':', '-'));
   const address: PanelsAddress = {
@@ -56,26 +61,16 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
     controlUrl: `http://127.0.0.1:${ports.faults}`,
     recordDir,
     upMs,
+    variables,
   };
   return {
     address,
     async down() {
+      forget();
       await started.down({ removeVolumes: true, timeout: 5_000 });
       await waitFor(async () => (await leftovers(project)).length === 0, { what: 'nothing is left' }).catch(async () => {
         throw new Error(`left behind: ${(await leftovers(project)).join(', ')}`);
       });
     },
   };
-}
-
-/** Before the clock runs; what has not changed comes from the engine's cache. */
-function buildImages(variables: Record<string, string>): void {
-  const files = FILES.flatMap((file) => ['--file', file]);
-  const { status, stderr, stdout } = spawnSync('docker', ['compose', ...files, '--profile', 'monolith', 'build'], {
-    cwd: WORKSPACE,
-    env: variables,
-    encoding: 'utf8',
-    maxBuffer: 1 << 26,
-  });
-  if (status !== 0) throw new Error(`the images were not built:\n${stdout}${stderr}`);
 }

@@ -1,7 +1,10 @@
-import { mkdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
+import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { startPanels } from './panels-environment.js';
-import { writePages } from './page.js';
+import { writePages, type Manifest } from './page.js';
 
 /**
  * Both panels, started once for all container tests of a run and ended after them: each test leaves them whole for the next. At the end the
@@ -10,6 +13,7 @@ import { writePages } from './page.js';
 export default async function panelsForAll(project: TestProject): Promise<() => Promise<void>> {
   const panels = await startPanels();
   mkdirSync(panels.address.recordDir, { recursive: true });
+  writeFileSync(join(panels.address.recordDir, 'manifest.json'), JSON.stringify(manifest()));
   project.provide('panels', panels.address);
   return async () => {
     try {
@@ -17,5 +21,15 @@ export default async function panelsForAll(project: TestProject): Promise<() => 
     } finally {
       await panels.down();
     }
+  };
+}
+
+function manifest(): Manifest {
+  const git = (...args: string[]) => spawnSync('git', args, { encoding: 'utf8' }).stdout.trim();
+  return {
+    at: new Date().toISOString(),
+    commit: git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain') === '' ? '' : ' with changes'),
+    cores: availableParallelism(),
+    loadAtStart: loadavg()[0]!,
   };
 }

@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { FaultControl } from '@diptych/fault-proxy';
-import { waitFor } from '@diptych/testing';
+import { waitFor, WORKSPACE } from '@diptych/testing';
 import { getContainerRuntimeClient } from 'testcontainers';
 
 export const ARM_NAMES = ['monolith', 'services'] as const;
@@ -11,6 +12,9 @@ export const PARTS: Readonly<Record<ArmName, readonly PartName[]>> = {
   services: ['gateway', 'cache', 'log', 'nats'],
 };
 
+/** From the root of the workspace. */
+export const COMPOSE_FILES = ['docker-compose.yml', 'e2e/containers/compose.faults.yml'] as const;
+
 /** Where the panels of this run are; plain data, since it crosses into the test workers. */
 export interface PanelsAddress {
   readonly project: string;
@@ -20,6 +24,8 @@ export interface PanelsAddress {
   readonly recordDir: string;
   /** From `docker compose up`, images built before, until every container was healthy. */
   readonly upMs: number;
+  /** The settings that the compose files were read with. */
+  readonly variables: Readonly<Record<string, string>>;
 }
 
 /** The state of a container as the engine tells it. */
@@ -56,6 +62,13 @@ export class Panels {
       startedAt: state.StartedAt,
       restarts,
     };
+  }
+
+  /** Starts or ends containers of a service until there are so many, all healthy. */
+  scale(service: 'cache', count: number): void {
+    const { project, variables } = this.address;
+    const up = ['--profile', 'monolith', 'up', '--detach', '--no-recreate', '--wait', '--scale', `${service}=${count}`];
+    compose(['--project-name', project, ...up], variables);
   }
 
   /** As its health check last found it. */
@@ -142,10 +155,25 @@ export class Panels {
   async #container(service: PartName | 'faults') {
     const client = await getContainerRuntimeClient();
     const filters = { label: [`com.docker.compose.project=${this.address.project}`, `com.docker.compose.service=${service}`] };
-    const [found] = await client.container.dockerode.listContainers({ all: true, filters });
+    // The same one each time, also among several.
+    const [found] = (await client.container.dockerode.listContainers({ all: true, filters })).sort((a, b) =>
+      a.Names.join().localeCompare(b.Names.join()),
+    );
     if (!found) throw new Error(`the project ${this.address.project} has no container of ${service}`);
     return client.container.getById(found.Id);
   }
+}
+
+/** @throws Error with what it wrote */
+export function compose(args: readonly string[], variables: Readonly<Record<string, string>>): void {
+  const files = COMPOSE_FILES.flatMap((file) => ['--file', file]);
+  const { status, stderr, stdout } = spawnSync('docker', ['compose', ...files, ...args], {
+    cwd: WORKSPACE,
+    env: { ...process.env, ...variables },
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
+  if (status !== 0) throw new Error(`docker compose ${args.join(' ')}:\n${stdout}${stderr}`);
 }
 
 /** All that bears the project's label and is still there. */
