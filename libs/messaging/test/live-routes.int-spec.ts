@@ -24,7 +24,7 @@ let running: RunningProcess[];
 beforeEach(async () => {
   broker = await startNatsServer();
   running = [];
-  caller = await connectNats({ servers: broker.url, name: 'caller', onFault: () => undefined });
+  caller = await connectNats({ servers: broker.url, name: 'caller', connectTimeoutMs: 30_000, onFault: () => undefined });
   port = caller.client(probePort);
   client = new DiptychClient({ link: caller });
 });

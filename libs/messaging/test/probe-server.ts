@@ -5,7 +5,7 @@ import { Probe, probePort } from './probe-port.js';
  * A process that serves the probe, for tests that stop or kill a server. It writes `serving`, then one line for each `echo` it runs, and ends
  * on SIGTERM by itself, that is, without process.exit.
  */
-const link = await connectNats({ servers: process.argv[2]!, name: 'probe-server' });
+const link = await connectNats({ servers: process.argv[2]!, name: 'probe-server', connectTimeoutMs: 30_000 });
 const probe = new Probe();
 const echo = probe.echo.bind(probe);
 probe.echo = async (request) => {

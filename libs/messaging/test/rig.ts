@@ -30,7 +30,8 @@ export class Rig implements AsyncDisposable {
   /** @param options `user` with `password`, where the broker asks for them */
   async link({ user, ...options }: Partial<NatsOptions> & { user?: string } = {}): Promise<NatsLink> {
     const servers = user === undefined ? this.broker.url : this.broker.url.replace('//', `//${user}@`);
-    const made = await connectNats({ servers, name: 'test', onFault: (fault) => this.faults.push(fault.message), ...options });
+    const onFault = (fault: Error) => this.faults.push(fault.message);
+    const made = await connectNats({ servers, name: 'test', connectTimeoutMs: BUSY_MS, onFault, ...options });
     this.links.push(made);
     return made;
   }
@@ -51,6 +52,9 @@ export class Rig implements AsyncDisposable {
     await this.#ends.disposeAsync();
   }
 }
+
+/** On a machine with much else to do a connection may take seconds. */
+const BUSY_MS = 30_000;
 
 export interface Outcome {
   readonly code: string;
