@@ -9,7 +9,7 @@ import { cacheMetrics } from './cache-metrics.js';
 import type { CachePort } from './cache.port.js';
 import type { CacheSettings } from './cache.settings.js';
 import { cachePort } from './cache.wire.js';
-import { SharedCacheKeeper, type SharedHistory } from './engine/shared-history.js';
+import { SharedCacheKeeper, type SharedHistory } from './engine/thread-history.js';
 import { ThreadCache } from './engine/thread-cache.js';
 
 /** The main thread's part of a cache that all threads share. */

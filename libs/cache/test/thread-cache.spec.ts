@@ -1,6 +1,6 @@
 import { Lifetime, within } from '@diptych/kernel';
 import { afterEach, describe, expect, it } from 'vitest';
-import { SharedCacheKeeper } from '../src/engine/shared-history.js';
+import { SharedCacheKeeper } from '../src/engine/thread-history.js';
 import { ThreadCache } from '../src/engine/thread-cache.js';
 import { ModelLog } from './model-log.js';
 

@@ -6,8 +6,8 @@ import type { Flight } from './flights.js';
 import { Flights } from './flights.js';
 import { entryOf, epochOf, packReply, revisionOf } from './packed-reply.js';
 import { SharedLruCache } from './shared-lru/shared-lru-cache.js';
-import type { SharedHistory } from './shared-history.js';
-import { epochOf as epochNow, headOf } from './shared-history.js';
+import type { SharedHistory } from './thread-history.js';
+import { epochOf as epochNow, headOf } from './thread-history.js';
 
 /**
  * One thread's part of the cache that all threads of a process share, before a log in the main thread.
