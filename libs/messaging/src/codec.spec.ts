@@ -2,7 +2,7 @@ import { DiptychError } from '@diptych/kernel';
 import { seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decode, encode, errorFromRecord, errorToRecord } from './codec.js';
+import { decode, encode, errorFromRecord, errorToRecord, recycle } from './codec.js';
 
 const seed = seedFromEnv();
 
@@ -26,6 +26,16 @@ const value = fc.letrec((tie) => ({
 })).value;
 
 describe('the codec', () => {
+  it('uses memory again that it has given out for that, and no other', () => {
+    // The names of fields are not counted beforehand, so the memory for these grows while they are encoded, to all sizes up to 256 KiB and over.
+    for (let length = 20_000; length < 23_000; length += 100) {
+      recycle(encode({ ['k'.repeat(length)]: 1 }, 30, true));
+      const waiting = encode({ text: 'not sent yet' });
+      encode({ bytes: new Uint8Array(100_000) }, 30, true);
+      expect(decode(waiting), `${length}`).toEqual({ text: 'not sent yet' });
+    }
+  });
+
   it('gives back what it was given', () => {
     fc.assert(
       fc.property(value, (given) => {

@@ -46,16 +46,18 @@ function bufferFor(bytes: number, isSentAtOnce: boolean): Buffer {
   if (!isSentAtOnce || bytes > SCRATCH_BYTES) return Buffer.allocUnsafeSlow(bytes);
   const free = scratch ?? Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   scratch = undefined;
+  scratches.add(free.buffer);
   return free;
 }
 
 /** Takes back the memory of what was encoded to be sent at once, when it is sent. */
 export function recycle(message: Buffer): void {
-  const { buffer } = message;
-  if (scratch === undefined && buffer.byteLength === SCRATCH_BYTES && buffer instanceof ArrayBuffer) scratch = Buffer.from(buffer);
+  // Only what was given out above: what the library has grown by itself may have the same size, and it goes on to write there.
+  if (scratch === undefined && scratches.has(message.buffer)) scratch = Buffer.from(message.buffer as ArrayBuffer);
 }
 
 let scratch: Buffer | undefined;
+const scratches = new WeakSet<ArrayBufferLike>();
 const SCRATCH_BYTES = 262_144;
 /** From this size on a message is sent at once, if whoever encodes it says so. */
 export const SENT_AT_ONCE_BYTES = 16_384;

@@ -23,8 +23,8 @@ export function parseHeaders(bytes: Buffer): MsgHdrs | undefined {
   const status = STATUS.exec(first);
   if (!status) return undefined;
   const code = Number(status[1]);
-  // The library wants words with a code; the broker gives none with its 503.
-  const fields = headers(code, status[2]!.trim() || (code > 0 ? `status ${code}` : ''));
+  // The library wants words with a code, where the broker gives none with its 503, and none without, where anybody may write some.
+  const fields = code > 0 ? headers(code, status[2]!.trim() || `status ${code}`) : headers();
   for (const line of lines) {
     const colon = line.indexOf(':');
     if (colon <= 0) continue;
