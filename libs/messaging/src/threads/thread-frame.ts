@@ -84,7 +84,7 @@ export class Outbox {
 }
 
 /** Each with its kind in front. */
-export function* itemsOf(frame: readonly unknown[]): Generator<readonly unknown[]> {
+function* itemsOf(frame: readonly unknown[]): Generator<readonly unknown[]> {
   for (let at = 0; at < frame.length;) {
     const end = at + 1 + FIELDS[frame[at] as Item];
     yield frame.slice(at, end);

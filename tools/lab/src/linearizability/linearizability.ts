@@ -67,7 +67,7 @@ interface ArmFinding extends Judgement {
   readonly loadSeconds: number;
 }
 
-export interface Judgement {
+interface Judgement {
   readonly counts: KeyHistories['counts'];
   readonly keys: number;
   readonly violations: readonly Violation[];
@@ -84,7 +84,7 @@ interface Violation {
   readonly before: readonly Operation[];
 }
 
-export function judge(histories: KeyHistories): Judgement {
+function judge(histories: KeyHistories): Judgement {
   const startedMs = systemClock.nowMs();
   const violations: Violation[] = [];
   let undecided = 0;
