@@ -21,6 +21,14 @@ function start(directory: string, variables: Record<string, string> = {}) {
   return startApp(appModule, { name: 'test', httpPort: 0, variables: { ...fixed, ...variables } });
 }
 
+it.each([
+  ['DIPTYCH_LOG_DEDUPE_COUNT', '0'],
+  ['DIPTYCH_LOG_DEDUPE_MS', '0'],
+])('refuses %s=%s: its callers are told that an append is safe to repeat', async (name, value) => {
+  await using directory = await tempDir('diptych-log-');
+  await expect(start(directory.path, { [name]: value })).rejects.toThrow(name);
+});
+
 it('provides the log from its settings, says how it is, and leaves nothing behind', async () => {
   await using directory = await tempDir('diptych-log-');
   const before = openHandles();

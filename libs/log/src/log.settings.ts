@@ -31,13 +31,14 @@ export const LOG_SETTINGS = defineSettings('log', {
   }),
   dedupeCount: Type.Integer({
     default: FILE_LOG_DEFAULTS.dedupeCountMax,
-    minimum: 0,
+    // Callers are told that an append is safe to repeat. Without a window, or with one that a busy second turns over, it would not be.
+    minimum: 10_000,
     maximum: 10_000_000,
-    description: 'How many of the newest request ids are remembered, so that a repeat gets the first answer.',
+    description: 'How many of the newest request ids are remembered, so that a repeat gets the first answer; retries count on it.',
   }),
   dedupeMs: Type.Integer({
     default: FILE_LOG_DEFAULTS.dedupeMs,
-    minimum: 0,
+    minimum: 60_000,
     maximum: 2_592_000_000,
     description: 'For how long a request id is remembered at most, in milliseconds.',
   }),

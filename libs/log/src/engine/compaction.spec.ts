@@ -39,6 +39,33 @@ async function contents(log: FileLog): Promise<unknown> {
 }
 
 describe('compaction', () => {
+  /*
+   * Claim: however long the same keys are overwritten, a log takes no more than FACTOR times its live bytes and a few segments. Live bytes are what a log
+   * with nothing but those entries takes; on top come the newest segment, which is not compacted, the one that compaction writes, and one that is not
+   * garbage enough.
+   */
+  it('bounds the disk under endless overwrites', async () => {
+    const FACTOR = 2;
+    const options = { ...EAGER, segmentBytes: 16_384, compactionGarbageRatio: 0.5 };
+    const log = await logs.open({ ...options, fileSystem: quick() });
+    await overwrite(log, 200, 1);
+    const live = log.status.diskBytes;
+    const bound = live * FACTOR + 3 * options.segmentBytes;
+    let most = 0;
+    for (let round = 0; round < 60; round++) {
+      await overwrite(log, 200, 1);
+      // As the background does when a segment is full.
+      await log.compact();
+      most = Math.max(most, diskBytes(await logs.directory()));
+    }
+    expect(log.status.compaction.reclaimedBytes).toBeGreaterThan(live * 20);
+    expect(most).toBeLessThanOrEqual(bound);
+    // Without compaction it would hold all of it.
+    expect(bound).toBeLessThan(live * 20);
+    await log.close();
+    expect((await logs.open(options)).status.keys).toBe(200);
+  });
+
   it('frees what was superseded, and answers as before, also after a restart', async () => {
     const log = await logs.open(EAGER);
     await overwrite(log, 20, 30);
