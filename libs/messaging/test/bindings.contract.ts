@@ -20,6 +20,7 @@ export function describeBindings(bindings: readonly BindingName[]): void {
         { text: '' },
         { text: 'a\u0000é𝄞\uFFFF', bytes: new Uint8Array(0), number: -0.5, list: [] },
         { text: 'x'.repeat(70_000), bytes: new Uint8Array(70_000).fill(255), number: 2 ** 53 - 1, list: ['a', '', '\n'] },
+        ...[1, 2_000, 3_000, 20_000, 60_000].map((length) => ({ text: 'of every size', bytes: new Uint8Array(length).fill(length) })),
         { text: 'undefined is absence', bytes: undefined, number: undefined },
       ];
       for (const value of values) {

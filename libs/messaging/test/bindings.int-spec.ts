@@ -1,3 +1,4 @@
+import './overwrite-lent.js';
 import { describeBindings } from './bindings.contract.js';
 
 describeBindings(['nats']);

@@ -1,3 +1,4 @@
+import './overwrite-lent.js';
 import { within } from '@diptych/kernel';
 import { waitFor } from '@diptych/testing';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';

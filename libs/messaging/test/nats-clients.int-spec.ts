@@ -1,3 +1,4 @@
+import './overwrite-lent.js';
 import { within } from '@diptych/kernel';
 import type { NatsServer } from '@diptych/testing';
 import { seedFromEnv, startNatsServer, waitFor } from '@diptych/testing';

@@ -144,7 +144,18 @@ describe('connecting', () => {
     }
   });
 
-  it.each(['nats://', 'http://[', ''])('refuses the address "%s"', async (servers) => {
+  it('says what is missing where a broker wants an NKey, or a token', async () => {
+    const nkey = 'authorization { users: [ { nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4 } ] }';
+    for (const [config, sentence] of [
+      [nkey, /refuses the credentials: .*NKey or a JWT/],
+      ['authorization { token: secret }', /refuses the credentials: .*neither user nor token/],
+    ] as const) {
+      await using guarded = await Rig.start({ config });
+      await expect(guarded.link()).rejects.toMatchObject({ code: 'UNAVAILABLE', message: expect.stringMatching(sentence) });
+    }
+  });
+
+  it.each(['nats://', 'http://[', 'wss://127.0.0.1', ''])('refuses the address "%s"', async (servers) => {
     await expect(connectNats({ servers, name: 'test' })).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
   });
 });

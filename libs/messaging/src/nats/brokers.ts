@@ -38,11 +38,11 @@ export class Brokers {
   /** Notes the other brokers of the cluster, as the one that is lost announced them. */
   learn(addresses: readonly string[]): void {
     const known = new Set(this.#servers.map(({ host, port }) => `${host}:${port}`));
-    const { user, password } = this.#servers[0]!;
+    const { user, password, needsTls } = this.#servers[0]!;
     this.#announced = addresses.slice(0, ANNOUNCED_MAX).flatMap((text) => {
       try {
         const { host, port } = parseServerAddress(text);
-        return known.has(`${host}:${port}`) ? [] : [{ host, port, user, password }];
+        return known.has(`${host}:${port}`) ? [] : [{ host, port, user, password, needsTls }];
       } catch {
         return [];
       }

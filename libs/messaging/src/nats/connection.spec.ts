@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { openHandles, assertNoLeaks, waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Connection } from './connection.js';
-import { parseServerAddress } from './dial.js';
+import { dial, parseServerAddress } from './dial.js';
 
 /** What each connection is made of: a socket, and when it began and ended. */
 interface Dial {
@@ -89,8 +89,29 @@ describe('a connection that is lost again while its subscriptions are made anew'
 
 it('a subject that NATS cannot have is refused, and keeps no connection from being made anew', async () => {
   const { dials, connection } = await startBroker(() => 'answer');
-  for (const subject of ['a b', '', 'a\u00a0b'])
+  for (const subject of ['a b', '', 'a\u00a0b', 'é'.repeat(2_041)])
     expect(() => connection.subscribe(subject, () => undefined)).toThrow(/cannot have the subject/);
+  for (const queue of ['a b', 'a\r\nPUB b 0\r\n', 'x'.repeat(4_080)])
+    expect(() => connection.subscribe('a', () => undefined, { queue })).toThrow(/cannot have the subject/);
   dials[0]!.socket.destroy();
   await waitFor(() => dials.length === 2 && connection.status === 'connected');
+});
+
+it('what is sent to a longer name than brokers take is refused: the line would end the connection for everybody', async () => {
+  const { dials, connection } = await startBroker(() => 'answer');
+  const longest = 'x'.repeat(4_080);
+  connection.publish(longest, new Uint8Array(1));
+  for (const subject of [`${longest}x`, 'é'.repeat(2_041), 'x'.repeat(1_000_000)])
+    expect(() => connection.publish(subject, new Uint8Array(1))).toThrow(/^nothing was sent: a subject .* 4080 bytes/);
+  expect(() => connection.publish('x', new Uint8Array(1), { reply: longest })).toThrow(/may have 4080 bytes/);
+  await connection.flush();
+  expect(dials).toHaveLength(1);
+});
+
+it('an address that asks for TLS gets no connection without, and one of another protocol none at all', async () => {
+  const { dials } = await startBroker(() => 'answer');
+  const port = dials[0]!.socket.localPort!;
+  const encrypted = dial(parseServerAddress(`tls://user:secret@127.0.0.1:${port}`), 'test', 10_000, new AbortController().signal);
+  await expect(encrypted).rejects.toThrow('the address asks for TLS, which the broker does not have');
+  for (const protocol of ['ws', 'wss', 'http']) expect(() => parseServerAddress(`${protocol}://127.0.0.1`)).toThrow(/nats: and tls:/);
 });

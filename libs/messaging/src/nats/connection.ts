@@ -4,6 +4,7 @@ import type { FaultListener } from '../faults.js';
 import { backoffMs, Brokers } from './brokers.js';
 import type { Message } from './client/message.js';
 import type { BrokerAddress, NatsClient } from './client/nats-client.js';
+import { SUBJECTS_BYTES_MAX } from './client/nats-client.js';
 import { brokerTooSlow, cannotReach, isRefusal } from './connection-errors.js';
 import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
@@ -103,7 +104,7 @@ export class Connection {
     if (this.#session.backlogBytes > this.#options.backlogBytesMax) throw brokerTooSlow(this.#session.backlogBytes);
   }
 
-  /** @throws UNAVAILABLE when not connected, OVERLOADED when too much waits already: nothing was sent, nor will be */
+  /** @throws UNAVAILABLE when not connected, OVERLOADED when too much waits already, TOO_LARGE: nothing was sent, nor will be */
   publish(subject: string, data: Uint8Array, { reply, headers }: PublishOptions = {}): void {
     this.publishParts(subject, reply, [data], 0, headers);
   }
@@ -120,6 +121,7 @@ export class Connection {
     try {
       return this.#session.nats.publish(subject, reply, parts, skipBytes, headers);
     } catch (error) {
+      if (error instanceof RangeError) throw new DiptychError('TOO_LARGE', `nothing was sent: ${error.message}`, { cause: error });
       throw new DiptychError('UNAVAILABLE', `nothing could be sent to ${subject}`, { cause: error });
     }
   }
@@ -133,11 +135,13 @@ export class Connection {
   /**
    * Subscribes now and whenever the connection is made anew. `onMessage` runs once a message, in their order.
    *
-   * @throws INVALID_REQUEST for a subject that NATS cannot have
+   * @throws INVALID_REQUEST for a subject or queue that NATS cannot have
    */
   subscribe(subject: string, onMessage: (message: Message) => void, options: { queue?: string } = {}): KeptSubscription {
     // Here, and not when it is done again: what can never be subscribed to would keep the connection from ever being made anew.
-    if (!/^\S+$/.test(subject)) throw new DiptychError('INVALID_REQUEST', `NATS cannot have the subject '${subject}'`);
+    const names = options.queue ? [subject, options.queue] : [subject];
+    if (!names.every((name) => /^\S+$/.test(name)) || Buffer.byteLength(names.join(' ')) > SUBJECTS_BYTES_MAX)
+      throw new DiptychError('INVALID_REQUEST', `NATS cannot have the subject '${names.join(' ').slice(0, 128)}'`);
     const kept = new KeptSubscription(subject, options.queue, onMessage, this.#options.onFault, (ended) =>
       this.#subscriptions.delete(ended),
     );

@@ -3,19 +3,21 @@ import type { BrokerAddress } from './client/nats-client.js';
 import { NatsClient } from './client/nats-client.js';
 
 /**
- * `nats://user:password@host:4222`, `host:4222` or `host`.
+ * `nats://user:password@host:4222`, `nats://token@host`, `host:4222` or `host`; `tls://` in place of `nats://` where there must be no connection without TLS.
  *
  * @throws TypeError when the text is no such address
  */
 export function parseServerAddress(text: string): BrokerAddress {
   const trimmed = text.trim();
-  const url = new URL(/^[a-z]+:\/\//i.test(trimmed) ? trimmed.replace(/^[a-z]+:/i, 'nats:') : `nats://${trimmed}`);
-  if (!url.hostname) throw new TypeError(`${text} names no host`);
+  const url = new URL(/^[a-z]+:\/\//i.test(trimmed) ? trimmed : `nats://${trimmed}`);
+  if (url.protocol !== 'nats:' && url.protocol !== 'tls:') throw new TypeError(`${url.protocol} is not spoken: nats: and tls: are`);
+  if (!url.hostname) throw new TypeError('it names no host');
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: url.port === '' ? 4222 : Number(url.port),
     user: url.username ? decodeURIComponent(url.username) : undefined,
     password: url.password ? decodeURIComponent(url.password) : undefined,
+    needsTls: url.protocol === 'tls:',
   };
 }
 

@@ -1,10 +1,10 @@
-import { within } from '@diptych/kernel';
+import { DiptychError, within } from '@diptych/kernel';
 import { describe, expect, it } from 'vitest';
 import type { Message } from './client/message.js';
 import { checkOf } from '../codec.js';
 import { DEFAULT_BOUNDS } from '../port.js';
 import { Type } from 'typebox';
-import type { Connection } from './connection.js';
+import type { Connection, LinkStatus } from './connection.js';
 import { Requester } from './requester.js';
 import type { Destination, Routes } from './routing/routes.js';
 import type { Forbidden } from './session.js';
@@ -15,13 +15,15 @@ function setUp() {
   let take: (message: Message) => void = () => undefined;
   let echo: () => void = () => undefined;
   let forbid: (what: Forbidden) => void = () => undefined;
+  let become: (status: LinkStatus) => void = () => undefined;
   const connection = {
     payloadBytesMax: 1_048_576,
     assertWritable: () => undefined,
     publishParts: (subject: string, reply: string) => sent.push({ subject, reply }) > 0,
     flush: () => new Promise<void>((resolve) => (echo = resolve)),
     subscribe: (_: string, onMessage: typeof take) => ((take = onMessage), { [Symbol.dispose]: () => undefined }),
-    onStatus: () => ({ [Symbol.dispose]: () => undefined }),
+    onStatus: (listener: typeof become) => ((become = listener), { [Symbol.dispose]: () => undefined }),
+    downError: () => new DiptychError('UNAVAILABLE', 'down'),
     onForbidden: (listener: typeof forbid) => ((forbid = listener), { [Symbol.dispose]: () => undefined }),
   };
   const places = ['one', 'two'].map(placeOf);
@@ -45,6 +47,8 @@ function setUp() {
     refuse: (reply: string) => take({ subject: reply, data: new Uint8Array(0), headers: { code: 503 } } as unknown as Message),
     echo: () => echo(),
     forbid: (subject: string) => forbid({ operation: 'publish', subject }),
+    deafen: () => forbid({ operation: 'subscription', subject: 'inbox.*' }),
+    become: (status: LinkStatus) => become(status),
   };
 }
 
@@ -156,4 +160,30 @@ describe('the broker forbids a subject: a call', () => {
     requester.close();
     expect(await outcome).toMatchObject({ code: 'CONNECTION_LOST' });
   });
+});
+
+it('counters of patterns that are made up of data are forgotten, unless they count', () => {
+  const { requester } = setUp();
+  const idle = requester.inFlightOf('idle');
+  const busy = requester.inFlightOf('busy');
+  busy.calls = 1;
+  for (let i = 0; i < 10_000; i++) requester.inFlightOf(`orders.${i}`);
+  expect(requester.inFlightOf('busy')).toBe(busy);
+  expect(requester.inFlightOf('idle')).not.toBe(idle);
+  requester.close();
+});
+
+it('where no answer can come calls are refused, by what is said while the connection is made anew too, until the next one', async () => {
+  const { requester, sent, call, deafen, become } = setUp();
+  become('disconnected');
+  deafen();
+  become('connected');
+  await expect(call()).rejects.toMatchObject({ code: 'PERMISSION_DENIED', definite: true });
+  become('disconnected');
+  become('connected');
+  const outcome = call().catch((error: { code: string }) => error.code);
+  await turn();
+  expect(sent).toHaveLength(1);
+  requester.close();
+  expect(await outcome).toBe('CONNECTION_LOST');
 });

@@ -30,7 +30,7 @@ export class Requester implements PendingCalls {
   readonly #inbox: string;
   readonly #bounds: Bounds;
   readonly #pending = new PendingRing<PendingCall>();
-  /** By subject; there are as many as methods. */
+  /** By subject; there are as many as methods, and as Nest patterns, which may be made up of data. */
   readonly #inFlight = new Map<string, InFlight>();
   readonly #replies: KeptSubscription;
   readonly #status: Disposable;
@@ -48,8 +48,10 @@ export class Requester implements PendingCalls {
     this.#bounds = bounds;
     this.#replies = connection.subscribe(`${inbox}.*`, (message) => this.#take(message));
     this.#status = connection.onStatus((status) => {
+      // What is denied to the next connection is heard of before it counts as made.
+      if (status === 'connected') return;
       this.#denials.forgetAll();
-      if (status !== 'connected') this.#loseAll(status === 'closed' ? 'the link was closed' : 'the connection to NATS was lost');
+      this.#loseAll(status === 'closed' ? 'the link was closed' : 'the connection to NATS was lost');
     });
     this.#denials = new Denials(connection, inbox, { pending: () => this.#pending.all(), reroute: (call) => this.#reroute(call) });
   }
@@ -61,7 +63,10 @@ export class Requester implements PendingCalls {
   /** The counters of one method. */
   inFlightOf(subject: string): InFlight {
     let inFlight = this.#inFlight.get(subject);
-    if (!inFlight) this.#inFlight.set(subject, (inFlight = { calls: 0, bytes: 0 }));
+    if (inFlight) return inFlight;
+    // Whoever still has one of these goes on counting with it: of an idle method that is as good as another.
+    if (this.#inFlight.size >= METHODS_MAX) for (const [idle, { calls }] of this.#inFlight) if (calls === 0) this.#inFlight.delete(idle);
+    this.#inFlight.set(subject, (inFlight = { calls: 0, bytes: 0 }));
     return inFlight;
   }
 
@@ -269,3 +274,5 @@ export class Requester implements PendingCalls {
 const NO_RESPONDERS = 503;
 /** The first, another, and the queue group. */
 const ATTEMPTS_MAX = 3;
+/** As many as the patterns that a Nest client remembers. */
+const METHODS_MAX = 10_000;

@@ -1,3 +1,4 @@
+import '../overwrite-lent.js';
 import type { NatsServer } from '@diptych/testing';
 import { startNatsServer, waitFor } from '@diptych/testing';
 import type { ClientProxy } from '@nestjs/microservices';

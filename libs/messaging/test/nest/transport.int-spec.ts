@@ -1,3 +1,4 @@
+import '../overwrite-lent.js';
 import { DiptychError, systemClock } from '@diptych/kernel';
 import type { NatsServer } from '@diptych/testing';
 import { assertNoLeaks, freePort, openHandles, startNatsServer, waitFor } from '@diptych/testing';

@@ -1,17 +1,20 @@
 import type { Socket } from 'node:net';
-import { connect as connectSocket } from 'node:net';
+import { connect as connectSocket, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { Message } from './message.js';
 import type { BrokerListener } from './protocol-reader.js';
 import { ProtocolReader } from './protocol-reader.js';
 import { ProtocolWriter } from './protocol-writer.js';
+import { explainRefusal } from './refusal.js';
 
 export interface BrokerAddress {
   readonly host: string;
   readonly port: number;
   readonly user: string | undefined;
   readonly password: string | undefined;
+  /** Without TLS there is no connection. Else the broker decides. */
+  readonly needsTls: boolean;
 }
 
 export interface NatsClientOptions {
@@ -28,6 +31,9 @@ export interface BrokerInfo {
   readonly headers?: boolean;
   readonly tls_required?: boolean;
   readonly tls_available?: boolean;
+  readonly auth_required?: boolean;
+  /** To be signed by whoever has an NKey, or a JWT and its key. */
+  readonly nonce?: string;
   /** Of the other brokers of the cluster. */
   readonly connect_urls?: readonly string[];
 }
@@ -97,7 +103,7 @@ export class NatsClient implements BrokerListener {
    * latest when the microtasks that are queued now have run.
    *
    * @returns whether the memory of the parts may be used for something else now; otherwise when the broker has taken it
-   * @throws RangeError when it is larger than the broker allows
+   * @throws RangeError when it, or its subject, is larger than the broker allows: that would end the connection
    */
   publish(subject: string, reply: string | undefined, parts: readonly Uint8Array[], skipBytes = 0, headers?: MsgHdrs): boolean {
     if (this.#isClosed) throw new Error('the connection is closed');
@@ -108,6 +114,8 @@ export class NatsClient implements BrokerListener {
     if (bytes + (head?.byteLength ?? 0) > maxBytes)
       throw new RangeError(`${bytes} bytes are more than the ${maxBytes} that the broker allows`);
     const to = reply ? `${subject} ${reply}` : subject;
+    if (to.length * UTF8_BYTES_MAX > SUBJECTS_BYTES_MAX && Buffer.byteLength(to) > SUBJECTS_BYTES_MAX)
+      throw new RangeError(`a subject and where to answer may have ${SUBJECTS_BYTES_MAX} bytes together`);
     if (head === undefined) return this.#writer.message(`PUB ${to} ${bytes}`, parts, bytes, skipBytes);
     const all = [head, ...parts.map((part, i) => (i === 0 ? part : part.subarray(skipBytes)))];
     return this.#writer.message(`HPUB ${to} ${head.byteLength} ${head.byteLength + bytes}`, all, head.byteLength + bytes, 0);
@@ -161,7 +169,7 @@ export class NatsClient implements BrokerListener {
   }
 
   onError(text: string): void {
-    if (this.#opening) return this.#end(new Error(text));
+    if (this.#opening) return this.#end(new Error(explainRefusal(text, this.#info, this.#options.address)));
     // It closes the connection itself where that is what it means.
     this.#why = /^permissions violation/i.test(text) ? this.#why : new Error(text);
     this.onRefusal(text);
@@ -171,8 +179,10 @@ export class NatsClient implements BrokerListener {
     this.#info = { ...this.#info, ...(JSON.parse(json) as BrokerInfo) };
     if (!this.#opening || this.#pongs.length > 0) return;
     const { tls_required: required, tls_available: available } = this.#info;
-    if (!required && !available) this.#greet();
-    else if (this.#isTls) this.#encrypt();
+    if (!required && !available) {
+      if (this.#options.address.needsTls) this.#end(new Error('the address asks for TLS, which the broker does not have'));
+      else this.#greet();
+    } else if (this.#isTls) this.#encrypt();
     else this.#opening.resolve('needs TLS');
   }
 
@@ -204,9 +214,12 @@ export class NatsClient implements BrokerListener {
   }
 
   #encrypt(): void {
+    // Whoever stands between may say it twice.
+    if (this.#stream !== this.#socket) return;
+    const { host } = this.#options.address;
     this.#socket.removeAllListeners('data');
-    this.#stream = connectTls({ socket: this.#socket, servername: this.#options.address.host }, () => this.#greet());
-    this.#writer = new ProtocolWriter(this.#stream);
+    this.#stream = connectTls({ socket: this.#socket, ...(isIP(host) ? { host } : { servername: host }) }, () => this.#greet());
+    this.#writer = new ProtocolWriter(this.#stream, true);
     this.#stream.on('data', (bytes: Buffer) => this.#copyIn(bytes));
     this.#watch(this.#stream);
   }
@@ -280,3 +293,7 @@ export class ClientSubscription {
 function encodeHeaders(headers: MsgHdrs): Uint8Array {
   return (headers as MsgHdrs & { encode(): Uint8Array }).encode();
 }
+
+const UTF8_BYTES_MAX = 3;
+/** Of all names on one line: a broker ends the connection at one of more than 4,096 bytes (`max_control_line`), and numbers follow. */
+export const SUBJECTS_BYTES_MAX = 4_080;

@@ -6,12 +6,15 @@ import type { Socket } from 'node:net';
  */
 export class ProtocolWriter {
   readonly #socket: Socket;
+  readonly #takesLater: boolean;
   #room = Buffer.allocUnsafeSlow(ROOM_BYTES);
   #bytes = 0;
   #isScheduled = false;
 
-  constructor(socket: Socket) {
+  /** @param takesLater it says only later that it has taken what it was given, as TLS always does, so what it is given is a copy */
+  constructor(socket: Socket, takesLater = false) {
     this.#socket = socket;
+    this.#takesLater = takesLater;
   }
 
   /** What the broker has not taken yet. */
@@ -56,7 +59,7 @@ export class ProtocolWriter {
     if (this.#bytes === 0) return;
     const bytes = this.#room.subarray(0, this.#bytes);
     this.#bytes = 0;
-    if (this.#socket.writableLength > 0) {
+    if (this.#takesLater || this.#socket.writableLength > 0) {
       // It will wait, so it should not hold more than it has.
       this.#socket.write(Buffer.from(bytes));
       return;
@@ -73,7 +76,7 @@ export class ProtocolWriter {
     const line = this.#room.subarray(0, this.#bytes);
     this.#bytes = 0;
     socket.cork();
-    socket.write(isIdle ? line : Buffer.from(line));
+    socket.write(isIdle && !this.#takesLater ? line : Buffer.from(line));
     for (const [i, part] of parts.entries()) {
       const bytes = i > 0 ? part.subarray(skipBytes) : part;
       socket.write(isIdle ? bytes : Buffer.from(bytes));
@@ -82,7 +85,7 @@ export class ProtocolWriter {
     socket.uncork();
     if (!isIdle) return true;
     const isTaken = socket.writableLength === 0;
-    if (!isTaken) this.#room = Buffer.allocUnsafeSlow(ROOM_BYTES);
+    if (!isTaken && !this.#takesLater) this.#room = Buffer.allocUnsafeSlow(ROOM_BYTES);
     return isTaken;
   }
 
