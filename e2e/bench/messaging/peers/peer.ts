@@ -23,11 +23,12 @@ export const PEERS = {
   nest: () => import('./nest.js'),
   moleculer: () => import('./moleculer.js'),
   nats: () => import('./nats-request.js'),
+  'nats-default': () => import('./nats-request-default.js'),
 } satisfies Record<string, () => Promise<{ peer: Peer }>>;
 
 export type PeerName = keyof typeof PEERS;
 
-/** Those of others, which the bars compare with. */
+/** Those of others at their fastest, which the bars compare with. */
 export const OTHERS = ['nest', 'moleculer', 'nats'] as const satisfies readonly PeerName[];
 
 /** What each is, and what a call over it does not promise that a call of a typed port does. */
@@ -36,5 +37,9 @@ export const ABOUT: Record<PeerName, { readonly title: string; readonly lacks: s
   send: { title: 'client.send, ours', lacks: 'schemas, and the trace context unless a record carries it' },
   nest: { title: "Nest's NATS", lacks: 'deadline, cancellation, trace context, error identity, bounds' },
   moleculer: { title: 'Moleculer', lacks: 'cancellation, bounds (its deadline is on; its tracing is off)' },
-  nats: { title: 'nc.request', lacks: 'encoding, errors, cancellation, trace context, bounds, and a deadline that the server knows' },
+  nats: {
+    title: 'nc.request, tuned',
+    lacks: 'encoding, errors, cancellation, trace context, bounds, and a deadline that the server knows',
+  },
+  'nats-default': { title: 'nc.request', lacks: 'the same' },
 };
