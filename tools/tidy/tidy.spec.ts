@@ -50,7 +50,9 @@ describe('what is committed', () => {
   });
   it('names no file Impl, Manager, Helper, common, shared or utils', () => {
     // What lies in memory that threads share is called so after what it is.
-    expect(files.filter((file) => /(^|[/.-])(impl|manager|helpers?|common|shared(?!-lru|-history)|utils?)([/.-]|$)/i.test(file))).toEqual([]);
+    expect(files.filter((file) => /(^|[/.-])(impl|manager|helpers?|common|shared(?!-lru|-history)|utils?)([/.-]|$)/i.test(file))).toEqual(
+      [],
+    );
   });
   it('names files in kebab-case', () => {
     expect(code.filter((file) => !/^[a-z0-9./-]+$/.test(file))).toEqual([]);

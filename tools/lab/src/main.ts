@@ -71,7 +71,9 @@ async function main(args: string[]): Promise<number> {
     if (positionals.length !== 1) throw new TypeError(`${command} wants one results.json, got ${positionals.length}`);
     return command === 'report' ? renderAgain(positionals[0]!) : publish(positionals[0]!);
   }
-  throw new TypeError(`there is no command ${command}; there are compare, selfcheck, staleness, linearizability, report and publish (see --help)`);
+  throw new TypeError(
+    `there is no command ${command}; there are compare, selfcheck, staleness, linearizability, report and publish (see --help)`,
+  );
 }
 
 /** Help that was asked for is output; help instead of what was asked for is a complaint. */
