@@ -109,6 +109,32 @@ describe('a backup', () => {
     expect(await allKeys(copy)).toEqual(['a', 'b', 'c', 'd0', 'd1', 'd2']);
   });
 
+  it('holds what was superseded, after the first look, in a segment begun after it, and compacted away before its file was opened', async () => {
+    // As above: the names stay.
+    const log = await logs.open({ ...EAGER, fileSystem: quick(), dedupeCountMax: 1, compactionGarbageRatio: 0.3 });
+    await put(log, 'key', 'v'.repeat(1_900));
+    await put(log, 'a', 'v'.repeat(1_850));
+    for (const key of ['b', 'c']) await put(log, key, 'v'.repeat(2_200));
+    const fileSystem = quick();
+    let meanwhile: Promise<void> | undefined;
+    fileSystem.fault = (operation) => {
+      if (operation !== 'open' || meanwhile) return undefined;
+      meanwhile = (async () => {
+        await put(log, 'key', 'newer'.padEnd(2_200));
+        await put(log, 'd', 'v'.repeat(2_200));
+        await log.compact();
+      })();
+      return { wait: meanwhile };
+    };
+    const [backup, restored] = [await beside('backup'), await beside('restored')];
+    await backupLog(await logs.directory(), backup, { fileSystem, clock });
+    expect(log.status).toMatchObject({ segments: 5, compaction: { compactions: 1 } });
+    await restoreLog(backup, restored);
+    await using copy = await openFileLog({ directory: restored });
+    expect(await allKeys(copy)).toEqual(['a', 'b', 'c', 'd', 'key']);
+    expect(await valueOf(copy, 'key')).toMatch(/^newer/);
+  });
+
   it('leaves out a write that is not complete', async () => {
     const log = await logs.open();
     await put(log, 'a', '1');

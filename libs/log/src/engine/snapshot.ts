@@ -122,18 +122,27 @@ interface Opened {
   readonly size: number;
 }
 
-/** Undefined when one was gone before it could be opened. */
+/**
+ * Undefined when one was gone before it could be opened. Looks twice: a segment that was compacted right before it was opened leaves out what was superseded by
+ * then, perhaps in a segment that was begun after the first look.
+ */
 async function openAll(fileSystem: FileSystem, directory: string): Promise<Opened[] | undefined> {
-  const opened: Opened[] = [];
+  const opened = new Map<string, Omit<Opened, 'size'>>();
+  const all: Opened[] = [];
   try {
-    for (const { path, firstRevision } of await findSegments(fileSystem, directory)) {
-      const segment = await openSegment(fileSystem, path);
-      opened.push({ path, firstRevision, ...segment, size: 0 });
-      opened[opened.length - 1] = { ...opened.at(-1)!, size: await segment.reader.size() };
+    for (const firstLook of [true, false]) {
+      for (const { path, firstRevision } of await findSegments(fileSystem, directory)) {
+        if (opened.has(path)) continue;
+        const segment = await openSegment(fileSystem, path);
+        opened.set(path, { path, firstRevision, ...segment });
+        if (!firstLook && segment.header.compacted) return await closeAll(opened.values());
+      }
     }
-    return opened;
+    // Not before now: the one that was the newest at first may have grown.
+    for (const segment of opened.values()) all.push({ ...segment, size: await segment.reader.size() });
+    return all;
   } catch (error) {
-    await closeAll(opened);
+    await closeAll(opened.values());
     if (errorCodeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
@@ -199,7 +208,7 @@ async function completeEnd(path: string, reader: File, seed: number, size: numbe
   return end;
 }
 
-async function closeAll(opened: readonly Opened[]): Promise<void> {
+async function closeAll(opened: Iterable<Pick<Opened, 'reader'>>): Promise<undefined> {
   for (const { reader } of opened) await reader.close().catch(() => undefined);
 }
 
