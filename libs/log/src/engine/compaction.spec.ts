@@ -108,6 +108,16 @@ describe('compaction', () => {
     expect(diskBytes(await logs.directory())).toBeGreaterThan(bytes / 2);
   });
 
+  it('is done once at a time, however many ask for it at once', async () => {
+    const log = await logs.open(EAGER);
+    await overwrite(log, 20, 30);
+    const before = await contents(log);
+    await Promise.all([log.compact(), log.compact(), log.compact()]);
+    expect(log.status.compaction).toMatchObject({ error: undefined, failures: 0 });
+    expect(logs.warnings).toEqual([]);
+    expect(await contents(log)).toEqual(before);
+  });
+
   it('keeps a tombstone while an older put may exist, and drops it afterwards', async () => {
     const log = await logs.open({ ...EAGER, fileSystem: quick() });
     // Segment by segment: what lives for ever with one put that dies, then churn of short-lived keys.

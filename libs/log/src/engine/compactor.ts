@@ -70,7 +70,8 @@ export class Compactor {
 
   /** Does now what is worth doing, until nothing is or it fails. For tests and benchmarks. */
   async runNow(): Promise<void> {
-    await this.#running;
+    // More than one may have waited for the same.
+    while (this.#running) await this.#running;
     if (!this.#closed) await (this.#running = this.#run());
   }
 
