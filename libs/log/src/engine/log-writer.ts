@@ -218,13 +218,12 @@ export class LogWriter {
   }
 
   async #seal(): Promise<void> {
-    if (!this.#unsealed) return;
     if (this.#store.mustRotate) {
-      // What a later segment follows is as good as sealed.
+      // What a later segment follows is as good as sealed, and its header says for good what was left out.
       await this.#rotate();
       this.#unsealed = false;
-      return;
     }
+    if (!this.#unsealed) return;
     const seal = byteBlock(RECORD_HEAD_BYTES);
     const length = encodeSeal(seal, 0);
     const head = this.#head();

@@ -202,9 +202,7 @@ describe('a torn tail', () => {
     await log.close();
     appendFileSync(segmentsIn(directory)[0]!, Buffer.alloc(100, 7));
     fileSystem.fault = (operation, path) => (operation === 'rename' && path.endsWith('.segment') ? { code: 'EIO' } : undefined);
-    const half = await logs.open({ fileSystem });
-    await expect(put(half, 'b', '1')).rejects.toThrow();
-    await half.close();
+    await expect(logs.open({ fileSystem })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     const again = await logs.open();
     expect((await put(again, 'b', '1')).position.revision).toBe(2 + SKIPPED_REVISIONS);
     expect(await again.append(request, soon())).toEqual(first);
@@ -213,6 +211,40 @@ describe('a torn tail', () => {
     const third = await logs.open({ dedupeCountMax: 10 });
     expect(await third.append(request, soon())).toEqual(first);
     expect((await put(third, 'c', '1')).position.revision).toBe(3 + SKIPPED_REVISIONS);
+  });
+
+  it('leaves them out for good once it was opened, whatever becomes of what was saved aside', async () => {
+    const directory = await logs.directory();
+    const log = await logs.open();
+    await put(log, 'a', '1');
+    await log.close();
+    appendFileSync(segmentsIn(directory)[0]!, Buffer.alloc(100, 7));
+    await (await logs.open()).close();
+    rmSync(join(directory, 'torn'), { recursive: true });
+    expect((await put(await logs.open(), 'b', '1')).position.revision).toBe(2 + SKIPPED_REVISIONS);
+  });
+
+  it('that vanished whole is noticed when a compacted segment had seen it, and no revision is given out again', async () => {
+    const directory = await logs.directory();
+    const options = { segmentBytes: 65_536, compactionGarbageBytes: 1, dedupeCountMax: 1 };
+    const log = await logs.open(options);
+    for (let i = 0; i < 4; i++) await put(log, 'k', 'v'.repeat(30_000));
+    await put(log, 'vanishes', '1');
+    await log.compact();
+    expect(log.status).toMatchObject({ headRevision: 5, compaction: { compactions: 1 } });
+    const image = `${directory}-image`;
+    cpSync(directory, image, { recursive: true });
+    await log.close();
+    rmSync(directory, { recursive: true });
+    renameSync(image, directory);
+    const newest = segmentsIn(directory).at(-1)!;
+    truncateSync(newest, recordEnds(newest).at(-2));
+    const again = await logs.open(options);
+    expect(logs.warnings).toEqual([expect.stringMatching(/ends at revision 4; it ended at 5 when a segment was compacted$/)]);
+    expect((await put(again, 'b', '1')).position.revision).toBe(5 + SKIPPED_REVISIONS);
+    await again.close();
+    await (await logs.open(options)).close();
+    expect(logs.warnings).toHaveLength(1);
   });
 
   it('may be any garbage: zeros, noise, holes inside the final write', async () => {

@@ -58,6 +58,8 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const opened: Array<OpenedSegment & { readonly path: string; readonly firstRevision: number }> = [];
   let last: ScanResult | undefined;
   let tail: TornTail | undefined;
+  /** What the head was when a segment was compacted: it rests on mutations up to there. */
+  let seen = 0;
   try {
     assertNextSegment(directory, listed[0]!.firstRevision, 1);
     for (const name of listed) opened.push({ ...name, ...(await openSegment(fileSystem, name.path)) });
@@ -74,6 +76,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       }
       check.beginSegment(path, firstRevision, header);
       segments.push(segment);
+      seen = Math.max(seen, compacted?.cleanThrough ?? 0);
       last = await replaySegment(options, segment, check);
       if (last.wholeEnd < segment.length) tail = await cutTornTail(options, segment, last, newest);
       check.endSegment(last.wholeEnd);
@@ -81,7 +84,10 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
     check.end();
     const incarnation = check.incarnation!;
     const writer = await fileSystem.open(segments.at(-1)!.path, 'write');
-    const skips = tail !== undefined || !last!.batchEnd || (await wasCut(fileSystem, directory, segments.at(-1)!));
+    if (seen > check.head && seen !== check.head + SKIPPED_REVISIONS)
+      options.onWarning(`the log in ${directory} ends at revision ${check.head}; it ended at ${seen} when a segment was compacted`);
+    const cut = tail !== undefined || !last!.batchEnd || (await wasCut(fileSystem, directory, segments.at(-1)!));
+    const skips = cut || seen > check.head;
     const store = storeOf(options, incarnation, { segments, writer, last: last!, skips, cutTail: tail?.cut });
     // A process that was killed may have written what was never synced; nobody may read it before it is.
     await writer.sync();
