@@ -178,7 +178,9 @@ it('where no answer can come calls are refused, by what is said while the connec
   become('disconnected');
   deafen();
   become('connected');
-  await expect(call()).rejects.toMatchObject({ code: 'PERMISSION_DENIED', definite: true });
+  const refused = expect(call()).rejects.toMatchObject({ code: 'PERMISSION_DENIED', definite: true });
+  expect(requester.inFlight).toBe(0);
+  await refused;
   become('disconnected');
   become('connected');
   const outcome = call().catch((error: { code: string }) => error.code);
