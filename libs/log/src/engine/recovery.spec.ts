@@ -224,27 +224,45 @@ describe('a torn tail', () => {
     expect((await put(await logs.open(), 'b', '1')).position.revision).toBe(2 + SKIPPED_REVISIONS);
   });
 
-  it('that vanished whole is noticed when a compacted segment had seen it, and no revision is given out again', async () => {
-    const directory = await logs.directory();
+  describe('of what a compacted segment had seen', () => {
     const options = { segmentBytes: 65_536, compactionGarbageBytes: 1, dedupeCountMax: 1 };
-    const log = await logs.open(options);
-    for (let i = 0; i < 4; i++) await put(log, 'k', 'v'.repeat(30_000));
-    await put(log, 'vanishes', '1');
-    await log.compact();
-    expect(log.status).toMatchObject({ headRevision: 5, compaction: { compactions: 1 } });
-    const image = `${directory}-image`;
-    cpSync(directory, image, { recursive: true });
-    await log.close();
-    rmSync(directory, { recursive: true });
-    renameSync(image, directory);
-    const newest = segmentsIn(directory).at(-1)!;
-    truncateSync(newest, recordEnds(newest).at(-2));
-    const again = await logs.open(options);
-    expect(logs.warnings).toEqual([expect.stringMatching(/ends at revision 4; it ended at 5 when a segment was compacted$/)]);
-    expect((await put(again, 'b', '1')).position.revision).toBe(5 + SKIPPED_REVISIONS);
-    await again.close();
-    await (await logs.open(options)).close();
-    expect(logs.warnings).toHaveLength(1);
+
+    /** The newest segment of a log that crashed after a compaction. */
+    async function crashed(): Promise<string> {
+      const directory = await logs.directory();
+      const log = await logs.open(options);
+      for (let i = 0; i < 4; i++) await put(log, 'k', 'v'.repeat(30_000));
+      await put(log, 'last', '1');
+      await log.compact();
+      expect(log.status).toMatchObject({ headRevision: 5, compaction: { compactions: 1 } });
+      const image = `${directory}-image`;
+      cpSync(directory, image, { recursive: true });
+      await log.close();
+      rmSync(directory, { recursive: true });
+      renameSync(image, directory);
+      return segmentsIn(directory).at(-1)!;
+    }
+
+    it('is damage, since that had been durable', async () => {
+      const newest = await crashed();
+      truncateSync(newest, statSync(newest).size - 1);
+      await expect(logs.open(options)).rejects.toMatchObject({
+        code: 'INTERNAL',
+        message: expect.stringMatching(/is damaged at offset \d+: .* a segment was compacted after revision 5 had been durable/),
+      });
+      expect(existsSync(join(await logs.directory(), 'torn'))).toBe(false);
+    });
+
+    it('that vanished whole is noticed, and no revision is given out again', async () => {
+      const newest = await crashed();
+      truncateSync(newest, recordEnds(newest).at(-2));
+      const again = await logs.open(options);
+      expect(logs.warnings).toEqual([expect.stringMatching(/ends at revision 4; it ended at 5 when a segment was compacted$/)]);
+      expect((await put(again, 'b', '1')).position.revision).toBe(5 + SKIPPED_REVISIONS);
+      await again.close();
+      await (await logs.open(options)).close();
+      expect(logs.warnings).toHaveLength(1);
+    });
   });
 
   it('may be any garbage: zeros, noise, holes inside the final write', async () => {

@@ -58,11 +58,12 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const opened: Array<OpenedSegment & { readonly path: string; readonly firstRevision: number }> = [];
   let last: ScanResult | undefined;
   let tail: TornTail | undefined;
-  /** What the head was when a segment was compacted: it rests on mutations up to there. */
-  let seen = 0;
   try {
     assertNextSegment(directory, listed[0]!.firstRevision, 1);
     for (const name of listed) opened.push({ ...name, ...(await openSegment(fileSystem, name.path)) });
+    // What the head was when a segment was compacted: it rests on mutations up to there.
+    const seen = opened.reduce((max, { header }) => Math.max(max, header.compacted?.cleanThrough ?? 0), 0);
+    const isGone = () => seen > check.head && seen !== check.head + SKIPPED_REVISIONS;
     const leftOut = opened.reduce((sum, { header }) => sum + header.skips * SKIPPED_REVISIONS, 0);
     options.onSegments?.(listed.at(-1)!.firstRevision - 1 - leftOut);
     for (const [index, { path, firstRevision, reader, header }] of opened.entries()) {
@@ -76,15 +77,16 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       }
       check.beginSegment(path, firstRevision, header);
       segments.push(segment);
-      seen = Math.max(seen, compacted?.cleanThrough ?? 0);
       last = await replaySegment(options, segment, check);
+      if (last.wholeEnd < segment.length && newest && isGone())
+        throw damageError(path, last.wholeEnd, `${NOT_WHOLE}, and a segment was compacted after revision ${seen} had been durable`);
       if (last.wholeEnd < segment.length) tail = await cutTornTail(options, segment, last, newest);
       check.endSegment(last.wholeEnd);
     }
     check.end();
     const incarnation = check.incarnation!;
     const writer = await fileSystem.open(segments.at(-1)!.path, 'write');
-    if (seen > check.head && seen !== check.head + SKIPPED_REVISIONS)
+    if (isGone())
       options.onWarning(`the log in ${directory} ends at revision ${check.head}; it ended at ${seen} when a segment was compacted`);
     const cut = tail !== undefined || !last!.batchEnd || (await wasCut(fileSystem, directory, segments.at(-1)!));
     const skips = cut || seen > check.head;
@@ -142,11 +144,10 @@ interface TornTail {
 async function cutTornTail(options: ReplayOptions, segment: Segment, scan: ScanResult, newest: boolean): Promise<TornTail> {
   const { path, length, reader, seed } = segment;
   const { wholeEnd, batch, batchEnd } = scan;
-  const what = 'what stands there is no whole record (its length or checksum is wrong)';
-  if (!newest) throw damageError(path, wholeEnd, `${what}, and later segments follow`);
+  if (!newest) throw damageError(path, wholeEnd, `${NOT_WHOLE}, and later segments follow`);
   const later = await findLaterBatch(reader, wholeEnd, length, seed, batchEnd ? batch + 1 : batch);
   if (later !== undefined)
-    throw damageError(path, wholeEnd, `${what}, and a later write, at offset ${later}, proves that it was durable once`);
+    throw damageError(path, wholeEnd, `${NOT_WHOLE}, and a later write, at offset ${later}, proves that it was durable once`);
   segment.length = wholeEnd;
   try {
     await saveAndCut(options, segment, length);
@@ -202,3 +203,5 @@ async function copyBytes(fileSystem: FileSystem, segment: Segment, length: numbe
     await file.close();
   }
 }
+
+const NOT_WHOLE = 'what stands there is no whole record (its length or checksum is wrong)';
