@@ -56,13 +56,13 @@ async function stopUnderHalfRequests(arm: Arm): Promise<void> {
   const half = await Promise.all(
     Array.from({ length: 10 }, async (_, i) => {
       const connection = await RawConnection.open(origin);
-      await connection.write(`PUT ${pathOf(`late-${i}`)} HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf`);
+      // "100 Continue" says that this head was read, by whichever thread has the connection.
+      await connection.write(`PUT ${pathOf(`late-${i}`)} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 8\r\n\r\n`);
+      expect((await connection.interim()).status).toBe(100);
+      await connection.write('half');
       return connection;
     }),
   );
-  await using http = new HttpClient(origin);
-  // A whole exchange after them: what they have sent has been read.
-  await http.get('anything');
   const stopped = arm.process(arm.holding('gateway')).stop();
   await waitFor(async () => !(await canConnect(origin)), { what: 'no new connections' });
   for (const connection of half) {

@@ -58,11 +58,26 @@ export class RawConnection implements Disposable {
   async answer(options: { timeoutMs?: number; bodyless?: boolean } = {}): Promise<Answer> {
     const endMs = performance.now() + (options.timeoutMs ?? 10_000);
     for (;;) {
-      const parsed = parseAnswer(this.#buffer, this.#ended, options.bodyless ?? false);
+      const answer = await this.#next(endMs, options.bodyless ?? false);
+      if (answer.status >= 200) return answer;
+    }
+  }
+
+  /**
+   * The next answer, be it an interim one (1xx).
+   *
+   * @throws Error as `answer` does
+   */
+  async interim(timeoutMs = 10_000): Promise<Answer> {
+    return await this.#next(performance.now() + timeoutMs, false);
+  }
+
+  async #next(endMs: number, bodyless: boolean): Promise<Answer> {
+    for (;;) {
+      const parsed = parseAnswer(this.#buffer, this.#ended, bodyless);
       if (parsed) {
         this.#buffer = this.#buffer.subarray(parsed.bytesRead);
-        if (parsed.answer.status >= 200) return parsed.answer;
-        continue;
+        return parsed.answer;
       }
       if (this.#ended)
         throw new Error(`the connection ended before a whole answer; read ${JSON.stringify(this.#buffer.toString('latin1'))}`);
