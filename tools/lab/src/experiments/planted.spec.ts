@@ -71,6 +71,15 @@ describe('a planted slow-down', () => {
     expect(findings[0]).toMatch(/the monolith 30 %, the services \d\d %/);
     expect(findings[1]).toContain('1 of 12 runs were not steady');
   });
+
+  it('is told together with the load under which its tail is one of queues', () => {
+    const busy = runsOf(6, 2, (run) => ({ ...run, metrics: { ...run.metrics, 'ycsbA.coresUsed': run.metrics['coresUsed']! * 1.4 } }));
+    const [ycsbB, ycsbA] = hopTax(panels(busy), quiet).findings;
+    expect(ycsbB).toMatch(/^Of one core, while YCSB-B ran: .*valid runs\)\.$/);
+    expect(ycsbA).toMatch(
+      /^Of one core, while YCSB-A ran: the monolith 4\d %, the services 8\d % .* Not with ease: the tail of the services is one of queues, too\.$/,
+    );
+  });
 });
 
 describe('an arm beside itself', () => {
