@@ -2,7 +2,8 @@
 #   manifests   only what decides which packages are needed, so that a change of source reuses the next stages
 #   build       everything, compiled, and then only what runs
 #   packages    what the apps need at run time, without development packages
-#   fault-proxy the TCP proxy of the outage tests; built only when it is asked for by name
+#   fault-proxy the TCP proxy of the outage tests; this and the next are built only when they are asked for by name
+#   balancer    HAProxy in front of several gateways
 #   (last)      the apps, run by an ordinary user
 # `ca` is an optional secret: a bundle of certificates for networks that inspect TLS.
 # The base can be pinned to a digest: --build-arg NODE_IMAGE=node:24-bookworm-slim@sha256:...
@@ -48,6 +49,15 @@ COPY --from=build /diptych/libs/testing ./libs/testing
 COPY --from=build /diptych/tools/fault-proxy ./tools/fault-proxy
 USER node
 ENTRYPOINT ["node", "tools/fault-proxy/dist/fault-proxy-main.js"]
+
+# From the same base, so that there is one to keep up to date; Debian's package has the security fixes of a long-term branch.
+FROM ${NODE_IMAGE} AS balancer
+RUN apt-get update && apt-get install -y --no-install-recommends haproxy && rm -rf /var/lib/apt/lists/*
+COPY tools/balancer/*.cfg /etc/haproxy/
+ENV BALANCER_CONTROL=ipv4@127.0.0.1:9999
+USER haproxy
+ENTRYPOINT ["haproxy"]
+CMD ["-db", "-f", "/etc/haproxy/replicas.cfg", "-f", "/etc/haproxy/compose.cfg"]
 
 FROM ${NODE_IMAGE}
 WORKDIR /diptych
