@@ -1,0 +1,26 @@
+import type { ScalingPolicy } from './decide.js';
+
+/**
+ * The policy of the elasticity runs. Its shape is the HPA's; its times are shorter, so that a ramp, a spike and an ebb fit into one run: signals every
+ * second instead of every 15, a window of 15 s instead of 300. A mean over one second is noisier than theirs over 15 and more, so the tolerance is 0.2 and
+ * four readings in a row have to agree before it scales out.
+ *
+ * 0.6 of an event loop leaves room for what a second's mean hides; a turn of the loop that waits 25 ms longer than it should, and 32 calls under way in
+ * one instance, are far from usual and far from the objective.
+ */
+export const ELASTIC: ScalingPolicy = {
+  instancesMin: 1,
+  instancesMax: 4,
+  targets: { eventLoopUtilization: 0.6, inFlight: 32, queueingDelayMs: 25 },
+  tolerance: 0.2,
+  inAtShareOfTarget: 0.8,
+  outWindowMs: 4_000,
+  windowMs: 15_000,
+  coolDownOutMs: 6_000,
+  coolDownInMs: 8_000,
+  stepOutFactor: 2,
+  stepOutMin: 1,
+};
+
+/** How often the instances are asked. */
+export const SIGNALS_EVERY_MS = 1_000;
