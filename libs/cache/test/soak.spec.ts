@@ -1,5 +1,4 @@
-import { fileURLToPath } from 'node:url';
-import { keepRecord, seedFromEnv, startProcess } from '@diptych/testing';
+import { fromSource, keepRecord, seedFromEnv, startProcess } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import type { SoakReport, SoakTask } from './soak/soak-state.js';
 
@@ -37,15 +36,7 @@ it(
 
 async function soak(task: SoakTask): Promise<SoakReport> {
   await using run = await startProcess({
-    command: process.execPath,
-    args: [
-      '--import',
-      'tsx',
-      '--conditions=@diptych/source',
-      fileURLToPath(new URL('soak/soak-main.ts', import.meta.url)),
-      JSON.stringify(task),
-    ],
-    env: { ...process.env, TSX_TSCONFIG_PATH: fileURLToPath(new URL('../../../tsconfig.base.json', import.meta.url)) },
+    ...fromSource(new URL('soak/soak-main.ts', import.meta.url), JSON.stringify(task)),
     name: 'the soak',
   });
   expect(await run.exited, run.stderr.slice(-2_000)).toEqual({ code: 0, signal: null });

@@ -1,12 +1,11 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { Agent, get } from 'node:http';
-import { fileURLToPath } from 'node:url';
 import { freePort, waitFor } from '@diptych/testing';
 import { describe, expect, it } from 'vitest';
 import { runTiny, startTiny, urlOf } from './tiny-process.js';
 
-const program = fileURLToPath(new URL('./fixtures/tiny-threads.ts', import.meta.url));
+const program = new URL('./fixtures/tiny-threads.ts', import.meta.url);
 const start = (variables: Record<string, string> = {}) => startTiny({ DIPTYCH_THREADS_COUNT: '2', ...variables }, undefined, program);
 
 describe.concurrent('a process of several threads', { timeout: 180_000 }, () => {

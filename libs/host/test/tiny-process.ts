@@ -1,8 +1,6 @@
-import { fileURLToPath } from 'node:url';
-import { startProcess, waitFor, type RunningProcess } from '@diptych/testing';
+import { fromSource, startProcess, waitFor, type RunningProcess } from '@diptych/testing';
 
-const fixture = fileURLToPath(new URL('./fixtures/tiny-app.ts', import.meta.url));
-const root = fileURLToPath(new URL('../../../', import.meta.url));
+const fixture = new URL('./fixtures/tiny-app.ts', import.meta.url);
 
 /** The tiny app as a process of its own, from source. */
 export async function startTiny(
@@ -10,12 +8,11 @@ export async function startTiny(
   ready: RegExp | (() => boolean) = /"event":"ready"/,
   program = fixture,
 ): Promise<RunningProcess> {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('DIPTYCH_') && !name.startsWith('VITEST'));
+  const tiny = fromSource(program);
+  const inherited = Object.entries(tiny.env).filter(([name]) => !name.startsWith('DIPTYCH_') && !name.startsWith('VITEST'));
   return startProcess({
-    command: process.execPath,
-    args: ['--conditions=@diptych/source', '--import', 'tsx', program],
-    cwd: root,
-    env: { ...Object.fromEntries(inherited), TSX_TSCONFIG_PATH: `${root}tsconfig.base.json`, ...variables },
+    ...tiny,
+    env: { ...Object.fromEntries(inherited), ...variables },
     ready,
     // A second of work each, and several at once: on a machine that is busy besides, that takes its time.
     readyTimeoutMs: 120_000,

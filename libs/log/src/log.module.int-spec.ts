@@ -1,8 +1,7 @@
-import { fileURLToPath } from 'node:url';
 import { within } from '@diptych/kernel';
 import { startApp } from '@diptych/host';
 import { connectNats } from '@diptych/messaging';
-import { assertNoLeaks, openHandles, startNatsServer, startProcess, tempDir, waitFor } from '@diptych/testing';
+import { assertNoLeaks, fromSource, openHandles, startNatsServer, startProcess, tempDir, waitFor } from '@diptych/testing';
 import type { DynamicModule } from '@nestjs/common';
 import { expect, it } from 'vitest';
 import { put, putRequest, valueOf } from '../test/log-fixture.js';
@@ -128,13 +127,11 @@ it('says so when another log is known to the broker and does not answer', async 
 it('starts again at once after SIGKILL, on the same directory', async () => {
   await using directory = await tempDir('diptych-log-');
   await using broker = await startNatsServer();
-  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const main = fromSource(new URL('../../../apps/log/src/main.ts', import.meta.url));
   const startChild = () =>
     startProcess({
-      command: process.execPath,
-      args: ['--conditions=@diptych/source', '--import', 'tsx', `${root}apps/log/src/main.ts`],
-      cwd: root,
-      env: { ...process.env, TSX_TSCONFIG_PATH: `${root}tsconfig.base.json`, ...variablesFor(broker.url, directory.path) },
+      ...main,
+      env: { ...main.env, ...variablesFor(broker.url, directory.path) },
       name: 'log',
       ready: /"event":"ready"/,
     });

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { systemClock, within } from '@diptych/kernel';
-import type { NatsServer, RunningProcess } from '@diptych/testing';
-import { seedFromEnv, startNatsServer, startProcess, waitFor } from '@diptych/testing';
+import type { NatsServer, ProcessOptions, RunningProcess } from '@diptych/testing';
+import { fromSource, seedFromEnv, startNatsServer, startProcess, waitFor } from '@diptych/testing';
 import { firstValueFrom } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NatsLink, PortDescriptor } from '../src/index.js';
@@ -36,15 +36,8 @@ afterEach(async () => {
   await broker.stop();
 });
 
-async function start(args: readonly string[], name: string, ready?: RegExp): Promise<RunningProcess> {
-  const child = await startProcess({
-    command: process.execPath,
-    args,
-    cwd: new URL('..', import.meta.url).pathname,
-    env: { ...process.env, TSX_TSCONFIG_PATH: new URL('../../../tsconfig.base.json', import.meta.url).pathname },
-    name,
-    ...(ready ? { ready } : {}),
-  });
+async function start(what: Pick<ProcessOptions, 'command' | 'args' | 'env'>, name: string, ready?: RegExp): Promise<RunningProcess> {
+  const child = await startProcess({ ...what, name, ...(ready ? { ready } : {}) });
   running.push(child);
   return child;
 }
@@ -68,8 +61,7 @@ const NEST: Kind = {
 };
 const KINDS = [PORT, NEST];
 
-const startServer = ({ main }: Kind = PORT) =>
-  start(['--import', 'tsx', '--conditions=@diptych/source', main.pathname, broker.url], 'probe-server', /serving/);
+const startServer = ({ main }: Kind = PORT) => start(fromSource(main, broker.url), 'probe-server', /serving/);
 
 async function startServers(count: number, kind: Kind = PORT): Promise<RunningProcess[]> {
   const servers = await Promise.all(Array.from({ length: count }, () => startServer(kind)));
@@ -278,7 +270,7 @@ describe('at full processors', () => {
     { timeout: 900_000 },
     async () => {
       const servers = await startServers(3);
-      for (let i = 0; i < availableParallelism() * 2; i++) await start(['-e', 'for (;;);'], 'burner');
+      for (let i = 0; i < availableParallelism() * 2; i++) await start({ command: process.execPath, args: ['-e', 'for (;;);'] }, 'burner');
       const slow = Array.from({ length: 20 }, (_, i) => codeOf(port.hold({ id: `slow ${i}` }, within(900_000))));
       const load = new Load(2_000, (i) => port.produce({ bytes: i % 5_000 }, within(5_000)));
       const random = seeded(seedFromEnv());

@@ -1,6 +1,6 @@
 import { within } from '@diptych/kernel';
 import type { RunningProcess } from '@diptych/testing';
-import { startProcess, waitFor } from '@diptych/testing';
+import { fromSource, startProcess, waitFor } from '@diptych/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Probe, probePort } from './probe-port.js';
 import { codeOf, Rig } from './rig.js';
@@ -158,10 +158,7 @@ describe('a server process', () => {
 
   beforeEach(async () => {
     child = await startProcess({
-      command: process.execPath,
-      args: ['--import', 'tsx', '--conditions=@diptych/source', new URL('probe-server.ts', import.meta.url).pathname, rig.broker.url],
-      cwd: new URL('..', import.meta.url).pathname,
-      env: { ...process.env, TSX_TSCONFIG_PATH: new URL('../../../tsconfig.base.json', import.meta.url).pathname },
+      ...fromSource(new URL('probe-server.ts', import.meta.url), rig.broker.url),
       name: 'probe-server',
       ready: /serving/,
     });

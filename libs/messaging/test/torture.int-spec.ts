@@ -1,4 +1,4 @@
-import { keepRecord, seedFromEnv, startProcess } from '@diptych/testing';
+import { fromSource, keepRecord, seedFromEnv, startProcess } from '@diptych/testing';
 import { expect, it } from 'vitest';
 
 /**
@@ -22,17 +22,7 @@ interface Findings {
 it(`of ${calls} calls each ends once, as it may, and nothing is left`, { timeout: long ? 1_800_000 : 120_000 }, async () => {
   const seed = seedFromEnv();
   await using run = await startProcess({
-    command: process.execPath,
-    args: [
-      '--import',
-      'tsx',
-      '--conditions=@diptych/source',
-      new URL('torture/torture-main.ts', import.meta.url).pathname,
-      `${seed}`,
-      `${calls}`,
-    ],
-    cwd: new URL('..', import.meta.url).pathname,
-    env: { ...process.env, TSX_TSCONFIG_PATH: new URL('../../../tsconfig.base.json', import.meta.url).pathname },
+    ...fromSource(new URL('torture/torture-main.ts', import.meta.url), `${seed}`, `${calls}`),
     name: 'torture',
   });
   // It ends by itself, and only when nothing holds it open.

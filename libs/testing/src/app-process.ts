@@ -35,7 +35,7 @@ const READY = /"event":"ready".*?"url":"(http:[^"]+)"|"url":"(http:[^"]+)".*?"ev
 
 /** @throws Error with the end of its output when it does not become ready */
 export async function startApp(start: AppStart): Promise<AppProcess> {
-  const running = await startProcess({ ...commandOf(start), name: start.name, ready: READY, readyTimeoutMs: 30_000 });
+  const running = await startProcess({ ...commandOf(start), name: start.name, ready: READY, readyTimeoutMs: 90_000 });
   const match = READY.exec(running.stdout)!;
   const url = (match[1] ?? match[2])!;
   return {
@@ -51,17 +51,16 @@ export async function startApp(start: AppStart): Promise<AppProcess> {
     },
     exited: running.exited,
     kill: (signal) => running.kill(signal),
-    stop: () => running.stop(20_000),
+    stop: () => running.stop(60_000),
   };
 }
 
-/** Runs an app that is expected to refuse to start. @throws Error when it still runs after 15 s */
-export async function runToItsEnd(start: AppStart): Promise<{ exit: ProcessExit; stdout: string; stderr: string; seconds: number }> {
-  const beganMs = performance.now();
+/** Runs an app that is expected to refuse to start. @throws Error when it still runs after a minute */
+export async function runToItsEnd(start: AppStart): Promise<{ exit: ProcessExit; stdout: string; stderr: string }> {
   await using running = await startProcess({ ...commandOf(start), name: start.name });
-  const exit = await Promise.race([running.exited, late(15_000)]);
-  if (!exit) throw new Error(`${start.name} still runs after 15 s; it wrote ${running.stdout}${running.stderr}`);
-  return { exit, stdout: running.stdout, stderr: running.stderr, seconds: (performance.now() - beganMs) / 1000 };
+  const exit = await Promise.race([running.exited, late(60_000)]);
+  if (!exit) throw new Error(`${start.name} still runs after a minute; it wrote ${running.stdout}${running.stderr}`);
+  return { exit, stdout: running.stdout, stderr: running.stderr };
 }
 
 function commandOf({ main, variables, launcher }: AppStart): {

@@ -1,5 +1,6 @@
 export * from './app-process.js';
 export * from './arms.js';
+export * from './from-source.js';
 export * from './keep-record.js';
 export * from './nats-server.js';
 export * from './open-handles.js';

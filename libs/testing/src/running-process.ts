@@ -12,7 +12,7 @@ export interface ProcessOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Ready when a pattern matches what was written so far, or when the function answers true. Default: as soon as it runs. */
   readonly ready?: RegExp | (() => boolean | Promise<boolean>);
-  /** Default 30,000. */
+  /** Default 60,000: a bound for hangs, no expectation. */
   readonly readyTimeoutMs?: number;
   /** What is kept of stdout and of stderr each, the newest of it. Default 1 MiB. */
   readonly outputCharsMax?: number;
@@ -108,7 +108,7 @@ class Child implements RunningProcess {
   }
 
   async untilReady(): Promise<void> {
-    const { ready, readyTimeoutMs = 30_000 } = this.#options;
+    const { ready, readyTimeoutMs = 60_000 } = this.#options;
     const endMs = systemClock.nowMs() + readyTimeoutMs;
     for (;;) {
       if (this.#failure) throw new Error(`${this.#name} could not be started: ${this.#failure.message}`, { cause: this.#failure });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { assertNoLeaks, leakedSince, openHandles, startProcess, tempDir, waitFor } from './index.js';
+import { assertNoLeaks, FROM_SOURCE, leakedSince, openHandles, startProcess, tempDir, waitFor } from './index.js';
 
 const node = (script: string) => ({ command: process.execPath, args: ['-e', script], name: 'child' });
 
@@ -85,7 +85,7 @@ it('kills and removes what a runner left behind when it was killed itself', asyn
   const child = `setInterval(() => {}, 1000)`;
   const runner = await startProcess({
     command: process.execPath,
-    args: ['--import', 'tsx', '--conditions=@diptych/source', '--input-type=module', '-e', LEAKY, child],
+    args: [...FROM_SOURCE, '--input-type=module', '-e', LEAKY, child],
     cwd: new URL('..', import.meta.url).pathname,
     env: { ...process.env, TSX_TSCONFIG_PATH: new URL('../../../tsconfig.base.json', import.meta.url).pathname },
     name: 'runner',

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { startProcess, waitFor } from '@diptych/testing';
+import { FROM_SOURCE, startProcess, waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import { FaultControl } from './index.js';
 
 const MAIN = fileURLToPath(new URL('./fault-proxy-main.ts', import.meta.url));
-const ARGS = ['--conditions=@diptych/source', '--import', 'tsx', MAIN];
+const ARGS = [...FROM_SOURCE, MAIN];
 
 it('the proxy is a process too, told what to do by HTTP, and ends cleanly by SIGTERM', async () => {
   const server = createServer((socket) => void socket.pipe(socket).on('error', () => undefined));

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { waitFor } from '@diptych/testing';
+import { FROM_SOURCE, waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import { put, useLogs } from '../../test/log-fixture.js';
 
@@ -13,7 +13,7 @@ import { put, useLogs } from '../../test/log-fixture.js';
  * Method: real processes, and a real SIGINT while the command is seen to be at work: a file of the log is open, or the backup's marker is there. One that was through before the signal came is run again.
  */
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
-const MAIN = ['--conditions=@diptych/source', '--import', 'tsx', 'libs/log/src/commands/main.ts'];
+const MAIN = [...FROM_SOURCE, 'libs/log/src/commands/main.ts'];
 const ATTEMPTS = 5;
 const VALUES = 60;
 

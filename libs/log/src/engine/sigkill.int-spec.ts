@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { seededRandom, seedFromEnv, waitFor } from '@diptych/testing';
+import { FROM_SOURCE, seededRandom, seedFromEnv, waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import { soon, useLogs } from '../../test/log-fixture.js';
 
@@ -52,7 +52,7 @@ async function writeUntilKilled(
   acknowledged: Write[],
 ): Promise<void> {
   const journal = `${directory}-journal-${round}`;
-  const writer = spawn(process.execPath, ['--conditions=@diptych/source', '--import', 'tsx', WRITER, directory, journal, String(round)], {
+  const writer = spawn(process.execPath, [...FROM_SOURCE, WRITER, directory, journal, String(round)], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const exit = new Promise((resolve) => writer.once('exit', (code, signal) => resolve(signal ?? code)));

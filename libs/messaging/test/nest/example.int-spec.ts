@@ -1,5 +1,5 @@
 import type { NatsServer, RunningProcess } from '@diptych/testing';
-import { startNatsServer, startProcess, waitFor } from '@diptych/testing';
+import { fromSource, startNatsServer, startProcess, waitFor } from '@diptych/testing';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DiptychClient } from '../../src/nest/index.js';
@@ -14,16 +14,7 @@ afterAll(() => broker.stop());
 
 async function run(main: string, args: string[], ready?: RegExp): Promise<RunningProcess> {
   return startProcess({
-    command: process.execPath,
-    args: [
-      '--import',
-      'tsx',
-      '--conditions=@diptych/source',
-      new URL(`../../examples/nest-shop/${main}`, import.meta.url).pathname,
-      ...args,
-    ],
-    cwd: new URL('../..', import.meta.url).pathname,
-    env: { ...process.env, TSX_TSCONFIG_PATH: new URL('../../../../tsconfig.base.json', import.meta.url).pathname },
+    ...fromSource(new URL(`../../examples/nest-shop/${main}`, import.meta.url), ...args),
     name: main,
     ...(ready ? { ready } : {}),
   });
