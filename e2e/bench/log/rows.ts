@@ -100,7 +100,10 @@ export const ROWS: readonly LogRow[] = [
     id: 'reads',
     title: 'point reads from disk by 16 callers, pages in memory',
     arms: { engine: 'the log', bare: 'bare asynchronous reads' },
-    columns: [{ figure: 'readsPerSecond', title: 'reads/s', digits: 0 }],
+    columns: [
+      { figure: 'readsPerSecond', title: 'reads/s', digits: 0 },
+      { figure: 'cpuUsPerRead', title: 'CPU µs/read', digits: 2 },
+    ],
     checks: [ratio('reads/s', 'readsPerSecond', { atLeast: 0.5 })],
     how: {
       engine: { program: 'engine-reads', directory: 'filled', parameters: { keys: FILLED_KEYS, waiting: 16, count: 50_000 } },

@@ -49,8 +49,10 @@ export async function bareReads(directory: string, { keys, waiting, count }: Par
 /** All of it twice; the second time counts, when the pages are in memory. */
 async function timed(waiting: number, count: number, work: (i: number) => Promise<unknown>) {
   await inParallel(waiting, count, work);
+  const cpu = process.cpuUsage();
   const startMs = performance.now();
   await inParallel(waiting, count, work);
   const readsPerSecond = (count / (performance.now() - startMs)) * 1_000;
-  return { readsPerSecond };
+  const { user, system } = process.cpuUsage(cpu);
+  return { readsPerSecond, cpuUsPerRead: (user + system) / count };
 }

@@ -29,8 +29,8 @@ import { nodeFileSystem } from './file-system.js';
 import { KeyIndex } from './key-index.js';
 import { LogWriter } from './log-writer.js';
 import { PendingAppend } from './pending-append.js';
-import { readRecord } from './read-record.js';
 import { Readers } from './readers.js';
+import { RecordReader } from './record-reader.js';
 import type { Replayed } from './replay.js';
 import { replay } from './replay.js';
 import { placesUnder, runReport } from './report.js';
@@ -109,6 +109,7 @@ export class FileLog implements LogPort, AsyncDisposable {
   readonly #abort = new AbortController();
   /** Reads and reports under way; files are closed after them. */
   readonly #readers = new Readers();
+  readonly #recordReader: RecordReader;
   #reports = 0;
   #closed: Promise<void> | undefined;
 
@@ -132,6 +133,7 @@ export class FileLog implements LogPort, AsyncDisposable {
       freeSpace: () => this.#compactor.yieldSpace(),
     });
     this.#compactor = new Compactor({ settings, store: replayed.store, index, dedupe, readers: this.#readers, head });
+    this.#recordReader = new RecordReader(replayed.store.byId, this.#readers);
     this.#topic = new CommitTopic({ clock: settings.clock, head: () => this.#head(), onWarning: settings.onWarning });
   }
 
@@ -166,20 +168,16 @@ export class FileLog implements LogPort, AsyncDisposable {
     });
   }
 
-  async read({ key }: ReadRequest, context: CallContext): Promise<ReadReply> {
-    this.#assertOpen(context);
-    assertKey(key);
-    const asOf = this.#head();
-    const location = this.#parts.index.get(key);
-    if (!location) return { asOf };
-    // As `during`, without another async function around it.
-    const epoch = this.#readers.enter();
-    try {
-      const { contentType, value } = await readRecord(this.#parts.replayed.store.byId, key, location);
-      return { entry: { key, value, contentType, revision: location.revision }, asOf };
-    } finally {
-      this.#readers.leave(epoch);
-    }
+  read({ key }: ReadRequest, context: CallContext): Promise<ReadReply> {
+    // As `append`.
+    return new Promise((resolve, reject) => {
+      this.#assertOpen(context);
+      assertKey(key);
+      const asOf = this.#head();
+      const location = this.#parts.index.get(key);
+      if (location) this.#recordReader.read(key, location, asOf, resolve, reject);
+      else resolve({ asOf });
+    });
   }
 
   async list({ prefix, after, limit }: ListRequest, context: CallContext): Promise<ListReply> {
@@ -262,6 +260,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     await this.#writer.close();
     this.#topic.close();
     await this.#readers.quiesce();
+    await this.#recordReader.close();
     await this.#parts.replayed.store.close();
     this.#parts.lock[Symbol.dispose]();
   }

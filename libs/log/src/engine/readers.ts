@@ -33,7 +33,7 @@ export class Readers {
   }
 }
 
-class Epoch {
+export class Epoch {
   count = 0;
   onEmpty: (() => void) | undefined;
 }
