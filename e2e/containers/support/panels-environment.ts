@@ -37,7 +37,7 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
     ...options.variables,
   };
   // Before the clock runs; what has not changed comes from the engine's cache.
-  compose(['--profile', 'monolith', 'build'], variables);
+  compose(['--profile', '*', 'build'], variables);
   const environment = new DockerComposeEnvironment(WORKSPACE, [...COMPOSE_FILES])
     .withProjectName(project)
     .withProfiles('monolith')
