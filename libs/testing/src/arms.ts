@@ -197,7 +197,7 @@ export class Arm implements AsyncDisposable {
   }
 
   /** Waits until every process says that it is ready. */
-  async untilReady(timeoutMs = 20_000): Promise<void> {
+  async untilReady(timeoutMs = 120_000): Promise<void> {
     for (const [name, { url }] of this.#running) {
       await waitFor(async () => (await fetch(`${url}/health/ready`)).status === 200, { timeoutMs, what: `${name} is ready`, pollMs: 20 });
     }

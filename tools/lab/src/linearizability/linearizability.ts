@@ -48,7 +48,7 @@ export async function linearizability(options: LinearizabilityOptions): Promise<
       const injection = await killProvably(spec.name, arm.process(arm.holding('log')));
       if ('whyNot' in injection) throw new Error(injection.whyNot);
       await arm.restart('log');
-      await arm.untilReady(60_000);
+      await arm.untilReady();
     };
     const histories = await runWorkload({ url: arm.url, crash }, { operations, crashes, seed, signal: interrupt.signal });
     const loadSeconds = Math.round((systemClock.nowMs() - startedMs) / 100) / 10;
