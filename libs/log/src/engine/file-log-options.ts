@@ -18,7 +18,7 @@ export interface FileLogOptions {
   readonly batchBytesMax?: number;
   /**
    * A batch of so many appends, or of so many bytes, may go to the disk while more are staged for the next, if that keeps the disk from waiting for the
-   * processor. Default 256, and 256 KiB.
+   * processor. Default 32, and 32 KiB.
    */
   readonly pipelineAppendsMin?: number;
   readonly pipelineBytesMin?: number;
@@ -65,8 +65,8 @@ export const FILE_LOG_DEFAULTS = {
   sendersMax: 4_096,
   queueBytesMax: 64 * 1024 * 1024,
   batchBytesMax: 4 * 1024 * 1024,
-  pipelineAppendsMin: 256,
-  pipelineBytesMin: 256 * 1024,
+  pipelineAppendsMin: 32,
+  pipelineBytesMin: 32 * 1024,
   dedupeCountMax: 100_000,
   dedupeMs: 600_000,
   recentCommitsMax: 100_000,
