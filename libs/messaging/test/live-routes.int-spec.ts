@@ -1,19 +1,22 @@
 import { availableParallelism } from 'node:os';
 import { systemClock, within } from '@diptych/kernel';
 import type { NatsServer, ProcessOptions, RunningProcess } from '@diptych/testing';
-import { fromSource, seedFromEnv, startNatsServer, startProcess, waitFor } from '@diptych/testing';
+import { fromSource, keepRecord, seedFromEnv, startNatsServer, startProcess, waitFor } from '@diptych/testing';
 import { firstValueFrom } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NatsLink, PortDescriptor } from '../src/index.js';
 import { connectNats } from '../src/index.js';
 import { DiptychClient, DiptychRecordBuilder } from '../src/nest/index.js';
 import { Probe, probePort, type ProbePort } from './probe-port.js';
+import { standstillsIn } from './standstills.js';
 
 /**
  * Routing with real processes: what a caller notices of members that freeze, die, come and go. `npm test` does small sizes, `npm run test:long`
  * (DIPTYCH_LONG=1) ten minutes at full processors and more rounds.
  */
 const long = process.env['DIPTYCH_LONG'] === '1';
+/** For hangs: rounds are many in full sizes, and machines busy. */
+const timeout = long ? 1_800_000 : 120_000;
 
 let broker: NatsServer;
 let caller: NatsLink;
@@ -110,7 +113,7 @@ const codeOf = async (call: Promise<unknown>) =>
     (error: { code: string }) => error.code,
   );
 
-describe.each(KINDS)('one of three that serve $what and is stopped', (kind) => {
+describe.each(KINDS)('one of three that serve $what and is stopped', { timeout }, (kind) => {
   it('costs less calls than one second of its share holds, none after that, and is back in two seconds when it goes on', async () => {
     const perSecond = 300;
     for (let round = 0; round < (long ? 10 : 1); round++) {
@@ -242,7 +245,7 @@ describe('a port owned by key', () => {
   });
 });
 
-describe.each(KINDS)('a rolling restart of two members that serve $what', (kind) => {
+describe.each(KINDS)('a rolling restart of two members that serve $what', { timeout }, (kind) => {
   it('under load loses no call', async () => {
     let servers = await startServers(2, kind);
     const load = new Load(1_000, (i) => kind.echo('x'.repeat(i % 200), 10_000));
@@ -266,33 +269,50 @@ describe.each(KINDS)('a rolling restart of two members that serve $what', (kind)
 
 describe('at full processors', () => {
   it(
-    'nobody is ejected, though this loop blocks, members pause as for a collection, handlers are slow and the broker restarts',
-    { timeout: 900_000 },
+    'nobody is ejected that runs, though this loop blocks, members pause as for a collection, handlers are slow and the broker restarts',
+    { timeout },
     async () => {
       const servers = await startServers(3);
       for (let i = 0; i < availableParallelism() * 2; i++) await start({ command: process.execPath, args: ['-e', 'for (;;);'] }, 'burner');
       const slow = Array.from({ length: 20 }, (_, i) => codeOf(port.hold({ id: `slow ${i}` }, within(900_000))));
       const load = new Load(2_000, (i) => port.produce({ bytes: i % 5_000 }, within(5_000)));
-      const random = seeded(seedFromEnv());
-      const endMs = systemClock.nowMs() + (long ? 600_000 : 6_000);
-      for (let step = 0; systemClock.nowMs() < endMs; step++) {
+      const seed = seedFromEnv();
+      const random = seeded(seed);
+      const startMs = systemClock.nowMs();
+      const endMs = startMs + (long ? 600_000 : 6_000);
+      const steps = { blocked: 0, paused: 0, restarts: 0 };
+      while (systemClock.nowMs() < endMs) {
         await pause(random() * 500);
         const kind = random();
-        if (kind < 0.4) block(random() * 1_500);
-        else if (kind < 0.8) {
+        if (kind < 0.4) {
+          steps.blocked++;
+          block(random() * 1_500);
+        } else if (kind < 0.8) {
+          steps.paused++;
           const server = servers[Math.floor(random() * 3)]!;
           await server.kill('SIGSTOP');
           await pause(random() * 250);
           await server.kill('SIGCONT');
-        } else if (kind < 0.85) await broker.restart();
-        expect(caller.routing.ejections, `step ${step}, kind ${kind}`).toBe(0);
+        } else if (kind < 0.85) {
+          steps.restarts++;
+          await broker.restart();
+        }
       }
       load[Symbol.dispose]();
-      console.info(`${load.answered} calls answered, ${load.failures.length} failed, ${caller.routing.ejections} ejections`);
+      const { ejections } = caller.routing;
       await caller.close(0);
       await Promise.all(slow);
       await waitFor(() => load.settled);
-      expect(load.answered).toBeGreaterThan(0);
+      // What they have to say of it they have said when they end.
+      await Promise.all(servers.map((server) => server.stop(60_000)));
+      const standstills = servers.reduce((sum, { stdout }) => sum + standstillsIn(stdout), 0);
+      const { answered, failures } = load;
+      const record = { seed, ms: systemClock.nowMs() - startMs, ...steps, answered, failed: failures.length, ejections, standstills };
+      console.info(JSON.stringify(record));
+      if (long) keepRecord('live-routes', { at: new Date().toISOString(), ...record });
+      expect(answered).toBeGreaterThan(0);
+      // On a machine that others use too a member may get no processor for a second, and is rightly out: it says so itself.
+      expect(ejections).toBeLessThanOrEqual(standstills);
     },
   );
 });

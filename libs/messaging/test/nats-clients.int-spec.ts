@@ -64,6 +64,22 @@ describe('a plain NATS client', () => {
     }
   });
 
+  it('may say anything about the trace it belongs to: what cannot be one goes no further', async () => {
+    const traces: Array<string | undefined> = [];
+    probe.hold = async ({ id }, { traceparent }) => {
+      traces.push(traceparent);
+      return { id };
+    };
+    const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    for (const text of [trace, 'x'.repeat(129), 'x'.repeat(100_000), 'é', '\u{1f600}', 'a b', 'a\tb', '', '\u007f']) {
+      const fields = headers();
+      fields.set('traceparent', text);
+      const reply = await plain.request('diptych.probe.v1.hold', '{"id":"x"}', { timeout: 60_000, headers: fields });
+      expect(reply.json()).toEqual({ id: 'x' });
+    }
+    expect(traces).toEqual([trace, ...new Array<undefined>(8).fill(undefined)]);
+  });
+
   it('is told which bound a reply breaks that only JSON makes too large', async () => {
     const reply = await plain.request('diptych.probe.v1.produce', '{"bytes":900000}', { timeout: 5_000 });
     const { error } = reply.json<{ error: { code: string; message: string } }>();

@@ -1,9 +1,10 @@
 import { connectNats } from '../src/index.js';
 import { Probe, probePort } from './probe-port.js';
+import { tellStandstills } from './standstills.js';
 
 /**
- * A process that serves the probe, for tests that stop or kill a server. It writes `serving`, then one line for each `echo` it runs, and ends
- * on SIGTERM by itself, that is, without process.exit.
+ * A process that serves the probe, for tests that stop or kill a server. It writes `serving`, then one line for each `echo` it runs and each time it stood
+ * still, and ends on SIGTERM by itself, that is, without process.exit.
  */
 const link = await connectNats({ servers: process.argv[2]!, name: 'probe-server', connectTimeoutMs: 30_000 });
 const probe = new Probe();
@@ -13,5 +14,9 @@ probe.echo = async (request) => {
   return echo(request);
 };
 await link.serve(probePort, probe.port);
+const telling = tellStandstills();
 console.log('serving');
-process.once('SIGTERM', () => void link.close(1_000));
+process.once('SIGTERM', () => {
+  telling[Symbol.dispose]();
+  void link.close(1_000);
+});

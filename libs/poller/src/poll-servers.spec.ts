@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { startProcess, type RunningProcess } from '@diptych/testing';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { pollUrls, type StateChange, type UrlPolling } from './index.js';
 
@@ -53,14 +54,12 @@ async function nextChange(polling: UrlPolling, to: StateChange['to'], reason = '
 }
 
 /** A process of its own, that can be stopped: it then accepts nothing, and the system completes only a few connections for it. */
-async function startProcess(): Promise<{ child: ChildProcess; url: string }> {
+async function startStoppable(): Promise<{ child: RunningProcess; url: string }> {
   const program = `const server = require('node:http').createServer((request, response) => response.end('ok'));
     server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(server.address().port));`;
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = once(child, 'exit');
-  cleanUps.push(() => (child.kill('SIGKILL'), exited));
-  const [port] = (await once(child.stdout, 'data')) as [Buffer];
-  return { child, url: `http://127.0.0.1:${Number(port)}/` };
+  const child = await startProcess({ command: process.execPath, args: ['-e', program], ready: /^\d+\n/ });
+  cleanUps.push(() => child.kill());
+  return { child, url: `http://127.0.0.1:${Number(child.stdout)}/` };
 }
 
 describe('polling real servers', () => {
@@ -103,13 +102,13 @@ describe('polling real servers', () => {
   });
 
   it('sees a process that is stopped as down, and up again when it goes on', async () => {
-    const { child, url } = await startProcess();
+    const { child, url } = await startStoppable();
     const polling = pollUrls({ urls: [url], intervalMs: 10, timeoutMs: 300, backoffMaxMs: 20 });
     cleanUps.push(() => polling.return());
     await nextChange(polling, 'up');
-    child.kill('SIGSTOP');
+    await child.kill('SIGSTOP');
     await nextChange(polling, 'down', 'no answer within 300 ms');
-    child.kill('SIGCONT');
+    await child.kill('SIGCONT');
     await nextChange(polling, 'up');
   });
 
@@ -151,12 +150,12 @@ describe('the end of polling real servers', () => {
   it('closes the connections that wait for an answer, and those that wait to be accepted', async () => {
     const before = clientSockets();
     const hanging = await startServer(hang);
-    const { child, url } = await startProcess();
+    const { child, url } = await startStoppable();
     const stopping = new AbortController();
     // Eight requests to a stopped process with room for two connections: the others are stuck while connecting.
     const urls = [hanging.url, ...Array.from({ length: 8 }, (_, index) => `${url}${index}`)];
+    await child.kill('SIGSTOP');
     const polling = pollUrls({ urls, pollers: 9, timeoutMs: 60_000, signal: stopping.signal });
-    child.kill('SIGSTOP');
     const next = polling.next();
     await vi.waitFor(async () => {
       expect(await hanging.connections()).toBe(1);

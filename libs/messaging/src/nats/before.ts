@@ -7,3 +7,17 @@ export async function before(endMs: number, ending: Promise<unknown>): Promise<v
   await Promise.race([ending, over]);
   timer?.[Symbol.dispose]();
 }
+
+/** Waits so long, or until `signal` is aborted. Never rejects. */
+export async function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const end = () => {
+      timer[Symbol.dispose]();
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = systemClock.after(delayMs, end);
+    signal.addEventListener('abort', end, { once: true });
+  });
+}

@@ -1,17 +1,17 @@
 import { systemClock } from '@diptych/kernel';
-import type { BrokerAddress, NatsClient } from './client/nats-client.js';
+import type { BrokerAddress, NatsClientOptions } from './client/broker.js';
+import type { NatsClient } from './client/nats-client.js';
 import { dial, parseServerAddress } from './dial.js';
 
 /** Where brokers are: those that were configured, and those of the cluster that one of them told of. */
 export class Brokers {
   readonly #servers: readonly BrokerAddress[];
-  readonly #name: string;
+  readonly #options: Pick<NatsClientOptions, 'name' | 'tls'>;
   #announced: readonly BrokerAddress[] = [];
 
-  /** @param name of this process, as the broker shows it */
-  constructor(servers: readonly BrokerAddress[], name: string) {
+  constructor(servers: readonly BrokerAddress[], options: Pick<NatsClientOptions, 'name' | 'tls'>) {
     this.#servers = servers;
-    this.#name = name;
+    this.#options = options;
   }
 
   /**
@@ -23,11 +23,11 @@ export class Brokers {
     const servers = this.#servers;
     const start = Math.floor(Math.random() * servers.length);
     let failure: unknown = new Error('no time was left');
-    for (const server of [...servers.slice(start), ...servers.slice(0, start), ...this.#announced]) {
+    for (const address of [...servers.slice(start), ...servers.slice(0, start), ...this.#announced]) {
       const timeoutMs = Math.min(DIAL_TIMEOUT_MS, endMs - systemClock.nowMs());
       if (timeoutMs <= 0) break;
       try {
-        return await dial(server, this.#name, timeoutMs, signal);
+        return await dial({ ...this.#options, address, timeoutMs, signal });
       } catch (error) {
         failure = error;
       }

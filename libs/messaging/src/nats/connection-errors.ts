@@ -1,5 +1,5 @@
 import { DiptychError } from '@diptych/kernel';
-import type { BrokerAddress } from './client/nats-client.js';
+import type { BrokerAddress } from './client/broker.js';
 import { describeServer } from './dial.js';
 import { messageOf } from './message-of.js';
 

@@ -111,7 +111,25 @@ it('what is sent to a longer name than brokers take is refused: the line would e
 it('an address that asks for TLS gets no connection without, and one of another protocol none at all', async () => {
   const { dials } = await startBroker(() => 'answer');
   const port = dials[0]!.socket.localPort!;
-  const encrypted = dial(parseServerAddress(`tls://user:secret@127.0.0.1:${port}`), 'test', 10_000, new AbortController().signal);
+  const address = parseServerAddress(`tls://user:secret@127.0.0.1:${port}`);
+  const encrypted = dial({ address, name: 'test', timeoutMs: 10_000, signal: new AbortController().signal });
   await expect(encrypted).rejects.toThrow('the address asks for TLS, which the broker does not have');
   for (const protocol of ['ws', 'wss', 'http']) expect(() => parseServerAddress(`${protocol}://127.0.0.1`)).toThrow(/nats: and tls:/);
+});
+
+it('who takes the connection and does not greet is said to, whether it goes on doing so or closes', async () => {
+  for (const isPatient of [true, false]) {
+    const server = createServer((socket) => void (isPatient ? socket.on('error', () => undefined) : socket.end()));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanUps.push(() => new Promise((resolve) => server.close(resolve)));
+    const address = parseServerAddress(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const taken = new Promise((resolve) => server.once('connection', resolve));
+    const patience = new AbortController();
+    const refused = dial({ address, name: 'test', timeoutMs: 60_000, signal: patience.signal }).catch((error: Error) => error.message);
+    await taken;
+    // Of a connection that one end has taken, the other hears in the same turn.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (isPatient) patience.abort();
+    expect(await refused).toMatch(/said nothing.*handshake_first/);
+  }
 });

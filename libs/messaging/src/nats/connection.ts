@@ -1,21 +1,25 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
+import { pause } from './before.js';
 import { backoffMs, Brokers } from './brokers.js';
 import type { Message } from './client/message.js';
-import type { BrokerAddress, NatsClient } from './client/nats-client.js';
+import type { BrokerAddress, TlsOptions } from './client/broker.js';
+import type { NatsClient } from './client/nats-client.js';
 import { SUBJECTS_BYTES_MAX } from './client/nats-client.js';
 import { brokerTooSlow, cannotReach, isRefusal } from './connection-errors.js';
 import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
 import type { Forbidden, SessionOptions } from './session.js';
 import { Session } from './session.js';
+import { settle } from './settle.js';
 
 export type LinkStatus = 'connected' | 'disconnected' | 'closed';
 
 export interface ConnectionOptions extends SessionOptions {
   readonly servers: readonly BrokerAddress[];
   readonly name: string;
+  readonly tls?: TlsOptions | undefined;
   readonly connectTimeoutMs: number;
   /** What may wait in the socket of a broker that takes it too slowly. */
   readonly backlogBytesMax: number;
@@ -28,11 +32,19 @@ export interface PublishOptions {
   readonly headers?: MsgHdrs | undefined;
 }
 
+export interface SubscribeOptions {
+  readonly queue?: string;
+  /** When the link is about to move to another broker it takes no more. Default false. */
+  readonly takesCalls?: boolean;
+}
+
 /**
  * The one connection of a link to its brokers, kept up for ever.
  *
  *   connected ──(broken, or silent for pingsOutMax pings)──▶ disconnected ──(dialled anew)──▶ connected
  *       └───────────────────────── close ─────────────────────▶ closed ◀───────┘
+ *
+ * When its broker says that it will end (lame duck mode), it moves as soon as another takes it, be that one at the same address: see `#move`.
  *
  * Each time it is made anew it subscribes again to all that is subscribed. While it is not `connected` nothing is published: not
  * then, and not later either. What was published just before it broke may or may not have arrived.
@@ -47,10 +59,14 @@ export class Connection {
   #status: LinkStatus = 'disconnected';
   #session: Session | undefined;
   #redialling: Promise<void> = Promise.resolve();
+  #moving: Promise<void> = Promise.resolve();
+  /** Calls that wait for answers, here or elsewhere, and would be lost with the session. */
+  readonly #counts = new Set<() => number>();
+  #isLeaving = false;
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#brokers = new Brokers(options.servers, options.name);
+    this.#brokers = new Brokers(options.servers, { name: options.name, tls: options.tls });
   }
 
   /**
@@ -68,7 +84,7 @@ export class Connection {
       } catch (error) {
         const waitMs = backoffMs(attempt);
         if (isRefusal(error) || systemClock.nowMs() + waitMs >= endMs) throw cannotReach(options, error);
-        await connection.#pause(waitMs);
+        await pause(waitMs, connection.#closing.signal);
       }
     }
   }
@@ -94,13 +110,19 @@ export class Connection {
     return { [Symbol.dispose]: () => void this.#forbiddenListeners.delete(listener) };
   }
 
+  /** A move to another broker waits a moment for such as these. */
+  countInFlight(count: () => number): Disposable {
+    this.#counts.add(count);
+    return { [Symbol.dispose]: () => void this.#counts.delete(count) };
+  }
+
   /**
-   * Whether something can be sent now.
+   * Whether a call can be sent now.
    *
-   * @throws UNAVAILABLE when not connected; OVERLOADED when more than `backlogBytesMax` wait for a broker that takes too little
+   * @throws UNAVAILABLE when not connected, or about to move to another broker; OVERLOADED when more than `backlogBytesMax` wait for a broker that takes too little
    */
   assertWritable(): void {
-    if (this.#status !== 'connected' || !this.#session) throw this.downError();
+    if (this.#status !== 'connected' || !this.#session || this.#isLeaving) throw this.downError();
     if (this.#session.backlogBytes > this.#options.backlogBytesMax) throw brokerTooSlow(this.#session.backlogBytes);
   }
 
@@ -137,14 +159,13 @@ export class Connection {
    *
    * @throws INVALID_REQUEST for a subject or queue that NATS cannot have
    */
-  subscribe(subject: string, onMessage: (message: Message) => void, options: { queue?: string } = {}): KeptSubscription {
+  subscribe(subject: string, onMessage: (message: Message) => void, options: SubscribeOptions = {}): KeptSubscription {
     // Here, and not when it is done again: what can never be subscribed to would keep the connection from ever being made anew.
     const names = options.queue ? [subject, options.queue] : [subject];
     if (!names.every((name) => /^\S+$/.test(name)) || Buffer.byteLength(names.join(' ')) > SUBJECTS_BYTES_MAX)
       throw new DiptychError('INVALID_REQUEST', `NATS cannot have the subject '${names.join(' ').slice(0, 128)}'`);
-    const kept = new KeptSubscription(subject, options.queue, onMessage, this.#options.onFault, (ended) =>
-      this.#subscriptions.delete(ended),
-    );
+    const onEnd = (ended: KeptSubscription) => this.#subscriptions.delete(ended);
+    const kept = new KeptSubscription({ subject, onMessage, onEnd, onFault: this.#options.onFault, ...options });
     this.#subscriptions.add(kept);
     if (this.#session) kept.attach(this.#session.nats);
     return kept;
@@ -164,6 +185,7 @@ export class Connection {
     this.#become('closed');
     for (const kept of this.#subscriptions) kept[Symbol.dispose]();
     await session?.end();
+    await this.#moving;
     await this.#redialling;
     this.#listeners.clear();
     this.#forbiddenListeners.clear();
@@ -182,6 +204,7 @@ export class Connection {
     const session = new Session(nats, this.#options, {
       onLost: (why) => this.#lose(session, why),
       onForbidden: (what) => this.#forbiddenListeners.forEach((listener) => listener(what)),
+      onLameDuck: () => (this.#moving = this.#move(session)),
       onFault: this.#options.onFault,
     });
     this.#session = session;
@@ -208,7 +231,7 @@ export class Connection {
   async #redial(): Promise<void> {
     let isToldOfRefusal = false;
     for (let attempt = 0; !this.#closing.signal.aborted; attempt++) {
-      await this.#pause(backoffMs(attempt));
+      await pause(backoffMs(attempt), this.#closing.signal);
       if (this.#closing.signal.aborted) return;
       try {
         return await this.#connect(Number.POSITIVE_INFINITY);
@@ -221,18 +244,32 @@ export class Connection {
     }
   }
 
-  async #pause(delayMs: number): Promise<void> {
-    const { signal } = this.#closing;
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const end = () => {
-        timer[Symbol.dispose]();
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = systemClock.after(delayMs, end);
-      signal.addEventListener('abort', end, { once: true });
-    });
+  /**
+   * Goes to another broker before this one ends. Once that one has taken us, nobody calls any more and no call is taken; those under way have a moment to
+   * be answered, so that mostly none is lost, and what is called meanwhile has definitely not happened.
+   */
+  async #move(session: Session): Promise<void> {
+    const isOver = () => this.#session !== session || this.#closing.signal.aborted;
+    this.#options.onFault(
+      new DiptychError('UNAVAILABLE', 'the NATS server says that it will end; this process goes to another as soon as one takes it'),
+    );
+    this.#brokers.learn(session.announced);
+    let next: NatsClient | undefined;
+    for (let attempt = 0; !next && !isOver(); attempt++) {
+      next = await this.#brokers.dialAny(Number.POSITIVE_INFINITY, this.#closing.signal).catch(() => undefined);
+      if (!next) await pause(backoffMs(attempt), this.#closing.signal);
+    }
+    if (next && !isOver()) {
+      this.#isLeaving = true;
+      await settle(session, this.#subscriptions, this.#counts, isOver);
+      this.#isLeaving = false;
+    }
+    if (isOver()) return next?.close();
+    this.#session = undefined;
+    this.#become('disconnected');
+    await session.end();
+    if (this.#closing.signal.aborted) return next!.close();
+    await this.#adopt(next!).catch(() => (this.#redialling = this.#redial()));
   }
 
   #become(status: LinkStatus): void {

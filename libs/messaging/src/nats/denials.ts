@@ -57,8 +57,6 @@ export class Denials implements Disposable {
     const sent = this.#calls.pending().filter(isThere);
     const frames = new Set(sent.map(({ frame }) => frame));
     await this.#connection.flush();
-    // The library tells of refusals a little later than of echoes.
-    await new Promise<void>((resolve) => setImmediate(resolve));
     const count = this.#counts.get(subject)!;
     this.#counts.delete(subject);
     if (count >= frames.size) for (const call of sent) if (!call.settled && frames.has(call.frame)) this.#deny(call, subject);

@@ -1,5 +1,5 @@
 import { systemClock } from '@diptych/kernel';
-import type { BrokerAddress } from './client/nats-client.js';
+import type { BrokerAddress, NatsClientOptions } from './client/broker.js';
 import { NatsClient } from './client/nats-client.js';
 
 /**
@@ -31,14 +31,14 @@ export function describeServer({ host, port }: BrokerAddress): string {
  *
  * @throws Error when there is no connection within `timeoutMs`, or `signal` is aborted; no socket is left behind
  */
-export async function dial(address: BrokerAddress, name: string, timeoutMs: number, signal: AbortSignal): Promise<NatsClient> {
+export async function dial({ timeoutMs, signal, ...options }: NatsClientOptions & { readonly timeoutMs: number }): Promise<NatsClient> {
   signal.throwIfAborted();
   const attempt = new AbortController();
   const giveUp = () => attempt.abort(signal.reason);
   const timer = systemClock.after(timeoutMs, () => attempt.abort(new Error(`no answer within ${Math.round(timeoutMs)} ms`)));
   signal.addEventListener('abort', giveUp, { once: true });
   try {
-    return await NatsClient.connect({ address, name, signal: attempt.signal });
+    return await NatsClient.connect({ ...options, signal: attempt.signal });
   } finally {
     timer[Symbol.dispose]();
     signal.removeEventListener('abort', giveUp);

@@ -7,6 +7,7 @@ import {
   REQUEST,
   REQUEST_ROOM_BYTES,
   TOO_SHORT,
+  TRACEPARENT_CHARS_MAX,
 } from './wire.js';
 
 /**
@@ -68,7 +69,9 @@ export class RequestReader extends FrameReader {
 
   get traceparent(): string | undefined {
     const end = this.bodyStart - 4;
-    return end === this.#traceStart ? undefined : this.bytes.toString('latin1', this.#traceStart, end);
+    return end === this.#traceStart || end - this.#traceStart > TRACEPARENT_CHARS_MAX
+      ? undefined
+      : this.bytes.toString('latin1', this.#traceStart, end);
   }
 
   protected readHead(at: number): number {

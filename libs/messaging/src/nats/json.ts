@@ -1,5 +1,6 @@
 import type { DiptychError } from '@diptych/kernel';
 import type { TSchema } from 'typebox';
+import type { MsgHdrs } from '@nats-io/transport-node';
 import { headers } from '@nats-io/transport-node';
 import { malformedRequest, oversizeJsonReply } from '../binding-errors.js';
 import type { Check, ErrorRecord } from '../codec.js';
@@ -7,6 +8,7 @@ import { checkOf, errorToRecord } from '../codec.js';
 import { isBytes } from '../schema.js';
 import type { Connection } from './connection.js';
 import type { Exchange } from './served-call.js';
+import { TRACEPARENT_CHARS_MAX } from './wire.js';
 
 /**
  * What plain NATS clients speak, `nats req` for one: a request is one JSON object, the reply is one JSON value. Binary data is base64
@@ -17,6 +19,17 @@ import type { Exchange } from './served-call.js';
 export const JSON_TIMEOUT_MS = 5_000;
 export const TIMEOUT_HEADER = 'Diptych-Timeout-Ms';
 const ERROR_HEADER = 'Diptych-Error';
+
+/**
+ * The trace that a plain client says its call belongs to. Anybody may write anything there, and it travels on to whoever is called further down, so what
+ * cannot be a `traceparent` is left out; the standard says to begin a trace of one's own then.
+ */
+export function traceparentOf(fields: MsgHdrs | undefined, otherwise?: unknown): string | undefined {
+  const text = fields?.get('traceparent') || otherwise;
+  return typeof text === 'string' && text.length <= TRACEPARENT_CHARS_MAX && VISIBLE.test(text) ? text : undefined;
+}
+
+const VISIBLE = /^[\x21-\x7e]+$/;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -7,7 +7,7 @@ import type { Check } from '../codec.js';
 import { detailsOf } from '../detailed-error.js';
 import { acceptRequest } from '../messages.js';
 import { before } from './before.js';
-import { acceptJson, JSON_TIMEOUT_MS, jsonExchange, TIMEOUT_HEADER } from './json.js';
+import { acceptJson, JSON_TIMEOUT_MS, jsonExchange, TIMEOUT_HEADER, traceparentOf } from './json.js';
 import type { PortWire } from './port-wire.js';
 import type { ResponderHost } from './responder.js';
 import type { Exchange } from './served-call.js';
@@ -114,7 +114,7 @@ export class PortCalls {
   #takeJson(method: ServedMethod, message: Message, reply: string): void {
     const timeoutMs = Number(message.headers?.get(TIMEOUT_HEADER) || JSON_TIMEOUT_MS);
     const deadlineMs = systemClock.nowMs() + (Number.isFinite(timeoutMs) ? timeoutMs : JSON_TIMEOUT_MS);
-    const traceparent = message.headers?.get('traceparent') || undefined;
+    const traceparent = traceparentOf(message.headers);
     const exchange = jsonExchange(this.#host.connection, method.what, reply, this.#host.messageBytesMax());
     this.#begin(method, this.#plainCall(exchange, message, deadlineMs, traceparent), () =>
       acceptJson(method.what, message.data, method.schema, method.requestFits),

@@ -1,30 +1,23 @@
 import type { CallContext } from '@diptych/kernel';
-import { DiptychError, systemClock, toDiptychError } from '@diptych/kernel';
+import { DiptychError, toDiptychError } from '@diptych/kernel';
 import type { Message } from './client/message.js';
 import { garbledReply, notServed, tooManyBytesInFlight, tooManyInFlight } from '../binding-errors.js';
 import { assertCallable, callWatch } from '../call-watch.js';
-import { errorFromRecord, recycle } from '../codec.js';
+import { errorFromRecord } from '../codec.js';
 import type { Bounds } from '../port.js';
+import { CallSender } from './call-sender.js';
 import type { Connection } from './connection.js';
 import type { KeptSubscription } from './kept-subscription.js';
 import { Denials } from './denials.js';
 import { jsonErrorOf } from './json.js';
-import { Lane } from './lane.js';
 import type { InFlight, PendingCalls, Target } from './pending-call.js';
 import { PendingCall, UNSENT } from './pending-call.js';
 import { PendingRing } from './pending-ring.js';
 import type { Destination } from './routing/routes.js';
 import { ReplyReader } from './frame-readers.js';
-import { ALONE_BYTES, callPart, looksLikeJson, REQUEST_ROOM_BYTES, sealRequests, setCallId } from './wire.js';
+import { callPart, looksLikeJson } from './wire.js';
 
-/**
- * The calling side of a process: all calls of all its clients, and one reply subscription for all of them.
- *
- * Calls of one method that are ready together share a frame, by themselves. When nothing is in flight a call leaves as soon as the code that
- * made it, and the promises that were settled with it, have run: it waits for nobody, and those who were answered by one frame and call
- * again make one frame again. Else it leaves at the end of the turn of the event loop. Calls that come from different sockets, as a gateway's
- * do, share nothing before that.
- */
+/** The calling side of a process: all calls of all its clients, and one reply subscription for all of them. When calls leave, `CallSender` says. */
 export class Requester implements PendingCalls {
   readonly #connection: Connection;
   readonly #inbox: string;
@@ -33,20 +26,18 @@ export class Requester implements PendingCalls {
   /** By subject; there are as many as methods, and as Nest patterns, which may be made up of data. */
   readonly #inFlight = new Map<string, InFlight>();
   readonly #replies: KeptSubscription;
+  readonly #count: Disposable;
   readonly #status: Disposable;
   readonly #denials: Denials;
-  /** Lanes with calls in them. */
-  readonly #waiting: Lane[] = [];
-  readonly #sendAll = () => this.#sendWaiting();
-  /** Whether they will be sent without anybody's doing. */
-  #isEnding = false;
-  #turnEnd: NodeJS.Immediate | undefined;
+  readonly #sender: CallSender;
 
   constructor(connection: Connection, inbox: string, bounds: Bounds) {
     this.#connection = connection;
     this.#inbox = inbox;
     this.#bounds = bounds;
+    this.#sender = new CallSender(connection, inbox, () => this.#pending.size === 1);
     this.#replies = connection.subscribe(`${inbox}.*`, (message) => this.#take(message));
+    this.#count = connection.countInFlight(() => this.#pending.size);
     this.#status = connection.onStatus((status) => {
       // What is denied to the next connection is heard of before it counts as made.
       if (status === 'connected') return;
@@ -95,7 +86,7 @@ export class Requester implements PendingCalls {
       inFlight.calls++;
       inFlight.bytes += call.bytes;
       callWatch.add(call);
-      this.#post(call, part);
+      this.#sender.post(call, part);
     });
   }
 
@@ -136,60 +127,8 @@ export class Requester implements PendingCalls {
     this.#loseAll('the link was closed');
     this.#replies[Symbol.dispose]();
     this.#status[Symbol.dispose]();
+    this.#count[Symbol.dispose]();
     this.#denials[Symbol.dispose]();
-  }
-
-  /** Puts the call into the next frame; a large one is a frame by itself. */
-  #post(call: PendingCall, part: Buffer): void {
-    setCallId(part, call.id);
-    call.attempts++;
-    const { target, destination } = call;
-    if (part.byteLength >= ALONE_BYTES) return this.#send(target.method, destination, [call], [part]);
-    let lane = target.lanes.get(destination);
-    if (!lane) target.lanes.set(destination, (lane = new Lane(target.method, destination)));
-    if (lane.isTooSmallFor(part, this.#connection.payloadBytesMax)) this.#sendLane(lane);
-    lane.add(call, part);
-    if (lane.calls.length === 1) this.#waiting.push(lane);
-    if (lane.isFull) this.#sendLane(lane);
-    if (this.#isEnding) return;
-    this.#isEnding = true;
-    // Not in a microtask, but when all of them have run.
-    if (this.#pending.size === 1) process.nextTick(this.#sendAll);
-    else this.#turnEnd = setImmediate(this.#sendAll);
-  }
-
-  #sendWaiting(): void {
-    this.#isEnding = false;
-    this.#turnEnd = undefined;
-    for (const lane of this.#waiting) this.#sendLane(lane);
-    this.#waiting.length = 0;
-  }
-
-  /** It stays among those that wait until the turn ends, and is empty then, or has filled again. */
-  #sendLane(lane: Lane): void {
-    if (lane.calls.length > 0) this.#send(lane.method, lane.destination, lane.calls, lane.parts);
-    lane.clear();
-  }
-
-  #send(method: string, destination: Destination, calls: readonly PendingCall[], parts: readonly Buffer[]): void {
-    if (calls.some((call) => call.settled)) return this.#sendRest(method, destination, calls, parts);
-    const first = calls[0]!.id;
-    for (const call of calls) call.frame = first;
-    try {
-      sealRequests(parts, systemClock.nowMs());
-      const reply = `${this.#inbox}.${first}`;
-      const isFree = this.#connection.publishParts(destination.subjectOf(method), reply, parts, REQUEST_ROOM_BYTES);
-      if (isFree && parts[0]!.byteLength >= ALONE_BYTES) recycle(parts[0]!);
-    } catch (error) {
-      for (const call of calls) call.fail(toDiptychError(error));
-    }
-  }
-
-  /** Their callers were told that nothing was sent. */
-  #sendRest(method: string, destination: Destination, calls: readonly PendingCall[], parts: readonly Buffer[]): void {
-    const isOpen = (_: unknown, i: number) => !calls[i]!.settled;
-    const open = calls.filter(isOpen);
-    if (open.length > 0) this.#send(method, destination, open, parts.filter(isOpen));
   }
 
   #take(message: Message): void {
@@ -248,19 +187,14 @@ export class Requester implements PendingCalls {
       call.destination.outstanding--;
       call.destination = next;
       next.outstanding++;
-      this.#post(call, part);
+      this.#sender.post(call, part);
     } catch (error) {
       call.fail(toDiptychError(error));
     }
   }
 
   #loseAll(why: string): void {
-    if (this.#turnEnd) {
-      clearImmediate(this.#turnEnd);
-      this.#turnEnd = undefined;
-      this.#isEnding = false;
-    }
-    for (const lane of this.#waiting.splice(0)) lane.clear();
+    this.#sender.clear();
     for (const call of this.#pending.all()) {
       call.fail(
         call.isSent

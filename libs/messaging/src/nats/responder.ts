@@ -55,6 +55,7 @@ export class PortResponder<Port> implements Responder {
   /** Ports with conventions of their own may have no subjects that name an instance. */
   readonly #isAddressed: boolean;
   readonly #heartbeat: Heartbeat | undefined;
+  readonly #count: Disposable;
   #draining: Promise<void> | undefined;
 
   constructor(host: ResponderHost, descriptor: PortDescriptor<Port>, implementation: Port) {
@@ -66,6 +67,7 @@ export class PortResponder<Port> implements Responder {
     const { wire } = descriptor;
     this.#isAddressed = !wire || wire.addressOf !== undefined;
     const inFlight = () => this.#calls.inFlight;
+    this.#count = connection.countInFlight(() => this.#calls.awaited);
     if (this.#isAddressed) this.#heartbeat = new Heartbeat(descriptor, connection, { instance, inFlight, catalog: wire?.catalog?.() });
   }
 
@@ -115,6 +117,7 @@ export class PortResponder<Port> implements Responder {
     this.#heartbeat?.end();
     await before(atLeast(endMs), connection.flush());
     for (const subscription of [...this.#subscriptions, ...this.#cancellations]) subscription[Symbol.dispose]();
+    this.#count[Symbol.dispose]();
     onDrained(this);
   }
 
@@ -146,7 +149,7 @@ export class PortResponder<Port> implements Responder {
       this.#host.connection.subscribe(
         subjectOf(this.#descriptor, name),
         (message) => this.#take(served, message),
-        queue === undefined ? {} : { queue },
+        queue === undefined ? { takesCalls: true } : { queue, takesCalls: true },
       ),
     );
   }
@@ -172,7 +175,7 @@ export class PortResponder<Port> implements Responder {
       // Cancellations are subjects of this form too, and heard elsewhere.
       else if (message.reply && token !== CANCEL_METHOD) this.#calls.refuse(message.reply, notServed(`${port}.${name ?? token}`));
     };
-    this.#subscriptions.push(connection.subscribe(subject, take));
+    this.#subscriptions.push(connection.subscribe(subject, take, { takesCalls: true }));
   }
 
   #hearCancellations(): void {

@@ -18,6 +18,8 @@ export interface Forbidden {
 export interface SessionListeners {
   readonly onLost: (why: unknown) => void;
   readonly onForbidden: (what: Forbidden) => void;
+  /** The broker will end soon. */
+  readonly onLameDuck: () => void;
   readonly onFault: FaultListener;
 }
 
@@ -43,6 +45,10 @@ export class Session {
       void nats.flush().then(() => (this.#pingsOut = 0));
     });
     nats.onRefusal = (text) => this.#tell(text, listeners);
+    nats.onLameDuck = () => {
+      this.announced = nats.info.connect_urls ?? this.announced;
+      listeners.onLameDuck();
+    };
     void nats.closed.then(listeners.onLost);
   }
 

@@ -3,6 +3,7 @@ import { deadlines, DiptychError } from '@diptych/kernel';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import { headers as newHeaders } from '@nats-io/transport-node';
 import { NatsContext } from '@nestjs/microservices';
+import { traceparentOf } from '../nats/json.js';
 import type { ServedCall } from '../nats/served-call.js';
 import type { Envelope } from './envelope.js';
 import { patternSubjectOf } from './nest-port.js';
@@ -48,7 +49,7 @@ export class DiptychContext extends NatsContext implements CallContext {
   }
 
   get traceparent(): string | undefined {
-    return this.#call.context.traceparent ?? this.getHeaders()?.get('traceparent') ?? undefined;
+    return this.#call.context.traceparent ?? traceparentOf(this.getHeaders());
   }
 
   /** Aborted when the caller gives up, when the deadline has passed, or when this process stops and cannot wait any longer. */

@@ -3,8 +3,9 @@ import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservi
 import { Server, Transport } from '@nestjs/microservices';
 import { isObservable } from 'rxjs';
 import type { LinkStatus } from '../nats/connection.js';
-import type { LinkOutlet, NatsLink } from '../nats/nats-link.js';
-import { outletOf } from '../nats/nats-link.js';
+import type { LinkOutlet } from '../nats/link.js';
+import { outletOf } from '../nats/link.js';
+import type { NatsLink } from '../nats/nats-link.js';
 import type { Responder } from '../nats/responder.js';
 import type { ServedCall } from '../nats/served-call.js';
 import { DiptychContext } from './context.js';

@@ -4,7 +4,7 @@ import { headers } from '@nats-io/transport-node';
 import { malformedRequest } from '../binding-errors.js';
 import { detailsOf } from '../detailed-error.js';
 import type { Connection } from '../nats/connection.js';
-import { jsonExchange, TIMEOUT_HEADER, toJson } from '../nats/json.js';
+import { jsonExchange, TIMEOUT_HEADER, toJson, traceparentOf } from '../nats/json.js';
 import type { PlainCall } from '../nats/port-wire.js';
 import type { Exchange } from '../nats/served-call.js';
 import { noExchange } from '../nats/served-call.js';
@@ -43,7 +43,7 @@ export function nestPlainCall(
         ? plainExchange(connection, what, reply, bytesMax)
         : packetExchange(connection, what, reply, bytesMax, packet.id),
     timeoutMs: Number.isFinite(timeoutMs) ? timeoutMs : defaultTimeoutMs,
-    traceparent: message.headers?.get('traceparent') || packet?.metadata?.['traceparent'],
+    traceparent: traceparentOf(message.headers, packet?.metadata?.['traceparent']),
     accept: (): Envelope => {
       if (failure) throw malformedRequest(what, 'it is neither a frame nor JSON', failure);
       return packet ? [packet.data, null, packet.metadata] : [data];

@@ -1,5 +1,5 @@
+import { connectNats } from '../nats/connect-nats.js';
 import type { NatsLink, NatsOptions } from '../nats/nats-link.js';
-import { connectNats } from '../nats/nats-link.js';
 
 /** How the Nest server and client reach NATS. With the same options, all of one process share one connection. */
 export interface DiptychTransportOptions extends Partial<NatsOptions> {
@@ -26,12 +26,12 @@ const links = new Map<string, SharedLink>();
 export async function shareLink(options: DiptychTransportOptions): Promise<LinkShare> {
   if (options.link) return { link: options.link, release: async () => undefined };
   const { servers = DEFAULT_SERVER, name = `nest-${process.pid}`, connectTimeoutMs = 30_000 } = options;
-  const { bounds, pingIntervalMs, pingsOutMax, onFault } = options;
-  const key = JSON.stringify([servers, name, bounds, pingIntervalMs, pingsOutMax]);
+  const { bounds, tls, pingIntervalMs, pingsOutMax, onFault } = options;
+  const key = JSON.stringify([servers, name, bounds, tls, pingIntervalMs, pingsOutMax]);
   // Who wants to hear of faults does not want to hear of those of others.
   let shared = onFault ? undefined : links.get(key);
   if (!shared) {
-    const given = Object.entries({ bounds, pingIntervalMs, pingsOutMax, onFault }).filter(([, value]) => value !== undefined);
+    const given = Object.entries({ bounds, tls, pingIntervalMs, pingsOutMax, onFault }).filter(([, value]) => value !== undefined);
     shared = { connecting: connectNats({ servers, name, connectTimeoutMs, ...Object.fromEntries(given) }), shares: 0 };
     if (!onFault) links.set(key, shared);
   }

@@ -4,7 +4,7 @@ import type { NatsServer } from '@diptych/testing';
 import { afterAll, afterEach, describe } from 'vitest';
 import { inProcess } from '../bindings/in-process.js';
 import { loopback } from '../bindings/loopback.js';
-import { connectNats } from '../nats/nats-link.js';
+import { connectNats } from '../nats/connect-nats.js';
 import { linkThreads } from '../threads/thread-link.js';
 import type { Bounds, PortDescriptor } from '../port.js';
 

@@ -2,41 +2,12 @@ import type { Socket } from 'node:net';
 import { connect as connectSocket, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { MsgHdrs } from '@nats-io/transport-node';
+import type { BrokerInfo, NatsClientOptions } from './broker.js';
 import type { Message } from './message.js';
 import type { BrokerListener } from './protocol-reader.js';
 import { ProtocolReader } from './protocol-reader.js';
 import { ProtocolWriter } from './protocol-writer.js';
 import { explainRefusal } from './refusal.js';
-
-export interface BrokerAddress {
-  readonly host: string;
-  readonly port: number;
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-  /** Without TLS there is no connection. Else the broker decides. */
-  readonly needsTls: boolean;
-}
-
-export interface NatsClientOptions {
-  readonly address: BrokerAddress;
-  /** Of this process, as the broker shows it. */
-  readonly name: string;
-  /** Gives up. Has no effect once there is a connection. */
-  readonly signal: AbortSignal;
-}
-
-/** What a broker says of itself. */
-export interface BrokerInfo {
-  readonly max_payload?: number;
-  readonly headers?: boolean;
-  readonly tls_required?: boolean;
-  readonly tls_available?: boolean;
-  readonly auth_required?: boolean;
-  /** To be signed by whoever has an NKey, or a JWT and its key. */
-  readonly nonce?: string;
-  /** Of the other brokers of the cluster. */
-  readonly connect_urls?: readonly string[];
-}
 
 /**
  * One connection to one broker, as long as it lasts: it is not made again, and does not ask by itself whether the broker is there. Speaks the NATS client
@@ -47,6 +18,8 @@ export class NatsClient implements BrokerListener {
   readonly closed: Promise<Error | undefined>;
   /** What the broker refuses or complains of while connected: it says so beside the calls. Must not throw. */
   onRefusal: (text: string) => void = () => undefined;
+  /** The broker says that it will end soon. Must not throw. */
+  onLameDuck: () => void = () => undefined;
   readonly #options: NatsClientOptions;
   readonly #isTls: boolean;
   readonly #reader: ProtocolReader = new ProtocolReader(this);
@@ -176,7 +149,9 @@ export class NatsClient implements BrokerListener {
   }
 
   onInfo(json: string): void {
+    const wasLame = this.#info.ldm === true;
     this.#info = { ...this.#info, ...(JSON.parse(json) as BrokerInfo) };
+    if (!this.#opening && this.#info.ldm && !wasLame) this.onLameDuck();
     if (!this.#opening || this.#pongs.length > 0) return;
     const { tls_required: required, tls_available: available } = this.#info;
     if (!required && !available) {
@@ -188,7 +163,8 @@ export class NatsClient implements BrokerListener {
 
   async #open(): Promise<'open' | 'needs TLS'> {
     const { signal } = this.#options;
-    const giveUp = () => this.#end(signal.reason instanceof Error ? signal.reason : new Error('given up'));
+    const giveUp = () =>
+      this.#end(this.#isSilent ? new Error(SILENT) : signal.reason instanceof Error ? signal.reason : new Error('given up'));
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       return await new Promise((resolve, reject) => {
@@ -199,6 +175,11 @@ export class NatsClient implements BrokerListener {
       this.#opening = undefined;
       signal.removeEventListener('abort', giveUp);
     }
+  }
+
+  /** It took the connection, and has not greeted. */
+  get #isSilent(): boolean {
+    return !this.#socket.connecting && this.#socket.bytesRead === 0;
   }
 
   /** Who we are, and a PING: the answer to that says that we are let in. */
@@ -216,9 +197,10 @@ export class NatsClient implements BrokerListener {
   #encrypt(): void {
     // Whoever stands between may say it twice.
     if (this.#stream !== this.#socket) return;
-    const { host } = this.#options.address;
+    const { address, tls } = this.#options;
+    const { host } = address;
     this.#socket.removeAllListeners('data');
-    this.#stream = connectTls({ socket: this.#socket, ...(isIP(host) ? { host } : { servername: host }) }, () => this.#greet());
+    this.#stream = connectTls({ ...tls, socket: this.#socket, ...(isIP(host) ? { host } : { servername: host }) }, () => this.#greet());
     this.#writer = new ProtocolWriter(this.#stream, true);
     this.#stream.on('data', (bytes: Buffer) => this.#copyIn(bytes));
     this.#watch(this.#stream);
@@ -254,10 +236,11 @@ export class NatsClient implements BrokerListener {
     // What the system takes at once still goes.
     this.#writer.push();
     this.#isClosed = true;
+    const wasSilent = this.#isSilent;
     this.#reader.end();
     this.#stream.destroy();
     this.#socket.destroy();
-    this.#opening?.reject(why ?? new Error('the broker closed the connection'));
+    this.#opening?.reject(why ?? new Error(wasSilent ? SILENT : 'the broker closed the connection'));
     this.#subscriptions.clear();
     // In this order: whoever waits for an echo must find that the connection has ended.
     this.#close(why);
@@ -294,6 +277,8 @@ function encodeHeaders(headers: MsgHdrs): Uint8Array {
   return (headers as MsgHdrs & { encode(): Uint8Array }).encode();
 }
 
+const SILENT =
+  'it took the connection and said nothing: it stands still, or wants TLS from the first byte (handshake_first), which is not spoken here';
 const UTF8_BYTES_MAX = 3;
 /** Of all names on one line: a broker ends the connection at one of more than 4,096 bytes (`max_control_line`), and numbers follow. */
 export const SUBJECTS_BYTES_MAX = 4_080;

@@ -1,4 +1,4 @@
-import type { BrokerAddress, BrokerInfo } from './nats-client.js';
+import type { BrokerAddress, BrokerInfo } from './broker.js';
 
 /** What a broker says when it does not let us in, and what it may have missed. Shows no credentials. */
 export function explainRefusal(refusal: string, { auth_required: isAsked, nonce }: BrokerInfo, { user }: BrokerAddress): string {
