@@ -1,15 +1,17 @@
+import { readFileSync } from 'node:fs';
 import { Module } from '@nestjs/common';
 import type { Lifetime } from '@diptych/kernel';
-import { connectNats, type NatsLink } from '@diptych/messaging';
+import { connectNats, type NatsLink, type TlsOptions } from '@diptych/messaging';
 import { readMetrics, type Telemetry } from '@diptych/telemetry';
 import { Type } from 'typebox';
 import { defineSettings, provideSettings, type SettingsOf } from './settings.js';
+import { SettingsError } from './environment.js';
 import { LIFETIME, TELEMETRY, type Token } from './tokens.js';
 
 /** The connection of this process to the broker; there is one, however many modules import NatsModule. */
 export const NATS_LINK: Token<NatsLink> = Symbol('NATS_LINK');
 
-export const NATS_SETTINGS = defineSettings('nats', {
+const NATS_PROPERTIES = {
   url: Type.String({
     default: 'nats://127.0.0.1:4222',
     description: 'Where the broker is; several addresses are separated by commas. May hold credentials: it is never written to a message.',
@@ -29,7 +31,50 @@ export const NATS_SETTINGS = defineSettings('nats', {
     maximum: 600_000,
     description: 'How long a stop waits for calls that have been accepted over NATS, in milliseconds.',
   }),
-});
+  tlsCaFile: Type.Optional(
+    Type.String({ description: 'The authorities, as PEM, that the broker is believed by. With it there is no connection without TLS.' }),
+  ),
+  tlsCertFile: Type.Optional(
+    Type.String({
+      description: 'The certificate, as PEM, of this process, for brokers that ask for one. With it there is no connection without TLS.',
+    }),
+  ),
+  tlsKeyFile: Type.Optional(Type.String({ description: 'The key to that certificate, as PEM.' })),
+};
+
+export const NATS_SETTINGS = defineSettings('nats', NATS_PROPERTIES, (settings) => void tlsOf(settings));
+
+/** Undefined when nothing is said of it: then the addresses and the broker decide. @throws SettingsError */
+function tlsOf({
+  tlsCaFile,
+  tlsCertFile,
+  tlsKeyFile,
+}: {
+  tlsCaFile?: string;
+  tlsCertFile?: string;
+  tlsKeyFile?: string;
+}): TlsOptions | undefined {
+  if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined))
+    throw new SettingsError(['DIPTYCH_NATS_TLS_CERT_FILE and DIPTYCH_NATS_TLS_KEY_FILE belong together; set both or neither']);
+  if (tlsCaFile === undefined && tlsCertFile === undefined) return undefined;
+  return {
+    ...(tlsCaFile !== undefined && { ca: pemIn(tlsCaFile, 'CA') }),
+    ...(tlsCertFile !== undefined && { cert: pemIn(tlsCertFile, 'CERT') }),
+    ...(tlsKeyFile !== undefined && { key: pemIn(tlsKeyFile, 'KEY') }),
+  };
+}
+
+function pemIn(path: string, what: string): string {
+  const variable = `DIPTYCH_NATS_TLS_${what}_FILE`;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new SettingsError([`${variable} is ${JSON.stringify(path)}, which cannot be read: ${(error as Error).message}`]);
+  }
+  if (!text.includes('-----BEGIN ')) throw new SettingsError([`${variable} is ${JSON.stringify(path)}, which holds no PEM`]);
+  return text;
+}
 
 const SETTINGS = Symbol('NATS_SETTINGS');
 
@@ -44,9 +89,11 @@ const SETTINGS = Symbol('NATS_SETTINGS');
       provide: NATS_LINK,
       inject: [SETTINGS, LIFETIME, TELEMETRY],
       useFactory: async (settings: SettingsOf<typeof NATS_SETTINGS>, lifetime: Lifetime, { health, logger, metrics, name }: Telemetry) => {
+        const tls = tlsOf(settings);
         const link = await connectNats({
           servers: settings.url.split(','),
           name,
+          ...(tls && { tls }),
           connectTimeoutMs: settings.connectTimeoutMs,
           onFault: (fault) => logger.warn({ err: fault }, 'a fault that no caller could be told of'),
         });

@@ -4,6 +4,7 @@ export { inProcess } from './bindings/in-process.js';
 export { loopback } from './bindings/loopback.js';
 export type { FaultListener } from './faults.js';
 export { connectNats } from './nats/connect-nats.js';
+export type { TlsOptions } from './nats/client/broker.js';
 export type { ClientOptions, NatsLink, NatsOptions } from './nats/nats-link.js';
 export type { RoutingCounts } from './nats/routing/live-routes.js';
 export type { Responder } from './nats/responder.js';

@@ -204,7 +204,9 @@ export class Connection {
     const session = new Session(nats, this.#options, {
       onLost: (why) => this.#lose(session, why),
       onForbidden: (what) => this.#forbiddenListeners.forEach((listener) => listener(what)),
-      onLameDuck: () => (this.#moving = this.#move(session)),
+      onLameDuck: () => {
+        this.#moving = this.#move(session);
+      },
       onFault: this.#options.onFault,
     });
     this.#session = session;

@@ -163,8 +163,10 @@ export class NatsClient implements BrokerListener {
 
   async #open(): Promise<'open' | 'needs TLS'> {
     const { signal } = this.#options;
-    const giveUp = () =>
-      this.#end(this.#isSilent ? new Error(SILENT) : signal.reason instanceof Error ? signal.reason : new Error('given up'));
+    const giveUp = () => {
+      const why = signal.reason instanceof Error ? signal.reason : new Error('given up');
+      this.#end(this.#isSilent ? new Error(`${why.message}; ${SILENT}`) : why);
+    };
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       return await new Promise((resolve, reject) => {
