@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '@diptych/kernel';
@@ -144,6 +144,38 @@ describe('a backup', () => {
     mkdirSync(copied);
     writeFileSync(join(copied, basename(segment!)), readFileSync(segment!).subarray(0, -10));
     expect(await backupLog(copied, await beside('backup'), { clock })).toMatchObject({ head: 1, records: 1, unfinished: undefined });
+  });
+
+  it('waits for its last write to be there for good: until another stands behind it, for a while, or not at all when the log was closed', async () => {
+    const log = await logs.open();
+    await put(log, 'a', '1');
+    let waits = 0;
+    let meanwhile = async () => {};
+    const watched: Clock = {
+      ...clock,
+      after: (delayMs, callback, options) => {
+        waits++;
+        let ended = false;
+        const timer = clock.after(delayMs, () => void meanwhile().then(() => ended || callback()), options);
+        return { [Symbol.dispose]: () => ((ended = true), timer[Symbol.dispose]()) };
+      },
+    };
+    const waitsOf = async (name: string) => {
+      waits = 0;
+      await backupLog(await logs.directory(), await beside(name), { clock: watched });
+      return waits;
+    };
+    expect(await waitsOf('idle')).toBe(10);
+    meanwhile = async () => void (await put(log, 'a', '2'));
+    expect(await waitsOf('written to')).toBe(1);
+    const [path] = segmentsIn(await logs.directory());
+    const bytes = readFileSync(path!);
+    meanwhile = async () => truncateSync(path!, bytes.length - 1);
+    await expect(waitsOf('taken back')).rejects.toThrow(/took its last write back/);
+    expect(readdirSync(await beside('taken back'))).toEqual([]);
+    writeFileSync(path!, bytes);
+    await log.close();
+    expect(await waitsOf('closed')).toBe(0);
   });
 
   it('restored is another incarnation with the same entries, revisions and remembered requests', async () => {

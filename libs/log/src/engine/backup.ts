@@ -7,6 +7,8 @@ import { BACKUP_FILE, UNFINISHED_BACKUP } from './directory.js';
 import type { FileSystem } from './file-system.js';
 import { errorCodeOf, nodeFileSystem, readFully } from './file-system.js';
 import { openSegment } from './open-segment.js';
+import { RECORD_BYTES_MAX } from './record-layout.js';
+import { scanSegment } from './segment-scan.js';
 import type { SnapshotSegment, Watching } from './snapshot.js';
 import { Snapshot, isSameSegment } from './snapshot.js';
 import type { Verified } from './verify.js';
@@ -55,7 +57,8 @@ export async function backupLog(source: string, target: string, options: BackupO
       const { head, incarnation, partition } = check;
       const madeAt = new Date(clock.wallMs()).toISOString();
       manifest = { format: BACKUP_FORMAT, version: 1, madeAt, incarnation: incarnation!, partition: partition!, head, segments };
-      await assertNotTakenBack(fileSystem, snapshot.segments.at(-1)!, clock);
+      // A seal is written when all before it is durable.
+      if (!check.sealed) await assertNotTakenBack(fileSystem, snapshot.segments.at(-1)!, clock);
       return head;
     },
     async onVerified({ written }) {
@@ -68,29 +71,41 @@ export async function backupLog(source: string, target: string, options: BackupO
 
 /**
  * The last write that was copied may have been under way still, and a full disk takes such a write back: then it was refused, and the backup must not hold it. It
- * counts as there for good when it still is after a while, or when another segment has been begun behind it.
+ * counts as there for good when another write stands behind it, when its segment was compacted, or when it still is there after a while.
  */
 async function assertNotTakenBack(fileSystem: FileSystem, newest: SnapshotSegment, clock: Clock): Promise<void> {
-  await new Promise<void>((done) => clock.after(SETTLE_MS, done));
+  for (let waitedMs = 0; ; waitedMs += SETTLE_STEP_MS) {
+    const last = await lastWriteOf(fileSystem, newest);
+    if (last === 'taken back')
+      throw new DiptychError('UNAVAILABLE', `the log in ${newest.path} took its last write back while it was copied; run the backup again`);
+    if (last === 'durable' || waitedMs >= SETTLE_MS) return;
+    await new Promise<void>((done) => clock.after(SETTLE_STEP_MS, done));
+  }
+}
+
+async function lastWriteOf(fileSystem: FileSystem, newest: SnapshotSegment): Promise<'durable' | 'there' | 'taken back'> {
   const { path, reader, header, end } = newest;
   try {
     const now = await openSegment(fileSystem, path);
     try {
-      if (!isSameSegment(now.header, header)) return;
+      if (!isSameSegment(now.header, header)) return 'durable';
+      // In this order: what is found behind it counts only if it is there itself.
+      const size = Math.min(await now.reader.size(), end + RECORD_BYTES_MAX);
+      const { wholeEnd } = await scanSegment(now.reader, end, size, header.seed, () => undefined);
       const length = Math.min(end, TAIL_BYTES);
       const [before, after] = [Buffer.alloc(length), Buffer.alloc(length)];
       await readFully(reader, before, 0, length, end - length);
-      await readFully(now.reader, after, 0, length, end - length);
-      if (before.equals(after) && (await now.reader.size()) >= end) return;
+      const filled = await readFully(now.reader, after, 0, length, end - length);
+      if (filled < length || !before.equals(after)) return 'taken back';
+      return wholeEnd > end ? 'durable' : 'there';
     } finally {
       await now.reader.close();
     }
   } catch (error) {
     // Compacted meanwhile, so it was not the newest any more.
-    if (errorCodeOf(error) === 'ENOENT') return;
+    if (errorCodeOf(error) === 'ENOENT') return 'durable';
     throw error;
   }
-  throw new DiptychError('UNAVAILABLE', `the log in ${path} took its last write back while it was copied; run the backup again`);
 }
 
 /** A file in the log's directory that is none of its own would keep the log from opening. */
@@ -101,4 +116,5 @@ function assertOutside(source: string, target: string): void {
 }
 
 const SETTLE_MS = 250;
+const SETTLE_STEP_MS = 25;
 const TAIL_BYTES = 64 * 1024;

@@ -301,21 +301,44 @@ describe('compaction', () => {
     ]);
   });
 
-  it('a file that was replaced stays open until the last read of it is done', async () => {
+  /** A log whose oldest segment has been replaced while it was read from; the read goes on until `release`. */
+  async function replacedUnderRead() {
     const fileSystem = quick();
     const log = await logs.open({ ...EAGER, fileSystem });
     await put(log, 'first', 'value');
     await overwrite(log, 20, 10);
     const gate = Promise.withResolvers<void>();
-    fileSystem.fault = (operation, path) => (operation === 'read' && path.endsWith('0001.segment') ? { wait: gate.promise } : undefined);
+    let reads = false;
+    fileSystem.fault = (operation) => {
+      reads ||= operation === 'read';
+      return reads ? { wait: gate.promise } : undefined;
+    };
     const read = valueOf(log, 'first');
+    await waitFor(() => reads, { what: 'the read to be at the disk' });
     fileSystem.fault = () => undefined;
     const compacting = log.compact();
     await waitFor(() => log.status.segments < 5, { what: 'the segments to be replaced' });
     for (let turn = 0; turn < 20; turn++) await nextTurn();
-    gate.resolve();
-    expect(await read).toBe('value');
-    await compacting;
+    const release = async () => {
+      gate.resolve();
+      expect(await read).toBe('value');
+      await compacting;
+    };
+    return { fileSystem, log, release };
+  }
+
+  it('a file that was replaced stays open until the last read of it is done', async () => {
+    const { release } = await replacedUnderRead();
+    await release();
+  });
+
+  it('keeps no append that needs space waiting for who still reads what was replaced', async () => {
+    const { fileSystem, log, release } = await replacedUnderRead();
+    fileSystem.fault = (operation) => (operation === 'write' ? { code: 'ENOSPC', bytes: 10 } : undefined);
+    await expect(put(log, 'refused', 'value')).rejects.toMatchObject({ code: 'STORAGE_FULL', definite: true });
+    fileSystem.fault = () => undefined;
+    await release();
+    expect(await valueOf(log, 'refused')).toBeUndefined();
   });
 
   it('removes nothing before it is durable what stands in its place', async () => {

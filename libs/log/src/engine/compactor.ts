@@ -36,6 +36,8 @@ export class Compactor {
   readonly #clock: Clock;
   #timer: Disposable | undefined;
   #running: Promise<void> | undefined;
+  /** Of what is running: resolves when it can only wait for readers of what it replaced. */
+  #heldUp = Promise.withResolvers<void>();
   #abort = new AbortController();
   #closed = false;
   /** A run whose copy may have its name on the disk or not: nothing else is compacted before it is settled. */
@@ -75,12 +77,15 @@ export class Compactor {
     if (!this.#closed) await (this.#running = this.#run());
   }
 
-  /** Gives up what is being written, to leave its disk space to others. True when there was such. */
+  /**
+   * Gives up what is being written, or finishes what is nearly done, to leave its disk space to others. True when that may have made room. It does not
+   * wait for readers of a replaced segment, such as a long report: whoever needs the space would wait as long.
+   */
   async yieldSpace(): Promise<boolean> {
     if (!this.#running) return false;
     this.#abort.abort(new Error('its disk space was needed for appends'));
-    await this.#running;
-    return true;
+    await Promise.race([this.#running, this.#heldUp.promise]);
+    return !this.#running;
   }
 
   /** What is under way ends soon, and leaves nothing behind. */
@@ -99,8 +104,9 @@ export class Compactor {
   /** Never throws. */
   async #run(): Promise<void> {
     this.#abort = new AbortController();
+    this.#heldUp = Promise.withResolvers();
     try {
-      while (!this.#closed && (await this.#compactOnce()));
+      while (!this.#closed && !this.#abort.signal.aborted && (await this.#compactOnce()));
     } catch (error) {
       this.#onFailure(error);
     } finally {
@@ -185,7 +191,9 @@ export class Compactor {
       for (const other of run.slice(1)) await fileSystem.remove(other.path);
     } finally {
       // One that could not be removed is no part of the log any more, and the next open removes it.
-      await readers.quiesce();
+      const quiet = readers.quiesce();
+      if (readers.held) this.#heldUp.resolve();
+      await quiet;
       for (const segment of run) {
         index.forgetDeadBytes(segment.id);
         await store.release(segment);

@@ -11,6 +11,7 @@ import { allKeys, put, soon, valueOf } from '../../test/log-fixture.js';
 import { MemoryDisk } from '../../test/memory-disk.js';
 import type { FileLog } from './file-log.js';
 import { openFileLog } from './file-log.js';
+import { SKIPPED_REVISIONS } from './segment-header.js';
 
 /*
  * Claim: a full disk loses nothing. Appends are refused for certain (STORAGE_FULL) once what they left is cut off and synced, reads go on, and
@@ -62,12 +63,12 @@ it.each([3_000, 7_777, 20_000])('a disk of %d bytes, full again and again, and a
   await again.close();
 });
 
-it('a torn tail on a full disk keeps nobody from reading; it is saved aside and cut once there is space, before the next write', async () => {
+/** A log of one entry, whose second append was cut short by a crash. */
+async function tornLog(): Promise<ReturnType<MemoryDisk['content']>> {
   const random = seededRandom(seedFromEnv());
   const disk = new MemoryDisk();
-  const options = { directory: '/log', fileSystem: disk };
-  const log = await openFileLog(options);
-  await put(log, 'kept', '1');
+  const log = await openFileLog({ directory: '/log', fileSystem: disk });
+  await put(log, 'kept', 'kept');
   const before = disk.records.length;
   await put(log, 'torn', 'x'.repeat(2_000));
   const torn = disk.records.findIndex((record, index) => index >= before && record.kind === 'write');
@@ -75,7 +76,32 @@ it('a torn tail on a full disk keeps nobody from reading; it is saved aside and 
   const content = crashAt(disk, torn + 1, policy, random).content();
   for (const [inode, bytes] of content.files) content.files.set(inode, bytes.subarray(0, bytes.length - 700));
   await log.close();
+  return content;
+}
 
+it('a torn tail that was cut, and no space for the segment that leaves out revisions: reads go on, and they are left out once there is', async () => {
+  const fileSystem = new FaultyFileSystem(new MemoryDisk(await tornLog()));
+  const options = { directory: '/log', fileSystem };
+  fileSystem.fault = (operation, path) => (operation === 'write' && path.endsWith('.new') ? { code: 'ENOSPC', bytes: 10 } : undefined);
+  // The second open finds the tail cut already.
+  for (let open = 0; open < 2; open++) {
+    const log = await openFileLog(options);
+    await expectExactly(log, ['kept']);
+    await expect(put(log, 'refused', '1')).rejects.toMatchObject({ code: 'STORAGE_FULL', definite: true });
+    await log.close();
+  }
+  fileSystem.fault = () => undefined;
+  const log = await openFileLog(options);
+  expect((await put(log, 'after', 'after')).position.revision).toBeGreaterThan(SKIPPED_REVISIONS);
+  await log.close();
+  const again = await openFileLog(options);
+  await expectExactly(again, ['after', 'kept']);
+  await again.close();
+});
+
+it('a torn tail on a full disk keeps nobody from reading; it is saved aside and cut once there is space, before the next write', async () => {
+  const content = await tornLog();
+  const options = { directory: '/log' };
   for (const room of [0, 500]) {
     const full = new MemoryDisk(content);
     full.capacityBytes = full.usedBytes + room;
@@ -88,7 +114,7 @@ it('a torn tail on a full disk keeps nobody from reading; it is saved aside and 
     await expect(put(opened, 'refused', '1')).rejects.toMatchObject({ code: 'STORAGE_FULL', definite: true });
     expect(full.paths).toEqual([path]);
     expect(full.bytesOf(path!)).toEqual(tail);
-    expect(await valueOf(opened, 'kept')).toBe('1');
+    expect(await valueOf(opened, 'kept')).toBe('kept');
     full.capacityBytes = Infinity;
     await put(opened, 'after', '1');
     const [, offset, saved] = /from offset (\d+) were cut off and saved as (\S+)/.exec(warnings[1]!)!;

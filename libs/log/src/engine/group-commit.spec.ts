@@ -138,6 +138,18 @@ it('answers what rests on the batch at the disk only when that is durable, and w
   expect(log.status).toMatchObject({ headRevision: 1, queued: 0 });
 });
 
+it('answers, and goes on, though whoever measures batches fails', async () => {
+  const log = await logs.open({
+    onBatch: () => {
+      throw new Error('no room for figures');
+    },
+  });
+  await put(log, 'a', '1');
+  expect((await put(log, 'a', '2')).existed).toBe(true);
+  expect(await valueOf(log, 'a')).toBe('2');
+  expect(logs.warnings).toEqual(Array.from({ length: 2 }, () => 'measuring a batch failed: Error: no room for figures'));
+});
+
 it('stages the next batch while one is at the disk, and writes it as soon as the disk is free', async () => {
   const fileSystem = new FaultyFileSystem();
   const batches: number[] = [];

@@ -5,7 +5,7 @@ import type { AppendBatch } from './append-batch.js';
 import { BatchStager } from './batch-stager.js';
 import { byteBlock } from './byte-block.js';
 import { reasonOf } from './directory.js';
-import type { FileLogSettings } from './file-log-options.js';
+import type { BatchMeasure, FileLogSettings } from './file-log-options.js';
 import type { PendingAppend } from './pending-append.js';
 import type { SegmentStore } from './segment-store.js';
 import { isNoSpace } from './segment-store.js';
@@ -137,10 +137,19 @@ export class LogWriter {
     }
     const writtenMs = this.#settings.clock.nowMs();
     const appends = batch.staged.length;
-    this.#settings.onBatch({ appends, bytes: batch.length, seconds: (writtenMs - startedMs) / 1_000 });
     this.#apply(batch);
     this.#stager.measure(writtenMs - startedMs, appends, this.#settings.clock.nowMs() - writtenMs);
+    this.#tell({ appends, bytes: batch.length, seconds: (writtenMs - startedMs) / 1_000 });
     return true;
+  }
+
+  /** Who measures keeps nobody from their answer. */
+  #tell(measure: BatchMeasure): void {
+    try {
+      this.#settings.onBatch(measure);
+    } catch (error) {
+      this.#settings.onWarning(`measuring a batch failed: ${String(error)}`);
+    }
   }
 
   async #writeBatch(batch: AppendBatch): Promise<void> {

@@ -4,6 +4,7 @@
  */
 export class Readers {
   #epoch = new Epoch();
+  #before = this.#epoch;
 
   /** Hold on to what it returns, and give it to `leave` once. Look up segments only after this. */
   enter(): Epoch {
@@ -27,9 +28,14 @@ export class Readers {
 
   /** Resolves when everyone has left who entered before this call. One call at a time. */
   async quiesce(): Promise<void> {
-    const before = this.#epoch;
+    const before = (this.#before = this.#epoch);
     this.#epoch = new Epoch();
     if (before.count > 0) await new Promise<void>((resolve) => (before.onEmpty = resolve));
+  }
+
+  /** The last `quiesce` waits for somebody. */
+  get held(): boolean {
+    return this.#before.count > 0;
   }
 }
 
