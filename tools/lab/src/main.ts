@@ -3,6 +3,7 @@ import { compare } from './compare.js';
 import { linearizability } from './linearizability/linearizability.js';
 import { publish } from './report/publish.js';
 import { renderAgain } from './report/write-report.js';
+import { EXPERIMENTS } from './scaling/experiments.js';
 import { selfcheck } from './selfcheck/selfcheck.js';
 import { staleness } from './staleness/staleness.js';
 
@@ -13,6 +14,9 @@ const USAGE = `Usage: npm run compare -- [options]
   selfcheck             whether the lab itself can be believed, and how fine this machine sees, in about twelve minutes
   staleness             how old reads can be with a cache paused, cut off and given back, in about a minute and a half
   linearizability       whether each key is, in the arms that promise it, under crashes
+  run scale-out         what one to four instances of a quarter of a core can do, in about thirteen minutes
+  run elasticity        instances follow a ramp, a spike and an ebb by their live signals, in about eleven minutes
+  run coming-and-going  what is lost when instances come, go and are killed, in about ten minutes (all three: Linux, root and haproxy)
   report <results.json>   writes the page of an earlier run anew
   publish <results.json>  puts an earlier run into the documents: table, picture, data
 
@@ -65,6 +69,19 @@ async function main(args: string[]): Promise<number> {
       arm: values.arm,
     });
   }
+  if (command === 'run') {
+    const { values, positionals } = parsed(rest, { ...OPTIONS, blocks: { type: 'string' } }, true);
+    if (values.help) return usage(0);
+    const [name = ''] = positionals;
+    const experiment = EXPERIMENTS[name];
+    if (!experiment || positionals.length !== 1) throw new TypeError(`run wants one of ${Object.keys(EXPERIMENTS).join(', ')}`);
+    return experiment({
+      name,
+      seed: wholeNumber('seed', values.seed, 0, 999_999_999),
+      outDir: values.out,
+      blocks: wholeNumber('blocks', values.blocks, 1, 60),
+    });
+  }
   if (command === 'report' || command === 'publish') {
     const { values, positionals } = parsed(rest, { help: OPTIONS.help }, true);
     if (values.help) return usage(0);
@@ -72,7 +89,7 @@ async function main(args: string[]): Promise<number> {
     return command === 'report' ? renderAgain(positionals[0]!) : publish(positionals[0]!);
   }
   throw new TypeError(
-    `there is no command ${command}; there are compare, selfcheck, staleness, linearizability, report and publish (see --help)`,
+    `there is no command ${command}; there are compare, selfcheck, staleness, linearizability, run, report and publish (see --help)`,
   );
 }
 

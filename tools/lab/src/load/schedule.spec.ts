@@ -28,6 +28,21 @@ describe('poissonSchedule', () => {
     expect(a.atMs.slice(0, 10)).not.toEqual(c.atMs.slice(0, 10));
   });
 
+  it('follows stretches of other rates, and is the plain one where there is one stretch only', () => {
+    expect(poissonSchedule({ ...plan, rates: [{ seconds: 100, ratePerSecond: 1_000 }] }).length).toBe(poissonSchedule(plan).length);
+    const rates = [
+      { seconds: 20, ratePerSecond: 100 },
+      { seconds: 30, ratePerSecond: 1_000 },
+      { seconds: 10, ratePerSecond: 10 },
+    ];
+    const { atMs } = poissonSchedule({ ...plan, rates });
+    const within = (from: number, to: number) => atMs.filter((at) => at >= from * 1000 && at < to * 1000).length;
+    expect(atMs.every((at, i) => i === 0 || at >= atMs[i - 1]!)).toBe(true);
+    expect(Math.abs(within(0, 20) / 2_000 - 1)).toBeLessThan(0.1);
+    expect(Math.abs(within(20, 50) / 30_000 - 1)).toBeLessThan(0.03);
+    expect(Math.abs(within(50, 100) / 500 - 1)).toBeLessThan(0.2);
+  });
+
   it('has the rate, the shares and the spread of a Poisson process', () => {
     const { atMs, stream, length } = poissonSchedule(plan);
     expect(Math.abs(length / 100_000 - 1)).toBeLessThan(0.02);

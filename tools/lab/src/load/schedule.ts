@@ -17,6 +17,8 @@ export interface LoadPlan {
   readonly seed: number;
   readonly seconds: number;
   readonly ratePerSecond: number;
+  /** Where the rate is not the same throughout: stretches one after the other instead of `ratePerSecond`, which is then the largest of them; the last one goes on. */
+  readonly rates?: readonly RateStretch[] | undefined;
   readonly streams: readonly Stream[];
   readonly valueBytes: number;
   /** A request without an answer by then is bad, and enters the percentiles at this value. */
@@ -32,6 +34,11 @@ export interface LoadPlan {
   readonly historyFile?: string | undefined;
   /** Tells of each stretch of so many seconds as soon as it is over (open loop only); undefined: of none. */
   readonly windowSeconds?: number | undefined;
+}
+
+export interface RateStretch {
+  readonly seconds: number;
+  readonly ratePerSecond: number;
 }
 
 export interface Schedule {
@@ -51,8 +58,8 @@ export function poissonSchedule(plan: LoadPlan): Schedule {
   const kinds = seededRandom(plan.seed, 'kinds');
   const choosers = plan.streams.map(({ keys }, i) => keyChooser(keys, plan.seed, String(i)));
   const times: number[] = [];
-  for (let at = exponential(gaps.unit(), plan.ratePerSecond); at < plan.seconds * 1000; at += exponential(gaps.unit(), plan.ratePerSecond))
-    times.push(at);
+  const after = arrivals(plan);
+  for (let at = after(0, gaps.unit()); at < plan.seconds * 1000; at = after(at, gaps.unit())) times.push(at);
   const stream = new Uint8Array(times.length);
   const key = new Uint32Array(times.length);
   const total = plan.streams.reduce((sum, { share }) => sum + share, 0);
@@ -64,6 +71,23 @@ export function poissonSchedule(plan: LoadPlan): Schedule {
     key[i] = choosers[chosen]!.next();
   }
   return { length: times.length, atMs: Float64Array.from(times), stream, key, choosers };
+}
+
+/** When the next request comes after one, by a uniform draw. With stretches, the exponential draw is used up at the rate of each (time rescaling, Lewis and Shedler 1979). */
+function arrivals({ ratePerSecond, rates }: LoadPlan): (atMs: number, unit: number) => number {
+  if (!rates) return (atMs, unit) => atMs + exponential(unit, ratePerSecond);
+  let endMs = 0;
+  const stretches = rates.map(({ seconds, ratePerSecond }) => ({ endMs: (endMs += seconds * 1000), ratePerSecond }));
+  return (atMs, unit) => {
+    let [at, left] = [atMs, exponential(unit, 1)];
+    for (const { endMs, ratePerSecond } of stretches.slice(0, -1)) {
+      if (at >= endMs) continue;
+      if (left <= (endMs - at) * ratePerSecond) return at + left / ratePerSecond;
+      left -= (endMs - at) * ratePerSecond;
+      at = endMs;
+    }
+    return at + left / stretches.at(-1)!.ratePerSecond;
+  };
 }
 
 function exponential(unit: number, ratePerSecond: number): number {

@@ -1,0 +1,144 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { freePort, startProcess, tempDir, waitFor, WORKSPACE, type Launcher, type RunningProcess, type TempDir } from '@diptych/testing';
+
+/** How requests are spread: to the least busy, or by the key in their path, so that each key has one server (consistent hashing). */
+export type Spreading = 'least busy' | 'by key';
+
+export interface BalancerSlot {
+  readonly slot: number;
+  /** `UP`, `DOWN`, `DRAIN`, `MAINT`, with what it is on its way to. */
+  readonly status: string;
+  /** Requests it has now. */
+  readonly current: number;
+  /** Sessions that it was given since the start. */
+  readonly total: number;
+}
+
+const SLOTS = 8;
+
+/** HAProxy before instances of one part, by `tools/balancer/replicas.cfg` (active L7 checks) and a list of free places that instances take and leave at run time. */
+export class Balancer implements AsyncDisposable {
+  readonly url: string;
+  readonly #process: RunningProcess;
+  readonly #dir: TempDir;
+  readonly #socket: string;
+
+  private constructor(url: string, process: RunningProcess, dir: TempDir, socket: string) {
+    this.url = url;
+    this.#process = process;
+    this.#dir = dir;
+    this.#socket = socket;
+  }
+
+  static async start(spreading: Spreading, launcher: Launcher): Promise<Balancer> {
+    const dir = await tempDir('diptych-balancer-');
+    const port = await freePort();
+    const socket = join(dir.path, 'control.sock');
+    const config = join(dir.path, 'instances.cfg');
+    writeFileSync(config, configuration(port, spreading));
+    const { command, args } = launcher(haproxy(), ['-db', '-q', '-f', join(WORKSPACE, 'tools/balancer/replicas.cfg'), '-f', config]);
+    const starting = startProcess({
+      name: 'haproxy',
+      command,
+      args,
+      env: { ...process.env, BALANCER_CONTROL: socket },
+      ready: async () => (await ask(socket, 'show info').catch(() => '')).includes('Uptime_sec'),
+    });
+    try {
+      return new Balancer(`http://127.0.0.1:${port}`, await starting, dir, socket);
+    } catch (error) {
+      await dir.remove();
+      throw error;
+    }
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Takes an instance in; resolves when its check has answered and it gets requests. */
+  async admit(slot: number, port: number): Promise<void> {
+    await this.#tell(`set server edges/s${slot} addr 127.0.0.1 port ${port}`);
+    // One that has just been enabled counts as up until a check fails; it says that it is ready before it comes here.
+    await this.#tell(`set server edges/s${slot} state ready`);
+    await waitFor(async () => (await this.slots()).some((each) => each.slot === slot && each.status.startsWith('UP')), {
+      what: `the balancer takes s${slot} in`,
+      timeoutMs: 60_000,
+      pollMs: 20,
+    });
+  }
+
+  /** Gives an instance no new request; resolves when it has answered those that it had. */
+  async drain(slot: number): Promise<void> {
+    await this.#tell(`set server edges/s${slot} state drain`);
+    await waitFor(async () => (await this.slots()).every((each) => each.slot !== slot || each.current === 0), {
+      what: `s${slot} answers what it has`,
+      timeoutMs: 60_000,
+      pollMs: 20,
+    });
+    await this.#tell(`set server edges/s${slot} state maint`);
+  }
+
+  async slots(): Promise<BalancerSlot[]> {
+    const [head = '', ...lines] = (await ask(this.#socket, 'show stat edges 4 -1')).trim().split('\n');
+    const names = head.replace('# ', '').split(',');
+    const place = (name: string) => names.indexOf(name);
+    return lines.flatMap((line) => {
+      const cells = line.split(',');
+      const slot = Number(/^s(\d+)$/.exec(cells[place('svname')] ?? '')?.[1]);
+      if (Number.isNaN(slot)) return [];
+      return [{ slot, status: cells[place('status')]!, current: Number(cells[place('scur')]), total: Number(cells[place('stot')]) }];
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process.stop();
+    await this.#dir.remove();
+  }
+
+  /** @throws Error with what it answered: it answers a line without a word to what it did, and a sentence to what it did not */
+  async #tell(command: string): Promise<void> {
+    const answer = (await ask(this.#socket, command)).trim();
+    if (answer !== '' && !/^(no need to change|IP changed|nothing changed|port changed)/i.test(answer))
+      throw new Error(`haproxy: ${command}: ${answer}`);
+  }
+}
+
+/** Why there is no balancer, if so: asked before anything is started. */
+export function whyNoBalancer(): string | undefined {
+  const { status, error } = spawnSync(haproxy(), ['-v'], { encoding: 'utf8' });
+  return status === 0
+    ? undefined
+    : `there is no ${haproxy()}${error ? '' : ' that runs'}: npm run setup brings one where it can (Debian: apt-get install haproxy), or name the program in DIPTYCH_HAPROXY`;
+}
+
+function haproxy(): string {
+  return process.env['DIPTYCH_HAPROXY'] || 'haproxy';
+}
+
+function configuration(port: number, spreading: Spreading): string {
+  // The whole path: a key. A weight of 256 gives each server 16 times as many places on the ring as the default, and so more equal shares.
+  const byKey = ['  balance uri path-only', '  hash-type consistent sdbm avalanche'];
+  return [
+    'frontend edge from clients',
+    `  bind 127.0.0.1:${port}`,
+    '  default_backend edges',
+    'backend edges from replicas',
+    ...(spreading === 'by key' ? byKey : []),
+    ...Array.from({ length: SLOTS }, (_, i) => `  server s${i + 1} 127.0.0.1:1 disabled weight ${spreading === 'by key' ? 256 : 100}`),
+    '',
+  ].join('\n');
+}
+
+function ask(socket: string, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const connection = connect(socket, () => connection.write(`${command}\n`));
+    connection.setEncoding('utf8').on('data', (text: string) => (answer += text));
+    connection.once('end', () => resolve(answer));
+    connection.once('error', reject);
+  });
+}

@@ -1,0 +1,181 @@
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createGunzip } from 'node:zlib';
+import { systemClock } from '@diptych/kernel';
+import { profile } from '@diptych/testing';
+import { checkDurability, httpReader, type DurabilityFinding, type HistoryLine } from '../durability.js';
+import { fill, keysOf } from '../load/fill.js';
+import type { KeySpec } from '../load/keys.js';
+import { runLoad } from '../load/run-load.js';
+import type { LoadPlan, Stream } from '../load/schedule.js';
+import type { LoadResult } from '../load/summary.js';
+import { Fleet, SCALED_ARMS, type Instance, type ScaledArmName } from './fleet.js';
+import type { ScalingLab } from './scaling-lab.js';
+
+const KEYS: KeySpec = { kind: 'uniform', prefix: 'entry', count: 1_000 };
+const STREAMS: readonly Stream[] = [
+  { capability: 'hit', share: 60, keys: KEYS },
+  { capability: 'put', share: 40, keys: KEYS },
+];
+
+/** A request is lost when it has no right answer within five seconds: this is about loss, and not about the objective. */
+export const COMING_AND_GOING = {
+  arms: ['monolith-replicas', 'services-scaled'],
+  cycles: 20,
+  instances: 3,
+  ratePerSecond: 150,
+  timeoutMs: 5_000,
+  valueBytes: 512,
+  secondsBeforeKill: 5,
+  secondsAfterKill: 12,
+  streams: STREAMS,
+} as const;
+
+/** What became of an arm's requests and writes while instances came and went, or while one of them was killed. */
+export interface Comings {
+  readonly what: 'cycles' | 'kill';
+  readonly arm: ScaledArmName;
+  readonly cycles: number;
+  readonly offered: number;
+  readonly good: number;
+  readonly outcomes: LoadResult['outcomes'];
+  readonly durability: DurabilityFinding;
+  readonly series: LoadResult['series'];
+  readonly kill?: Kill | undefined;
+}
+
+export interface Kill {
+  readonly proof: string;
+  /** From the kill to the last request that had no right answer, in milliseconds of its scheduled moment; reads of keys that only the dead knew are left out. */
+  readonly recoveryMs: number;
+  readonly bad: number;
+  readonly absentReads: number;
+  /** Requests of each survivor, against an equal share. */
+  readonly shares: Readonly<Record<string, number>>;
+}
+
+export async function comingAndGoing(lab: ScalingLab): Promise<Comings[]> {
+  const done: Comings[] = [];
+  for (const arm of COMING_AND_GOING.arms)
+    for (const what of ['cycles', 'kill'] as const) {
+      lab.signal.throwIfAborted();
+      lab.progress.step(
+        `${arm}: ${what === 'cycles' ? `${COMING_AND_GOING.cycles} cycles out and in` : 'one of three killed'}`,
+        what === 'cycles' ? 240 : 40,
+      );
+      done.push(await underLoad(lab, arm, what));
+      lab.keep(done);
+    }
+  return done;
+}
+
+export const COMING_AND_GOING_SECONDS = 2 * (240 + 40);
+
+async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['what']): Promise<Comings> {
+  const { edge } = SCALED_ARMS[arm];
+  const { instances, ratePerSecond, timeoutMs, valueBytes } = COMING_AND_GOING;
+  await using fleet = await Fleet.start(arm, { [edge]: instances, cache: 2 });
+  await fill(fleet.url, [KEYS], valueBytes, lab.signal);
+  fleet.hold();
+  const historyFile = join(lab.runDir, 'history', `${what}-${arm}.jsonl.gz`);
+  // As long as the longest that its cause may take; what causes it ends it.
+  const seconds = what === 'cycles' ? 900 : 120;
+  const plan: LoadPlan = {
+    id: what,
+    baseUrl: fleet.url,
+    seed: lab.seed,
+    seconds,
+    ratePerSecond,
+    streams: STREAMS,
+    valueBytes,
+    timeoutMs,
+    connections: 512,
+    mode: 'open',
+    historyFile,
+  };
+  const over = new AbortController();
+  const signal = AbortSignal.any([lab.signal, over.signal]);
+  const { promise: sending, resolve: begin } = Promise.withResolvers<void>();
+  const loading = runLoad(plan, { cores: profile().generator, signal, onPhase: (phase) => phase === 'sending' && begin() }).finally(begin);
+  const causing = sending
+    .then((): Promise<Killed | { cycles: number }> => (what === 'cycles' ? cycle(lab, fleet) : killOne(lab, fleet)))
+    // What is in flight when the load is ended would be neither good nor bad.
+    .finally(() => over.abort());
+  const [loaded, caused] = await Promise.allSettled([loading, causing]);
+  if (caused.status === 'rejected') throw caused.reason;
+  if (loaded.status === 'rejected') throw loaded.reason;
+  lab.signal.throwIfAborted();
+  const load = loaded.value;
+  const history = await linesOf(historyFile);
+  const reader = httpReader(fleet.url, lab.signal);
+  const durability = await checkDurability(history, keysOf([KEYS]), reader.finalStateOf).finally(() => reader.close());
+  return {
+    what,
+    arm,
+    cycles: 'cycles' in caused.value ? caused.value.cycles : 0,
+    offered: load.offered,
+    good: load.good,
+    outcomes: load.outcomes,
+    durability,
+    series: load.series.filter(({ offered }) => Object.keys(offered).length > 0),
+    ...('proof' in caused.value && { kill: killOf(caused.value, history, load.startedWallMs) }),
+  };
+}
+
+/** Out by one and in by one, twenty times; of the services gateways and caches in turn. The oldest goes, so that in the end all have been replaced. */
+async function cycle(lab: ScalingLab, fleet: Fleet): Promise<{ cycles: number }> {
+  const pools = SCALED_ARMS[fleet.arm].pools.filter(({ isScaled }) => isScaled).map(({ pool }) => pool);
+  for (let cycles = 0; cycles < COMING_AND_GOING.cycles; cycles++) {
+    lab.signal.throwIfAborted();
+    const pool = pools[cycles % pools.length]!;
+    await fleet.add(pool);
+    await fleet.remove(fleet.serving(pool)[0]!);
+    lab.progress.note(`  ${fleet.arm}: cycle ${cycles + 1}, a ${pool}`);
+  }
+  return { cycles: COMING_AND_GOING.cycles };
+}
+
+interface Killed {
+  readonly proof: string;
+  readonly killedWallMs: number;
+  readonly victim: Instance;
+  readonly shares: Readonly<Record<string, number>>;
+}
+
+async function killOne(lab: ScalingLab, fleet: Fleet): Promise<Killed> {
+  const { secondsBeforeKill, secondsAfterKill } = COMING_AND_GOING;
+  await sleep(secondsBeforeKill * 1000, undefined, { signal: lab.signal });
+  const victim = fleet.serving(SCALED_ARMS[fleet.arm].edge)[1]!;
+  const killedWallMs = systemClock.wallMs();
+  const proof = await fleet.kill(victim);
+  const before = await fleet.shares();
+  await sleep(secondsAfterKill * 1000, undefined, { signal: lab.signal });
+  const after = await fleet.shares();
+  const given = [...after].map(([name, { total }]) => [name, total - before.get(name)!.total] as const);
+  const equal = given.reduce((sum, [, count]) => sum + count, 0) / given.length;
+  return { proof, killedWallMs, victim, shares: Object.fromEntries(given.map(([name, count]) => [name, count / equal])) };
+}
+
+interface TimedLine extends HistoryLine {
+  /** Scheduled, in milliseconds since the first. */
+  readonly at: number;
+  readonly status: number;
+}
+
+async function linesOf(file: string): Promise<TimedLine[]> {
+  const lines: TimedLine[] = [];
+  for await (const line of createInterface({ input: createReadStream(file).pipe(createGunzip()) }))
+    if (line !== '') lines.push(JSON.parse(line) as TimedLine);
+  return lines;
+}
+
+function killOf({ proof, killedWallMs, shares }: Killed, history: readonly TimedLine[], startedWallMs: number): Kill {
+  const killedMs = killedWallMs - startedWallMs;
+  const bad = history.filter(({ outcome }) => outcome !== 'good' && outcome !== 'pending');
+  const absent = bad.filter(({ op, status }) => op === 'hit' && status === 404);
+  const missed = bad.filter((line) => !absent.includes(line));
+  const lastMs = Math.max(killedMs, ...missed.map(({ at }) => at));
+  return { proof, recoveryMs: lastMs - killedMs, bad: missed.length, absentReads: absent.length, shares };
+}

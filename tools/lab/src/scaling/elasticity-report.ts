@@ -1,0 +1,75 @@
+import type { Experiment, Run } from '../results.js';
+import type { Elastic } from './elasticity.js';
+import { CPUS_AN_INSTANCE, PANEL_OF } from './fleet.js';
+
+/** Declared before the run. */
+const BACK_SECONDS_MAX = 10;
+
+export function elasticityExperiment(done: readonly Elastic[]): Experiment {
+  const slow = done.flatMap(({ arm, demand, backSeconds }) =>
+    backSeconds
+      .filter((each) => each === null || each > BACK_SECONDS_MAX)
+      .map((each) => `${arm}, ${demand}: ${each === null ? 'not before the end' : `${each.toFixed(1)} s`}`),
+  );
+  return {
+    id: 'elasticity',
+    title: 'Elasticity',
+    claim: 'Services scale each part by itself, so they follow lopsided demand more cheaply.',
+    expectation: `Back at the objective within ${BACK_SECONDS_MAX} s of a decision; the services add gateways for reads and hardly caches; the replicas by key lose sight of keys whenever their number changes, as nobody moves their data.`,
+    caveat: `Demand is in multiples of what one instance could do in the same run, and what is needed of it as if each further instance added as much. Each instance has ${CPUS_AN_INSTANCE} CPU from its first instruction on, its start included. The replicas’ log is private: a key that moves to another replica is answered with 404 there, which counts as bad. One run each, no verdict.`,
+    runs: done.map(runOf),
+    contrasts: [],
+    findings: done.map(finding),
+    unexpected: slow.map((each) => `back at the objective later than ${BACK_SECONDS_MAX} s after a decision (${each})`),
+  };
+}
+
+function runOf(
+  { block, arm, demand, perPool, offered, good, cpuMsPer1000Good, memoryBytesAtEnd, series, backSeconds, disturbed }: Elastic,
+  order: number,
+): Run {
+  const measures = Object.entries(perPool).flatMap(([pool, { measures }]) =>
+    Object.entries(measures).map(([name, value]) => [`${pool}.${name}`, value] as const),
+  );
+  const back = backSeconds.flatMap((each) => each ?? []);
+  return {
+    block,
+    order,
+    arm: PANEL_OF[arm],
+    label: `${demand}, ${arm}`,
+    valid: disturbed === undefined,
+    metrics: {
+      goodShare: good / offered,
+      cpuMsPer1000Good,
+      memoryBytesAtEnd,
+      ...(back.length > 0 && { backSecondsMax: Math.max(...back) }),
+      ...Object.fromEntries(measures),
+    },
+    series,
+  };
+}
+
+function finding({
+  arm,
+  demand,
+  ofOne,
+  perPool,
+  changes,
+  backSeconds,
+  offered,
+  good,
+  outcomes,
+  cpuMsPer1000Good,
+  failures,
+}: Elastic): string {
+  const pools = Object.entries(perPool).map(([pool, { supply, measures: m }]) => {
+    const [outs, ins] = ['out', 'in'].map((kind) => changes.filter((each) => each.pool === pool && each.decision.kind === kind).length);
+    return `${pool}s ${outs} out, ${ins} in, most ${Math.max(...supply)}, ${m.instanceSeconds} instance-seconds, under-provisioned ${m.underPercent.toFixed(1)} % (${m.timeUnderPercent.toFixed(0)} % of the time), over ${m.overPercent.toFixed(1)} % (${m.timeOverPercent.toFixed(0)} %), jitter ${m.jitterPerMinute.toFixed(1)} a minute, instability ${m.instabilityPercent.toFixed(0)} %`;
+  });
+  const back =
+    backSeconds.length === 0
+      ? 'the objective was not missed when it decided'
+      : `back at the objective after ${backSeconds.map((each) => (each === null ? 'more than was left' : `${each.toFixed(1)} s`)).join(', ')}`;
+  const wrong = (outcomes['wrong-status'] ?? 0) + (outcomes['wrong-answer'] ?? 0);
+  return `${demand}, ${arm} (one instance: ${Math.round(ofOne)} good/s): ${((good / offered) * 100).toFixed(1)} % of ${offered} good${wrong > 0 ? `, ${wrong} answered with another status (a key that moved is not found)` : ''}; ${pools.join('; ')}; ${back}; ${Math.round(cpuMsPer1000Good)} ms CPU for 1,000 good.${failures.length > 0 ? ` Failed: ${failures.join('; ')}.` : ''}`;
+}

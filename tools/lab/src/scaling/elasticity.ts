@@ -1,0 +1,179 @@
+import { join } from 'node:path';
+import { profile } from '@diptych/testing';
+import { fill, warm } from '../load/fill.js';
+import { runLoad } from '../load/run-load.js';
+import type { LoadPlan, RateStretch, Stream } from '../load/schedule.js';
+import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
+import type { SeriesPoint } from '../results.js';
+import { Autoscaling, type Change } from './autoscaling.js';
+import { best, OBJECTIVE, probe, search, SEARCH } from './capacity.js';
+import { bySecond, elasticityOf, secondsToObjective, type Elasticity } from './elasticity-measures.js';
+import { CPUS_AN_INSTANCE, Fleet, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
+import { ELASTIC } from './policy.js';
+import type { ScalingLab } from './scaling-lab.js';
+
+/** In multiples of what one instance can do at the objective: measured first, in each run. */
+interface Stretch {
+  readonly seconds: number;
+  readonly of: number;
+}
+
+const ramp = (from: number, to: number, seconds: number, steps: number): Stretch[] =>
+  Array.from({ length: steps }, (_, i) => ({ seconds: seconds / steps, of: from + ((to - from) * (i + 0.5)) / steps }));
+
+/** A ramp, an ebb, and a spike that comes at once. */
+const RAMP_AND_SPIKE: readonly Stretch[] = [
+  { seconds: 10, of: 0.4 },
+  ...ramp(0.4, 2, 20, 10),
+  { seconds: 15, of: 2 },
+  ...ramp(2, 0.4, 10, 5),
+  { seconds: 30, of: 0.4 },
+  { seconds: 20, of: 2 },
+  { seconds: 40, of: 0.4 },
+];
+const LOPSIDED: readonly Stretch[] = [
+  { seconds: 8, of: 0.4 },
+  { seconds: 25, of: 1.8 },
+  { seconds: 30, of: 0.4 },
+];
+
+const keys = ZIPF_KEYS;
+
+/** What is asked for, and how much of it. */
+export const DEMANDS: Readonly<Record<string, { readonly streams: readonly Stream[]; readonly stretches: readonly Stretch[] }>> = {
+  'ramp, spike, ebb': { streams: YCSB_B, stretches: RAMP_AND_SPIKE },
+  'reads only': { streams: [{ capability: 'hit', share: 100, keys }], stretches: LOPSIDED },
+  'writes only': { streams: [{ capability: 'put', share: 100, keys }], stretches: LOPSIDED },
+};
+
+export const ELASTICITY = {
+  arms: ['monolith-replicas', 'services-scaled'],
+  demands: DEMANDS,
+  policy: ELASTIC,
+  objective: OBJECTIVE,
+  cpusAnInstance: CPUS_AN_INSTANCE,
+} as const;
+
+/** One arm under one demand, from one instance of each part. */
+export interface Elastic {
+  readonly block: number;
+  readonly arm: ScaledArmName;
+  readonly demand: string;
+  /** Good requests a second of one instance at the objective. */
+  readonly ofOne: number;
+  readonly perPool: Readonly<Partial<Record<Pool, { readonly supply: readonly number[]; readonly measures: Elasticity }>>>;
+  readonly needed: readonly number[];
+  readonly changes: readonly Change[];
+  /** Seconds from each decision to scale out, in whose second the objective was missed, until it was met again; null: not before the end. */
+  readonly backSeconds: ReadonlyArray<number | null>;
+  readonly offered: number;
+  readonly good: number;
+  readonly outcomes: Readonly<Record<string, number>>;
+  readonly cpuMsPer1000Good: number;
+  readonly memoryBytesAtEnd: number;
+  readonly series: readonly SeriesPoint[];
+  readonly failures: readonly string[];
+  readonly disturbed: string | undefined;
+}
+
+/** Both arms under each demand, scaled by decisions on their live signals. */
+export async function elasticity(lab: ScalingLab): Promise<Elastic[]> {
+  const done: Elastic[] = [];
+  for (let block = 0; block < lab.blocks; block++)
+    for (const arm of ELASTICITY.arms)
+      for (const demand of Object.keys(DEMANDS)) {
+        lab.signal.throwIfAborted();
+        done.push(await run(lab, block, arm, demand));
+        lab.keep(done);
+      }
+  return done;
+}
+
+async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: string): Promise<Elastic> {
+  lab.progress.step(`block ${block + 1}: ${arm}, ${demand}`, secondsOf(demand));
+  const { streams, stretches } = DEMANDS[demand]!;
+  const cores = profile().generator;
+  const name = `${block}-${arm}-${demand.replaceAll(/\W+/g, '-')}`;
+  await using fleet = await Fleet.start(arm, {});
+  await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
+  await warm(fleet.url, [ZIPF_KEYS], lab.signal);
+  fleet.hold();
+  let number = 0;
+  const options = { seed: lab.seed + block, streams, cores, signal: lab.signal };
+  const steps = await search(SEARCH.firstRatePerInstance, (rate) => probe(fleet, `${name}-${number++}`, rate, options));
+  const ofOne = best(steps)?.goodPerSecond;
+  if (ofOne === undefined) throw new Error(`${arm}, ${demand}: one instance did not meet the objective at any rate that was tried`);
+  const rates: RateStretch[] = stretches.map(({ seconds, of }) => ({ seconds, ratePerSecond: of * ofOne }));
+  const seconds = stretches.reduce((sum, each) => sum + each.seconds, 0);
+  const plan: LoadPlan = {
+    id: name,
+    baseUrl: fleet.url,
+    seed: lab.seed + block,
+    seconds,
+    ratePerSecond: Math.max(...rates.map(({ ratePerSecond }) => ratePerSecond)),
+    rates,
+    streams,
+    valueBytes: SEARCH.valueBytes,
+    timeoutMs: OBJECTIVE.deadlineMs,
+    connections: SEARCH.connections,
+    mode: 'open',
+  };
+  const pools = SCALED_ARMS[arm].pools.filter(({ isScaled }) => isScaled).map(({ pool }) => pool);
+  const autoscaling = new Autoscaling(fleet, ELASTIC, pools, join(lab.runDir, `decisions-${name}.jsonl`));
+  const cpuBeforeMs = fleet.cpuMs();
+  autoscaling.start();
+  const load = await runLoad(plan, { cores, signal: lab.signal }).finally(() => autoscaling.stop());
+  lab.signal.throwIfAborted();
+  const needed = neededOf(rates, ofOne, seconds);
+  const goodShares = load.series.map(({ offered, good }) => total(good) / Math.max(1, total(offered)));
+  const outs = autoscaling.changes.filter(({ decision }) => decision.kind === 'out').map(({ decidedWallMs }) => decidedWallMs);
+  const back = [...new Set(outs)].flatMap(
+    (wallMs) => secondsToObjective(goodShares, (wallMs - load.startedWallMs) / 1000, OBJECTIVE.goodShareMin) ?? [],
+  );
+  lab.progress.note(`  ${arm}, ${demand}: ${((load.good / load.offered) * 100).toFixed(1)} % good, ${autoscaling.changes.length} changes`);
+  return {
+    block,
+    arm,
+    demand,
+    ofOne,
+    perPool: Object.fromEntries(
+      pools.map((pool) => {
+        const supply = bySecond(
+          autoscaling.supply.filter((each) => each.pool === pool),
+          load.startedWallMs,
+          seconds,
+        );
+        return [pool, { supply, measures: elasticityOf(needed, supply) }];
+      }),
+    ),
+    needed,
+    changes: autoscaling.changes,
+    backSeconds: back.map((each) => (Number.isFinite(each) ? each : null)),
+    offered: load.offered,
+    good: load.good,
+    outcomes: load.outcomes,
+    cpuMsPer1000Good: ((fleet.cpuMs() - cpuBeforeMs) / Math.max(1, load.good)) * 1000,
+    memoryBytesAtEnd: fleet.memoryBytes(),
+    series: load.series,
+    failures: autoscaling.failures,
+    disturbed: steps.find((step) => step.disturbed !== undefined)?.disturbed,
+  };
+}
+
+/** The fewest instances that would meet the objective if each added what the first can do; at least one. */
+function neededOf(rates: readonly RateStretch[], ofOne: number, seconds: number): number[] {
+  const needed: number[] = [];
+  for (const { seconds: length, ratePerSecond } of rates)
+    for (let i = 0; i < length; i++) needed.push(Math.min(ELASTIC.instancesMax, Math.max(1, Math.ceil(ratePerSecond / ofOne))));
+  return needed.slice(0, seconds);
+}
+
+function total(counts: SeriesPoint['good']): number {
+  return Object.values(counts).reduce((all, count) => all + count, 0);
+}
+
+function secondsOf(demand: string): number {
+  return 60 + DEMANDS[demand]!.stretches.reduce((sum, { seconds }) => sum + seconds, 0);
+}
+
+export const ELASTICITY_SECONDS = ELASTICITY.arms.length * Object.keys(DEMANDS).reduce((sum, demand) => sum + secondsOf(demand), 0);

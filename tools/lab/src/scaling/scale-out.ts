@@ -1,0 +1,76 @@
+import { profile } from '@diptych/testing';
+import { fill, warm } from '../load/fill.js';
+import { shuffled, seededRandom } from '../load/random.js';
+import type { Stream } from '../load/schedule.js';
+import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
+import { best, bottleneck, OBJECTIVE, probe, search, SEARCH, type Step } from './capacity.js';
+import { PERIOD_MS } from './cpu-quota.js';
+import { CPUS_AN_INSTANCE, Fleet, type ScaledArmName } from './fleet.js';
+import type { ScalingLab } from './scaling-lab.js';
+
+export const SCALE_OUT = {
+  instances: [1, 2, 3, 4],
+  arms: ['monolith-replicas', 'services-scaled'],
+  workloads: { 'YCSB-B': YCSB_B, 'reads only': [{ capability: 'hit', share: 100, keys: ZIPF_KEYS }] as readonly Stream[] },
+  cpusAnInstance: CPUS_AN_INSTANCE,
+  periodMs: PERIOD_MS,
+  objective: OBJECTIVE,
+  search: SEARCH,
+} as const;
+
+type WorkloadName = keyof typeof SCALE_OUT.workloads;
+
+/** What N instances of an arm could do. */
+export interface Scaled {
+  readonly block: number;
+  readonly arm: ScaledArmName;
+  readonly workload: WorkloadName;
+  readonly instances: number;
+  /** Cores that its processes may use together, the balancer left out. */
+  readonly cpus: number;
+  readonly steps: readonly Step[];
+}
+
+/** Goodput at one objective for N = 1…4 instances of each arm: search after search, each with fresh processes. */
+export async function scaleOut(lab: ScalingLab): Promise<Scaled[]> {
+  const order = seededRandom(lab.seed, 'scale-out');
+  const done: Scaled[] = [];
+  for (let block = 0; block < lab.blocks; block++) {
+    for (const arm of shuffled(SCALE_OUT.arms, order))
+      for (const instances of shuffled(SCALE_OUT.instances, order)) {
+        lab.signal.throwIfAborted();
+        done.push(...(await measure(lab, block, arm, instances)));
+        lab.keep(done);
+      }
+  }
+  return done;
+}
+
+async function measure(lab: ScalingLab, block: number, arm: ScaledArmName, instances: number): Promise<Scaled[]> {
+  lab.progress.step(`block ${block + 1}: ${arm}, ${instances} instance(s)`, SECONDS_A_SEARCH);
+  await using fleet = await Fleet.start(arm, countsOf(arm, instances));
+  await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
+  await warm(fleet.url, [ZIPF_KEYS], lab.signal);
+  fleet.hold();
+  const cpus = fleet.use().reduce((sum, each) => sum + (each.cpus ?? 0), 0);
+  const measured: Scaled[] = [];
+  for (const [name, streams] of Object.entries(SCALE_OUT.workloads)) {
+    const options = { seed: lab.seed + block, streams, cores: profile().generator, signal: lab.signal };
+    let number = 0;
+    const steps = await search(SEARCH.firstRatePerInstance * Math.max(1, instances * 0.7), (rate) =>
+      probe(fleet, `${block}-${name.replaceAll(/\W/g, '')}-${number++}`, rate, options),
+    );
+    measured.push({ block, arm, workload: name as WorkloadName, instances, cpus, steps });
+    lab.progress.note(`  ${arm}, ${instances}, ${name}: ${Math.round(best(steps)?.goodPerSecond ?? 0)} good/s; ${bottleneck(steps)}`);
+  }
+  return measured;
+}
+
+/** About, with both workloads. */
+const SECONDS_A_SEARCH = 95;
+export const SCALE_OUT_SECONDS = SCALE_OUT.arms.length * SCALE_OUT.instances.length * SECONDS_A_SEARCH;
+
+/** N replicas; or N gateways with caches for every two of them, since a gateway needs about twice what a cache needs. */
+function countsOf(arm: ScaledArmName, instances: number) {
+  return arm === 'monolith-replicas' ? { replica: instances } : { gateway: instances, cache: Math.ceil(instances / 2) };
+}

@@ -1,0 +1,98 @@
+import { systemClock } from '@diptych/kernel';
+import { profile } from '@diptych/testing';
+import { join } from 'node:path';
+import { conclude, EXIT_CODES } from '../conclusion.js';
+import { interruption } from '../interruption.js';
+import { assertBroker, describeRun } from '../manifest.js';
+import { Progress } from '../progress.js';
+import { printTable } from '../report/terminal.js';
+import { writeReport } from '../report/write-report.js';
+import type { Experiment, LabReport } from '../results.js';
+import { beginRunDirectory, writeWhole } from '../run-directory.js';
+import { whyNoBalancer } from './balancer.js';
+import { whyNoQuota } from './cpu-quota.js';
+
+export interface ScalingOptions {
+  readonly seed: number | undefined;
+  readonly outDir: string | undefined;
+  /** Of the experiments. */
+  readonly name: string;
+  /** Default 1: indicative. */
+  readonly blocks: number | undefined;
+}
+
+/** What an experiment of scaling is given. */
+export interface ScalingLab {
+  readonly seed: number;
+  readonly blocks: number;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  readonly runDir: string;
+  /** Keeps what was measured so far, in full, beside the report. */
+  keep(measured: unknown): void;
+}
+
+export interface ScalingExperiment<Measured> {
+  readonly plan: object;
+  readonly secondsABlock: number;
+  measure(lab: ScalingLab): Promise<Measured>;
+  describe(measured: Measured): Experiment;
+}
+
+/**
+ * Runs one experiment of scaling and writes its table, results and page.
+ *
+ * @returns 0, 1 or 2: nothing forbidden was seen, something was, or it cannot be said (no balancer or no quotas here among it)
+ */
+export async function runScaling<Measured>(experiment: ScalingExperiment<Measured>, options: ScalingOptions): Promise<number> {
+  assertBroker();
+  const whyNot = whyNoBalancer() ?? (await whyNoQuota());
+  if (whyNot !== undefined) throw new Error(`${options.name} cannot run: ${whyNot}`);
+  const startedMs = systemClock.nowMs();
+  const seed = options.seed ?? Math.floor(Math.random() * 1_000_000_000);
+  const blocks = options.blocks ?? 1;
+  const cores = {
+    ...profile(),
+    words: 'system on all cores, each instance held to its quota by a control group; generator on the last core, shared',
+  };
+  const plan = { ...experiment.plan, blocks };
+  const meta = describeRun({
+    command: `lab -- run ${options.name}`,
+    seed,
+    options: ` --blocks ${blocks}`,
+    startedAt: new Date(),
+    profile: cores,
+    plan,
+  });
+  const runDir = beginRunDirectory(options.name, options.outDir, meta, plan);
+  const progress = new Progress(experiment.secondsABlock * blocks);
+  using interrupt = interruption((line) => progress.note(line));
+  progress.note(`seed ${seed}; ${cores.words}; results go to ${runDir}`);
+  let kept: Measured | undefined;
+  const keep = (measured: unknown) => {
+    kept = measured as Measured;
+    writeWhole(join(runDir, 'measured.json'), `${JSON.stringify(measured, null, 1)}\n`);
+  };
+  let failed: string | undefined;
+  try {
+    keep(await experiment.measure({ seed, blocks, signal: interrupt.signal, progress, runDir, keep }));
+  } catch (error) {
+    failed = interrupt.signal.aborted
+      ? 'stopped by a signal'
+      : `the experiment failed: ${error instanceof Error ? error.message : String(error)}`;
+  } finally {
+    progress.end();
+  }
+  const report: LabReport = {
+    format: 'lab-report/1',
+    meta: { ...meta, seconds: Math.round((systemClock.nowMs() - startedMs) / 1000) },
+    gates: { voidBlocks: [], noiseFloor: 'not used: nothing is compared in pairs' },
+    experiments: kept === undefined ? [] : [experiment.describe(kept)],
+    ...(failed !== undefined && { interrupted: failed }),
+  };
+  const conclusion = conclude(report);
+  printTable(report, conclusion, process.stdout);
+  const files = writeReport(report, conclusion, runDir);
+  process.stdout.write(`\nreport   ${files.html}\nresults  ${files.json}\n`);
+  return EXIT_CODES[conclusion.outcome];
+}

@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import { signalsOf, sumOf } from './signals.js';
+
+describe('what an instance exports', () => {
+  const text = [
+    '# TYPE nodejs_eventloop_utilization gauge',
+    'nodejs_eventloop_utilization 0.5',
+    'nodejs_eventloop_lag_mean_seconds 0.0125',
+    'diptych_port_call_duration_seconds_bucket{le="0.1",port="cache",method="get",code="OK"} 7',
+    'diptych_port_call_duration_seconds_sum{port="cache",method="get",code="OK"} 5.5',
+    'diptych_port_call_duration_seconds_sum{port="log",method="append",code="OK"} 0.5',
+    'diptych_port_call_duration_seconds_count{port="cache",method="get",code="OK"} 300',
+    'diptych_port_call_duration_seconds_count{port="log",method="append",code="OK"} 100',
+  ].join('\n');
+
+  it('is added up over labels, and only under its own name', () => {
+    expect([sumOf(text, 'diptych_port_call_duration_seconds_count'), sumOf(text, 'diptych_port_call')]).toEqual([400, 0]);
+  });
+  it('gives rate and calls in flight by what was counted since the reading before', () => {
+    const signals = signalsOf(text, { atMs: 1_000, calls: 200, callSeconds: 2 }, { atMs: 3_000, calls: 400, callSeconds: 6 });
+    expect(signals).toEqual({ eventLoopUtilization: 0.5, queueingDelayMs: 2.5, inFlight: 2, ratePerSecond: 100 });
+  });
+  it('says nothing of what takes two readings at the first', () => {
+    expect(Object.keys(signalsOf(text, undefined, { atMs: 1, calls: 400, callSeconds: 6 }))).toEqual([
+      'eventLoopUtilization',
+      'queueingDelayMs',
+    ]);
+  });
+});
