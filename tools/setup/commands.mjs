@@ -2,13 +2,13 @@
  * The commands of this repository: one line each, used by package.json as `node tools/setup/run.mjs <name>`.
  *
  * `run` is one command line or several that run in order until one fails; arguments given by the user go to the last one. `needs` names
- * what set-up brings beyond the packages and Node 24; `env` is added to the environment.
+ * what set-up brings beyond the packages and Node 24, `needsFor` what some arguments need besides; `env` is added to the environment.
  *
- * @typedef {{ run: string[][], needs?: ('nats-server' | 'docker')[], env?: Record<string, string>, about: string }} Command
+ * @typedef {{ run: string[][], needs?: ('nats-server' | 'haproxy' | 'docker')[], needsFor?: (args: string[]) => ('haproxy')[], env?: Record<string, string>, about: string }} Command
  * @type {Record<string, Command>}
  */
 export const commands = {
-  setup: { run: [], needs: ['nats-server'], about: 'bring everything that the other commands need' },
+  setup: { run: [], needs: ['nats-server', 'haproxy'], about: 'bring everything that the other commands need' },
   test: { run: [['vitest', 'run']], needs: ['nats-server'], about: 'all tests that need no Docker engine, in small sizes' },
   'test:long': { run: [['vitest', 'run']], needs: ['nats-server'], env: { DIPTYCH_LONG: '1' }, about: 'the same tests in full sizes' },
   'test:containers': {
@@ -44,6 +44,7 @@ export const commands = {
       ['node', 'tools/lab/dist/main.js'],
     ],
     needs: ['nats-server'],
+    needsFor: ([command]) => (command === 'run' ? ['haproxy'] : []),
     about: 'the lab, with its commands',
   },
   'bench:http': {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { commands } from './commands.mjs';
 import { whyNoDockerEngine } from './docker-engine.mjs';
 import { withLock } from './lock.mjs';
+import { findHaproxy, installHaproxy } from './haproxy.mjs';
 import { findNatsServer, installNatsServer } from './nats-server.mjs';
 import { assertNodeCanBeHad, nodeFolder } from './node-24.mjs';
 import { installPackages, packagesAreCurrent } from './packages.mjs';
@@ -23,7 +24,7 @@ export async function main(name, args) {
   }
   try {
     process.chdir(root);
-    const env = await interruptible(() => prepare(command));
+    const env = await interruptible(() => prepare(command, args));
     process.exitCode = await runAll(command, args, env);
   } catch (error) {
     if (!(error instanceof SetupProblem)) throw error;
@@ -33,8 +34,10 @@ export async function main(name, args) {
   }
 }
 
-/** @param {import('./commands.mjs').Command} command @returns {Promise<NodeJS.ProcessEnv>} the environment to run it in */
-async function prepare({ needs = [], env }) {
+/** @param {import('./commands.mjs').Command} command @param {string[]} args @returns {Promise<NodeJS.ProcessEnv>} the environment to run it in */
+async function prepare(command, args) {
+  const { env } = command;
+  const needs = [...(command.needs ?? []), ...(command.needsFor?.(args) ?? [])];
   assertNodeCanBeHad();
   if (!packagesAreCurrent(root)) {
     await exclusively(async () => {
@@ -45,6 +48,8 @@ async function prepare({ needs = [], env }) {
   const natsServer = needs.includes('nats-server')
     ? ((await findNatsServer(root)) ?? (await exclusively(async () => (await findNatsServer(root)) ?? (await installNatsServer(root)))))
     : undefined;
+  // Only some experiments want it: that `setup` cannot bring it is told, and is no failure of it.
+  const haproxy = needs.includes('haproxy') ? await haproxyFor(command === commands.setup) : undefined;
   if (needs.includes('docker')) {
     const why = whyNoDockerEngine();
     if (why) throw new SetupProblem(`This command needs a Docker engine, and ${why}: start one and try again.`);
@@ -58,8 +63,20 @@ async function prepare({ needs = [], env }) {
     NX_DAEMON: 'false', // a daemon would outlive the command
     NX_NO_CLOUD: 'true',
     ...(natsServer && { DIPTYCH_NATS_SERVER: natsServer }),
+    ...(haproxy && { DIPTYCH_HAPROXY: haproxy }),
     ...env,
   };
+}
+
+/** @param {boolean} isOptional @returns {Promise<string | undefined>} */
+async function haproxyFor(isOptional) {
+  try {
+    return (await findHaproxy(root)) ?? (await exclusively(async () => (await findHaproxy(root)) ?? (await installHaproxy(root))));
+  } catch (error) {
+    if (!isOptional || !(error instanceof SetupProblem)) throw error;
+    say(`${error.message} Until then the experiments of scaling cannot run.`);
+    return undefined;
+  }
 }
 
 /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */

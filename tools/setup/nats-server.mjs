@@ -1,5 +1,6 @@
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, renameSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { failureOf, ticking, withUnpacked } from './apt.mjs';
 import { run } from './processes.mjs';
 import { SetupProblem, say } from './problem.mjs';
 
@@ -59,38 +60,14 @@ const ways = [
  *
  * @param {string} root @returns {Promise<string | undefined>}
  */
-async function unpackFromApt(root) {
-  mkdirSync(join(root, '.setup'), { recursive: true });
-  const work = mkdtempSync(join(root, '.setup/apt-'));
-  try {
-    for (const folder of ['lists/partial', 'cache/archives/partial', 'unpacked']) mkdirSync(join(work, folder), { recursive: true });
-    const settings = [
-      `Dir::State::lists=${work}/lists`,
-      `Dir::Cache=${work}/cache`,
-      'Acquire::Retries=2',
-      'Acquire::http::Timeout=30',
-      'Acquire::Languages=none',
-    ];
-    // apt as root downloads as another user, who may not enter this folder.
-    if (process.getuid?.() === 0) settings.push('APT::Sandbox::User=root');
-    const own = settings.flatMap((setting) => ['-o', setting]);
-    const options = { cwd: work, ...ticking('apt-get') };
-    // The lists of the machine may be old or missing, and renewing those takes root; so it reads its own.
-    const failure =
-      failureOf(await run('apt-get', [...own, '-q', 'update'], options)) ??
-      failureOf(await run('apt-get', [...own, '-q', 'download', 'nats-server'], options));
-    const archive = readdirSync(work).find((file) => file.endsWith('.deb'));
-    if (failure || !archive) return failure ?? 'apt-get downloaded nothing';
-    const unpacked = failureOf(await run('dpkg-deb', ['-x', archive, 'unpacked'], options));
-    const binary = ['usr/sbin', 'usr/bin'].map((folder) => join(work, 'unpacked', folder, 'nats-server')).find((path) => existsSync(path));
-    if (!binary) return unpacked ?? 'its package holds no nats-server';
-    mkdirSync(join(root, '.setup/bin'), { recursive: true });
+function unpackFromApt(root) {
+  return withUnpacked(root, ['download', 'nats-server'], (unpacked) => {
+    const binary = ['usr/sbin', 'usr/bin'].map((folder) => join(unpacked, folder, 'nats-server')).find((path) => existsSync(path));
+    if (!binary) return 'its package holds no nats-server';
     copyFileSync(binary, `${ownCopy(root)}.new`);
     renameSync(`${ownCopy(root)}.new`, ownCopy(root));
     return undefined;
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
+  });
 }
 
 /** @param {string} program @param {string[]} args */
@@ -102,12 +79,6 @@ async function asRoot(program, args) {
 
 const ownCopy = (/** @type {string} */ root) => join(root, '.setup/bin/nats-server');
 const lastLine = (/** @type {string} */ text) => text.trim().split('\n').at(-1) ?? '';
-const ticking = (/** @type {string} */ tool) => ({
-  timeoutMs: 300_000,
-  onTick: (/** @type {number} */ seconds) => say(`${tool}: ${seconds} s`),
-});
-const failureOf = (/** @type {{ status: number, output: string }} */ { status, output }) =>
-  status === 0 ? undefined : output || `status ${status}`;
 
 /** @param {string} program */
 async function runs(program) {

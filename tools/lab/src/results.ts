@@ -86,6 +86,8 @@ export interface Run {
   /** One point a second of schedule. */
   readonly series: readonly SeriesPoint[];
   readonly fault?: Fault | undefined;
+  /** Of an arm that was scaled: how many instances of each part there were, second by second, and under `needed` how many it took. */
+  readonly instances?: Readonly<Record<string, readonly number[]>> | undefined;
   /** Whether the warm-up ended in a steady state; undefined: not looked at. */
   readonly steady?: boolean | undefined;
 }

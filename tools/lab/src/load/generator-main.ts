@@ -4,11 +4,14 @@ import { summarize, type LoadResult } from './summary.js';
 
 /**
  * The generator as a process of its own, so that its event loop is nobody else's: a plan on standard input, and on standard output a line for
- * when the schedule begins, for each window, when all is answered, and then one with the summary, all JSON. SIGTERM ends the run early and keeps what was measured.
+ * when the schedule begins, for each window, when all is answered, and then one with the summary, all JSON. SIGTERM ends the run early and keeps what was measured;
+ * SIGUSR2 ends it when what was sent is answered.
  */
 export type GeneratorLine = { readonly phase: 'sending' | 'sent' } | { readonly window: Window } | { readonly result: LoadResult };
 
 const stop = new AbortController();
+const enough = new AbortController();
+process.on('SIGUSR2', () => enough.abort());
 process.once('SIGTERM', () => stop.abort());
 // A terminal's Ctrl-C reaches the whole group; the lab decides what ends when.
 process.on('SIGINT', () => undefined);
@@ -23,6 +26,7 @@ const recording = await generate(
   stop.signal,
   (window) => void say({ window }),
   () => void say({ phase: 'sending' }),
+  enough.signal,
 );
 // Before the history is written: what the system under test did is over.
 await say({ phase: 'sent' });

@@ -61,6 +61,14 @@ it('tells of each window while it runs, and two plans of one seed write values t
   expect(new Set([...written].map((id) => id.split('-')[0]))).toEqual(new Set(['first', 'second']));
 });
 
+it('ends when there is enough, with all that was sent answered', async () => {
+  const enough = new AbortController();
+  const plan = { ...planOf('enough'), seconds: 600 };
+  const result = summarize(plan, await generate(plan, undefined, () => enough.abort(), undefined, enough.signal));
+  expect(result.offered).toBeGreaterThan(0);
+  expect(result.outcomes).toMatchObject({ good: result.offered, pending: expect.any(Number), reset: 0, timeout: 0 });
+});
+
 it('keeps in its history what was sent when it was ended, which may have happened, and not what was not', async () => {
   answers = false;
   const stop = new AbortController();

@@ -33,12 +33,14 @@ export interface Window {
  * Runs a plan and returns what became of each operation. Ends early, keeping what it has, when the signal is aborted.
  *
  * @param onBegin called when the schedule begins, with all prepared
+ * @param enough ends an open loop early too, but not before all that was sent is answered or given up
  */
 export async function generate(
   plan: LoadPlan,
   signal?: AbortSignal,
   onWindow?: (window: Window) => void,
   onBegin?: () => void,
+  enough?: AbortSignal,
 ): Promise<Recording> {
   const schedule = poissonSchedule(plan);
   const recorder = new Recorder(plan, schedule);
@@ -50,7 +52,7 @@ export async function generate(
   onBegin?.();
   const run =
     plan.mode === 'open'
-      ? openLoop(plan, schedule, recorder, client, signal, onWindow)
+      ? openLoop(plan, schedule, recorder, client, signal, onWindow, enough)
       : closedLoop(plan, schedule, recorder, client, signal);
   await run;
   const elapsedMs = recorder.now();
@@ -67,6 +69,7 @@ async function openLoop(
   client: HttpClient,
   signal?: AbortSignal,
   onWindow?: (window: Window) => void,
+  enough?: AbortSignal,
 ): Promise<void> {
   let next = 0;
   let windowFrom = 0;
@@ -74,7 +77,7 @@ async function openLoop(
   await new Promise<void>((resolve) => {
     const pace = systemClock.every(PACE_MS, () => {
       const now = recorder.now();
-      while (next < schedule.length && schedule.atMs[next]! <= now) {
+      while (next < schedule.length && schedule.atMs[next]! <= now && !enough?.aborted) {
         recorder.send(client, next++);
       }
       recorder.expire(now);
@@ -83,7 +86,7 @@ async function openLoop(
         windowFrom = next;
         windowEndMs += plan.windowSeconds! * 1000;
       }
-      const over = next === schedule.length && now >= plan.seconds * 1000;
+      const over = enough?.aborted || (next === schedule.length && now >= plan.seconds * 1000);
       if ((over && recorder.inFlight === 0) || signal?.aborted) {
         pace[Symbol.dispose]();
         resolve();

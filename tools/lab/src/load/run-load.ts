@@ -13,6 +13,8 @@ export interface LoadOptions {
   readonly cores?: Cores | undefined;
   /** Ends the run early; the result then holds what was measured. */
   readonly signal?: AbortSignal | undefined;
+  /** Ends the run early when all that was sent is answered or given up: nothing is lost by the end itself. Not before the schedule has begun. */
+  readonly enough?: AbortSignal | undefined;
   /** Told of each window of the plan when it is over. */
   readonly onWindow?: ((window: Window) => void) | undefined;
   /** Told when the schedule begins, and when its last request is answered or given up: the generator's own start and its history lie outside. */
@@ -33,6 +35,7 @@ export async function runLoad(plan: LoadPlan, options: LoadOptions = {}): Promis
   using _reaping = child.pid === undefined ? undefined : reapProcess(child.pid);
   const closed = once(child, 'close') as Promise<[number | null, string | null]>;
   const stop = () => child.kill('SIGTERM');
+  options.enough?.addEventListener('abort', () => child.kill('SIGUSR2'), { once: true });
   const overdue = systemClock.after(plan.seconds * 1000 + plan.timeoutMs + GRACE_MS, () => child.kill('SIGKILL'));
   options.signal?.addEventListener('abort', stop, { once: true });
   if (options.signal?.aborted) stop();

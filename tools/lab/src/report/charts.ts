@@ -1,19 +1,9 @@
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
 import type { Capability } from '../dependency-table.js';
 import type { Experiment, Run } from '../results.js';
+import { ARM_COLOURS, figure, plain, type Width } from './drawing.js';
+import { elasticityChart, scaleOutChart } from './scaling-charts.js';
 
-/** Charts as SVG text: nothing to load, readable without scripts, on paper and in both colour schemes. */
-const WIDTHS = { wide: 860, narrow: 360 } as const;
-type Width = keyof typeof WIDTHS;
-
-/** Drawn twice, and the page shows one: an image made for a desk and shrunk to a phone has letters that nobody can read. */
-function bothWidths(draw: (width: Width) => string): string {
-  return `<div class="desk">${draw('wide')}</div><div class="phone">${draw('narrow')}</div>`;
-}
-
-/** Colours come from the page, so that light, dark and print each have their own. */
-const ARM_COLOURS = { domain: ['monolith', 'services'], range: ['var(--monolith)', 'var(--services)'] };
 const LABELS: Readonly<Record<string, string>> = {
   p50Ms: 'p50, YCSB-B',
   p99Ms: 'p99, YCSB-B',
@@ -44,6 +34,11 @@ export function chartOf(experiment: Experiment): string {
       );
     case 'cost-ladder':
       return ladder(experiment);
+    case 'scale-out':
+      return scaleOutChart(experiment);
+    case 'elasticity':
+      return experiment.runs.map(elasticityChart).join('');
+    case 'coming-and-going':
     case 'crash':
       return experiment.runs.map(timeline).join('');
     default:
@@ -70,13 +65,6 @@ function rows(experiment: Experiment, metrics: readonly string[], unit: number):
 function dots(data: Row[], caption: string, type: 'log' | 'linear'): string {
   return data.length === 0 ? '' : figure(caption, (width) => drawDots(data, type, width));
 }
-
-function figure(caption: string, draw: (width: Width) => Plot.PlotOptions): string {
-  return `<figure><figcaption>${escape(caption)}</figcaption>${bothWidths((width) => svg(width, caption, draw(width)))}</figure>`;
-}
-
-/** Without this 0.6 reads `600m`. */
-const plain = (value: number) => String(Number(value.toPrecision(6)));
 
 const DOT = { stroke: 'arm', r: 5, strokeWidth: 1.5 } as const;
 
@@ -144,7 +132,7 @@ function timeline(run: Run): string {
     ),
   );
   const band = run.fault ? capabilities.map((capability) => ({ capability, from: run.fault!.fromSecond, to: run.fault!.toSecond })) : [];
-  const caption = `${run.label}${run.valid ? '' : ' (void)'}: share of good answers a second; the band is the time from the kill to the restart`;
+  const caption = `${run.label}${run.valid ? '' : ' (void)'}: share of good answers a second${run.fault ? '; the band is the time from the kill to the restart' : ''}`;
   return figure(caption, (width) => drawTimeline(run, capabilities, data, band, width));
 }
 
@@ -163,20 +151,4 @@ function drawTimeline(run: Run, capabilities: Capability[], data: object[], band
       Plot.dot(data, { x: 'second', y: 'share', fy: 'capability', fill: `var(--${run.arm})`, r: 2 }),
     ],
   };
-}
-
-/** The types of Plot and of the stand-in for a browser speak of the DOM, which this program does not have. */
-const draw = Plot.plot as unknown as (options: object) => { setAttribute(name: string, value: string): void; readonly outerHTML: string };
-const parse = parseHTML as unknown as (html: string) => { readonly document: object };
-
-function svg(width: Width, caption: string, options: Plot.PlotOptions): string {
-  const { document } = parse('<html><body></body></html>');
-  const plot = draw({ width: WIDTHS[width], document, style: { background: 'transparent', fontSize: '12px' }, ...options });
-  plot.setAttribute('role', 'img');
-  plot.setAttribute('aria-label', caption);
-  return plot.outerHTML;
-}
-
-export function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }

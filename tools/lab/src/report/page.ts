@@ -1,7 +1,8 @@
 import type { Conclusion } from '../conclusion.js';
 import type { Contrast, Experiment, LabReport, Run } from '../results.js';
 import { capabilityOf } from '../experiments/crash-score.js';
-import { chartOf, escape } from './charts.js';
+import { chartOf } from './charts.js';
+import { escape } from './drawing.js';
 import { comparedIn, labelOf, middleOf, verdictOf } from './figures.js';
 
 /** One self-contained page: no script, nothing loaded from anywhere, light and dark, for a phone and for paper. */

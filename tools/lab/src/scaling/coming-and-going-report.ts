@@ -1,5 +1,5 @@
 import type { Experiment, Run } from '../results.js';
-import { COMING_AND_GOING, type Comings, type Kill } from './coming-and-going.js';
+import { CAUSES, COMING_AND_GOING, type Comings, type Strike } from './coming-and-going.js';
 import { PANEL_OF } from './fleet.js';
 
 const RECOVERY_MS_MAX = 2_000;
@@ -19,13 +19,13 @@ export function comingAndGoingExperiment(done: readonly Comings[]): Experiment {
   };
 }
 
-function runOf({ what, arm, offered, good, durability, series, kill }: Comings, order: number): Run {
+function runOf({ what, arm, offered, good, durability, series, strike }: Comings, order: number): Run {
   const lost = durability.lost.length;
   return {
     block: 0,
     order,
     arm: PANEL_OF[arm],
-    label: `${what === 'cycles' ? `${COMING_AND_GOING.cycles} cycles` : 'one of three killed'}, ${arm}`,
+    label: `${CAUSES[what].words}, ${arm}`,
     valid: true,
     metrics: {
       requestsLost: offered - good,
@@ -34,33 +34,35 @@ function runOf({ what, arm, offered, good, durability, series, kill }: Comings, 
       ...(arm === 'services-scaled' ? { acknowledgedWritesLost: lost } : { writesOnlyTheGoneKnew: lost }),
       phantomValues: durability.phantom.length,
       unreadKeys: durability.unread.length,
-      ...(kill && { recoveryMs: kill.recoveryMs, shareOffMax: shareOffOf(kill) }),
+      ...(strike && { recoveryMs: strike.recoveryMs, shareOffMax: shareOffOf(strike) }),
     },
     series,
   };
 }
 
-function shareOffOf({ shares }: Kill): number {
+function shareOffOf({ shares }: Strike): number {
   return Math.max(...Object.values(shares).map((share) => Math.abs(share - 1)));
 }
 
-function finding({ arm, cycles, offered, good, outcomes, durability, kill }: Comings): string {
+function finding({ what, arm, offered, good, outcomes, durability, strike }: Comings): string {
   const bad = Object.entries(outcomes).filter(([name, count]) => name !== 'good' && name !== 'pending' && count > 0);
   const writes = `${durability.lost.length} of ${durability.acknowledged} acknowledged writes lost`;
-  const lost = `${offered - good} of ${offered} requests without a right answer${bad.length > 0 ? ` (${bad.map(([name, count]) => `${name} ${count}`).join(', ')})` : ''}`;
-  if (!kill) return `${arm}, ${cycles} cycles out and in under load: ${lost}; ${writes}.`;
-  const shares = Object.entries(kill.shares).map(([name, share]) => `${name} ${(share * 100).toFixed(0)} %`);
-  return `${arm}, one of three killed (${kill.proof}): ${kill.bad} requests lost, the last of them ${(kill.recoveryMs / 1000).toFixed(1)} s after the kill${kill.absentReads > 0 ? `; ${kill.absentReads} reads of keys that only the dead one knew were answered 404` : ''}; survivors have ${shares.join(', ')} of an equal share; ${writes}.`;
+  const by = bad.length > 0 ? ` (${bad.map(([name, count]) => `${name} ${count}`).join(', ')})` : '';
+  if (!strike)
+    return `${arm}, ${CAUSES[what].words} under load: ${offered - good} of ${offered} requests without a right answer${by}; ${writes}.`;
+  const shares = Object.entries(strike.shares).map(([name, share]) => `${name} ${(share * 100).toFixed(0)} %`);
+  const last = strike.bad === 0 ? '' : `, the last of them sent ${(strike.recoveryMs / 1000).toFixed(1)} s after`;
+  const absent = strike.absentReads > 0 ? `; ${strike.absentReads} reads of keys that only that one knew were answered 404` : '';
+  return `${arm}, ${CAUSES[what].words} (${strike.proof}): ${strike.bad} requests lost${by}${last}${absent}; survivors have ${shares.join(', ')} of an equal share; ${writes}.`;
 }
 
-function unexpectedOf({ what, arm, offered, good, kill }: Comings): string[] {
+function unexpectedOf({ what, arm, offered, good, strike }: Comings): string[] {
+  const lost = what === 'cycles' && arm === 'services-scaled' ? offered - good : 0;
+  const late = what === 'kill' && strike !== undefined && strike.recoveryMs > RECOVERY_MS_MAX;
+  const off = strike === undefined ? 0 : shareOffOf(strike);
   return [
-    ...(what === 'cycles' && arm === 'services-scaled' && good < offered
-      ? [`${arm}: ${offered - good} requests lost in ${COMING_AND_GOING.cycles} cycles`]
-      : []),
-    ...(kill && kill.recoveryMs > RECOVERY_MS_MAX
-      ? [`${arm}: bad answers until ${(kill.recoveryMs / 1000).toFixed(1)} s after the kill`]
-      : []),
-    ...(kill && shareOffOf(kill) > SHARE_OFF_MAX ? [`${arm}: a survivor's share is ${(shareOffOf(kill) * 100).toFixed(0)} % off`] : []),
+    ...(lost > 0 ? [`${arm}: ${lost} requests lost in ${CAUSES[what].words}`] : []),
+    ...(late ? [`${arm}: bad answers until ${(strike.recoveryMs / 1000).toFixed(1)} s after the kill`] : []),
+    ...(off > SHARE_OFF_MAX ? [`${arm}, ${CAUSES[what].words}: the share of a survivor is ${(off * 100).toFixed(0)} % off`] : []),
   ];
 }

@@ -28,14 +28,21 @@ export const COMING_AND_GOING = {
   ratePerSecond: 150,
   timeoutMs: 5_000,
   valueBytes: 512,
-  secondsBeforeKill: 5,
-  secondsAfterKill: 12,
+  secondsBefore: 5,
+  secondsAfter: 12,
   streams: STREAMS,
 } as const;
 
-/** What became of an arm's requests and writes while instances came and went, or while one of them was killed. */
+/** What happens to an arm under load, in words, and for about how many seconds. A frozen process takes connections and answers nothing. */
+export const CAUSES = {
+  cycles: { words: `${COMING_AND_GOING.cycles} cycles out and in`, seconds: 240 },
+  kill: { words: 'one of three killed', seconds: 40 },
+  freeze: { words: 'one of three frozen', seconds: 40 },
+} as const;
+
+/** What became of an arm's requests and writes meanwhile. */
 export interface Comings {
-  readonly what: 'cycles' | 'kill';
+  readonly what: keyof typeof CAUSES;
   readonly arm: ScaledArmName;
   readonly cycles: number;
   readonly offered: number;
@@ -43,12 +50,13 @@ export interface Comings {
   readonly outcomes: LoadResult['outcomes'];
   readonly durability: DurabilityFinding;
   readonly series: LoadResult['series'];
-  readonly kill?: Kill | undefined;
+  readonly strike?: Strike | undefined;
 }
 
-export interface Kill {
+/** One of the instances was killed or frozen. */
+export interface Strike {
   readonly proof: string;
-  /** From the kill to the last request that had no right answer, in milliseconds of its scheduled moment; reads of keys that only the dead knew are left out. */
+  /** From then to the last request that had no right answer, in milliseconds of its scheduled moment; reads of keys that only the one that was struck knew are left out. */
   readonly recoveryMs: number;
   readonly bad: number;
   readonly absentReads: number;
@@ -59,19 +67,16 @@ export interface Kill {
 export async function comingAndGoing(lab: ScalingLab): Promise<Comings[]> {
   const done: Comings[] = [];
   for (const arm of COMING_AND_GOING.arms)
-    for (const what of ['cycles', 'kill'] as const) {
+    for (const what of Object.keys(CAUSES) as Array<Comings['what']>) {
       lab.signal.throwIfAborted();
-      lab.progress.step(
-        `${arm}: ${what === 'cycles' ? `${COMING_AND_GOING.cycles} cycles out and in` : 'one of three killed'}`,
-        what === 'cycles' ? 240 : 40,
-      );
+      lab.progress.step(`${arm}: ${CAUSES[what].words}`, CAUSES[what].seconds);
       done.push(await underLoad(lab, arm, what));
       lab.keep(done);
     }
   return done;
 }
 
-export const COMING_AND_GOING_SECONDS = 2 * (240 + 40);
+export const COMING_AND_GOING_SECONDS = 2 * (CAUSES.cycles.seconds + CAUSES.kill.seconds + CAUSES.freeze.seconds);
 
 async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['what']): Promise<Comings> {
   const { edge } = SCALED_ARMS[arm];
@@ -96,12 +101,15 @@ async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['wha
     historyFile,
   };
   const over = new AbortController();
-  const signal = AbortSignal.any([lab.signal, over.signal]);
   const { promise: sending, resolve: begin } = Promise.withResolvers<void>();
-  const loading = runLoad(plan, { cores: profile().generator, signal, onPhase: (phase) => phase === 'sending' && begin() }).finally(begin);
+  const loading = runLoad(plan, {
+    cores: profile().generator,
+    signal: lab.signal,
+    enough: over.signal,
+    onPhase: (phase) => phase === 'sending' && begin(),
+  }).finally(begin);
   const causing = sending
-    .then((): Promise<Killed | { cycles: number }> => (what === 'cycles' ? cycle(lab, fleet) : killOne(lab, fleet)))
-    // What is in flight when the load is ended would be neither good nor bad.
+    .then((): Promise<Struck | { cycles: number }> => (what === 'cycles' ? cycle(lab, fleet) : strike(lab, fleet, what)))
     .finally(() => over.abort());
   const [loaded, caused] = await Promise.allSettled([loading, causing]);
   if (caused.status === 'rejected') throw caused.reason;
@@ -120,7 +128,7 @@ async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['wha
     outcomes: load.outcomes,
     durability,
     series: load.series.filter(({ offered }) => Object.keys(offered).length > 0),
-    ...('proof' in caused.value && { kill: killOf(caused.value, history, load.startedWallMs) }),
+    ...('proof' in caused.value && { strike: strikeOf(caused.value, history, load.startedWallMs) }),
   };
 }
 
@@ -137,25 +145,31 @@ async function cycle(lab: ScalingLab, fleet: Fleet): Promise<{ cycles: number }>
   return { cycles: COMING_AND_GOING.cycles };
 }
 
-interface Killed {
+interface Struck {
   readonly proof: string;
-  readonly killedWallMs: number;
-  readonly victim: Instance;
+  readonly struckWallMs: number;
   readonly shares: Readonly<Record<string, number>>;
 }
 
-async function killOne(lab: ScalingLab, fleet: Fleet): Promise<Killed> {
-  const { secondsBeforeKill, secondsAfterKill } = COMING_AND_GOING;
-  await sleep(secondsBeforeKill * 1000, undefined, { signal: lab.signal });
+async function strike(lab: ScalingLab, fleet: Fleet, what: 'kill' | 'freeze'): Promise<Struck> {
+  const { secondsBefore, secondsAfter } = COMING_AND_GOING;
+  await sleep(secondsBefore * 1000, undefined, { signal: lab.signal });
   const victim = fleet.serving(SCALED_ARMS[fleet.arm].edge)[1]!;
-  const killedWallMs = systemClock.wallMs();
-  const proof = await fleet.kill(victim);
+  const struckWallMs = systemClock.wallMs();
+  const proof = what === 'kill' ? await fleet.kill(victim) : await freeze(victim);
   const before = await fleet.shares();
-  await sleep(secondsAfterKill * 1000, undefined, { signal: lab.signal });
+  await sleep(secondsAfter * 1000, undefined, { signal: lab.signal });
   const after = await fleet.shares();
-  const given = [...after].map(([name, { total }]) => [name, total - before.get(name)!.total] as const);
+  await victim.process.kill('SIGCONT');
+  const given = [...after].flatMap(([name, { total }]) => (name === victim.name ? [] : [[name, total - before.get(name)!.total] as const]));
   const equal = given.reduce((sum, [, count]) => sum + count, 0) / given.length;
-  return { proof, killedWallMs, victim, shares: Object.fromEntries(given.map(([name, count]) => [name, count / equal])) };
+  return { proof, struckWallMs, shares: Object.fromEntries(given.map(([name, count]) => [name, count / equal])) };
+}
+
+/** Resolves when the operating system calls it stopped. */
+async function freeze({ name, process }: Instance): Promise<string> {
+  await process.kill('SIGSTOP');
+  return `${name} (process ${process.pid}) stands still`;
 }
 
 interface TimedLine extends HistoryLine {
@@ -171,11 +185,11 @@ async function linesOf(file: string): Promise<TimedLine[]> {
   return lines;
 }
 
-function killOf({ proof, killedWallMs, shares }: Killed, history: readonly TimedLine[], startedWallMs: number): Kill {
-  const killedMs = killedWallMs - startedWallMs;
+function strikeOf({ proof, struckWallMs, shares }: Struck, history: readonly TimedLine[], startedWallMs: number): Strike {
+  const struckMs = struckWallMs - startedWallMs;
   const bad = history.filter(({ outcome }) => outcome !== 'good' && outcome !== 'pending');
   const absent = bad.filter(({ op, status }) => op === 'hit' && status === 404);
   const missed = bad.filter((line) => !absent.includes(line));
-  const lastMs = Math.max(killedMs, ...missed.map(({ at }) => at));
-  return { proof, recoveryMs: lastMs - killedMs, bad: missed.length, absentReads: absent.length, shares };
+  const lastMs = Math.max(struckMs, ...missed.map(({ at }) => at));
+  return { proof, recoveryMs: lastMs - struckMs, bad: missed.length, absentReads: absent.length, shares };
 }

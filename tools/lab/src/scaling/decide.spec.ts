@@ -9,7 +9,14 @@ describe('the autoscaler decides', () => {
     serving: Array.from({ length: instances }, () => ({ eventLoopUtilization: share })),
     starting: 0,
   });
-  const simple: ScalingPolicy = { ...ELASTIC, targets: { eventLoopUtilization: 0.5 }, outWindowMs: 0, coolDownOutMs: 0, instancesMax: 10 };
+  const simple: ScalingPolicy = {
+    ...ELASTIC,
+    targets: { eventLoopUtilization: 0.5 },
+    outWindowMs: 0,
+    coolDownOutMs: 0,
+    instancesMax: 10,
+    stepOutMin: 1,
+  };
   const once = (fleet: FleetSignals, policy = simple) => decide(policy, NOTHING_DECIDED, fleet, 0).decision;
 
   it('as many as bring the mean to its target', () => expect(once(busy(0.9, 2))).toMatchObject({ kind: 'out', from: 2, to: 4 }));

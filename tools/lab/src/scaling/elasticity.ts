@@ -24,23 +24,23 @@ const ramp = (from: number, to: number, seconds: number, steps: number): Stretch
 /** A ramp, an ebb, and a spike that comes at once. */
 const RAMP_AND_SPIKE: readonly Stretch[] = [
   { seconds: 10, of: 0.4 },
-  ...ramp(0.4, 2, 20, 10),
-  { seconds: 15, of: 2 },
-  ...ramp(2, 0.4, 10, 5),
+  ...ramp(0.4, 1.7, 20, 10),
+  { seconds: 15, of: 1.7 },
+  ...ramp(1.7, 0.4, 10, 5),
   { seconds: 30, of: 0.4 },
-  { seconds: 20, of: 2 },
+  { seconds: 25, of: 1.7 },
   { seconds: 40, of: 0.4 },
 ];
 const LOPSIDED: readonly Stretch[] = [
   { seconds: 8, of: 0.4 },
-  { seconds: 25, of: 1.8 },
+  { seconds: 25, of: 1.6 },
   { seconds: 30, of: 0.4 },
 ];
 
 const keys = ZIPF_KEYS;
 
 /** What is asked for, and how much of it. */
-export const DEMANDS: Readonly<Record<string, { readonly streams: readonly Stream[]; readonly stretches: readonly Stretch[] }>> = {
+const DEMANDS: Readonly<Record<string, { readonly streams: readonly Stream[]; readonly stretches: readonly Stretch[] }>> = {
   'ramp, spike, ebb': { streams: YCSB_B, stretches: RAMP_AND_SPIKE },
   'reads only': { streams: [{ capability: 'hit', share: 100, keys }], stretches: LOPSIDED },
   'writes only': { streams: [{ capability: 'put', share: 100, keys }], stretches: LOPSIDED },

@@ -93,9 +93,11 @@ export class Fleet implements AsyncDisposable {
     const balancer = await Balancer.start(spreading, (command, args) => ({ command, args }));
     const fleet = new Fleet(arm, balancer, dir, server && natsQuota && { server, quota: natsQuota });
     try {
-      await Promise.all(
-        pools.flatMap(({ pool, isScaled }) => Array.from({ length: isScaled ? (counts[pool] ?? 1) : 1 }, () => fleet.add(pool))),
+      const starting = pools.flatMap(({ pool, isScaled }) =>
+        Array.from({ length: isScaled ? (counts[pool] ?? 1) : 1 }, () => fleet.add(pool)),
       );
+      // All of them have to have ended, one way or the other, before what has started can be ended.
+      for (const each of await Promise.allSettled(starting)) if (each.status === 'rejected') throw each.reason;
       return fleet;
     } catch (error) {
       await fleet[Symbol.asyncDispose]();

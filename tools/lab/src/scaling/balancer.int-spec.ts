@@ -1,0 +1,84 @@
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { waitFor } from '@diptych/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Balancer, whyNoBalancer } from './balancer.js';
+
+/** Answers with its name; ready while it says so; holds back answers while there is somebody to keep them. */
+class Stub {
+  ready = true;
+  held: ServerResponse[] | undefined;
+  readonly name: string;
+  readonly server: Server;
+
+  constructor(name: string) {
+    this.name = name;
+    this.server = createServer((request, response) => {
+      if (request.url === '/health/ready') return void response.writeHead(this.ready ? 200 : 503).end();
+      if (this.held) return void this.held.push(response);
+      response.end(this.name);
+    });
+  }
+
+  async listen(): Promise<number> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    return (this.server.address() as AddressInfo).port;
+  }
+}
+
+const whyNot = whyNoBalancer();
+if (whyNot !== undefined) console.info(`tests of the balancer left out: ${whyNot}`);
+
+describe.skipIf(whyNot !== undefined)('the balancer', () => {
+  const ended: Array<() => Promise<unknown>> = [];
+  afterEach(async () => {
+    for (const end of ended.splice(0).reverse()) await end();
+  });
+
+  const started = async (spreading: 'least busy' | 'by key', names: readonly string[]) => {
+    const balancer = await Balancer.start(spreading, (command, args) => ({ command, args }));
+    ended.push(() => balancer[Symbol.asyncDispose]());
+    const stubs = names.map((name) => new Stub(name));
+    for (const [i, stub] of stubs.entries()) {
+      const port = await stub.listen();
+      ended.push(async () => (stub.server.closeAllConnections(), new Promise((resolve) => stub.server.close(resolve))));
+      await balancer.admit(i + 1, port);
+    }
+    return { balancer, stubs };
+  };
+  const askFor = async (balancer: Balancer, path: string) => (await fetch(`${balancer.url}${path}`)).text();
+  const paths = Array.from({ length: 60 }, (_, i) => `/v1/keys/key${i}`);
+
+  it('spreads over those that were taken in, and gives a drained one nothing new but its time to answer', async () => {
+    const { balancer, stubs } = await started('least busy', ['one', 'two']);
+    const [one] = stubs;
+    const answers = await Promise.all(paths.map((path) => askFor(balancer, path)));
+    expect(new Set(answers)).toEqual(new Set(['one', 'two']));
+    one!.held = [];
+    const underWay = Promise.all(paths.map((path) => askFor(balancer, path)));
+    await waitFor(() => one!.held!.length > 0, { timeoutMs: 60_000, what: 'one has a request' });
+    let drained = false;
+    const draining = balancer.drain(1).then(() => (drained = true));
+    await waitFor(async () => (await balancer.slots()).some(({ slot, status }) => slot === 1 && status === 'DRAIN'), { timeoutMs: 60_000 });
+    expect(new Set(await Promise.all(paths.map((path) => askFor(balancer, path))))).toEqual(new Set(['two']));
+    expect(drained).toBe(false);
+    for (const response of one!.held) response.end('one');
+    expect(new Set(await underWay)).toEqual(new Set(['one', 'two']));
+    await draining;
+  });
+
+  it('gives each key to one server, and moves only the keys of one that is no longer ready', async () => {
+    const { balancer, stubs } = await started('by key', ['one', 'two', 'three']);
+    const owners = async () => new Map(await Promise.all(paths.map(async (path) => [path, await askFor(balancer, path)] as const)));
+    const before = await owners();
+    expect(await owners()).toEqual(before);
+    expect(new Set(before.values()).size).toBe(3);
+    stubs[1]!.ready = false;
+    await waitFor(async () => (await balancer.slots()).some(({ slot, status }) => slot === 2 && status.startsWith('DOWN')), {
+      timeoutMs: 60_000,
+    });
+    const after = await owners();
+    expect(new Set(after.values())).toEqual(new Set(['one', 'three']));
+    for (const [path, owner] of before) if (owner !== 'two') expect(after.get(path)).toBe(owner);
+  });
+});

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { best, bottleneck, meets, SEARCH, search, type PartUse, type Step } from './capacity.js';
+
+const step = (ratePerSecond: number, goodShare: number, parts: readonly PartUse[] = [], machineBusy = 0.5): Step => ({
+  ratePerSecond,
+  goodPerSecond: ratePerSecond * goodShare,
+  goodShare,
+  p50Ms: 1,
+  p90Ms: 2,
+  cpuMsPer1000Good: 200,
+  memoryBytes: 2 ** 28,
+  parts,
+  machineBusy,
+  disturbed: undefined,
+  series: [],
+});
+
+describe('the search for a capacity', () => {
+  const upTo = (capacity: number) => (rate: number) => Promise.resolve(step(rate, rate <= capacity ? 1 : 0.5));
+
+  it.each([30, 210, 777, 5_000])('finds %i within what its last interval is wide', async (capacity) => {
+    const found = best(await search(200, upTo(capacity)))!.goodPerSecond;
+    expect(found).toBeLessThanOrEqual(capacity);
+    expect(found).toBeGreaterThan(capacity / SEARCH.factor ** 0.5);
+  });
+
+  it('ends where no rate will do', async () => {
+    const steps = await search(200, upTo(0));
+    expect([steps.some(meets), best(steps)]).toEqual([false, undefined]);
+  });
+});
+
+describe('what ends the growth', () => {
+  const used = (pool: PartUse['pool'], usedShare: number): PartUse => ({
+    name: `${pool}-1`,
+    pool,
+    usedShare,
+    throttledShare: 0.9,
+    throttledPeriods: 180,
+  });
+
+  it('is the part that has used up its share when the objective was missed first', () => {
+    const steps = [
+      step(400, 1, [used('log', 0.5)]),
+      step(900, 0.2, [used('gateway', 1)]),
+      step(600, 0.9, [used('gateway', 0.6), used('log', 0.97)]),
+    ];
+    expect(bottleneck(steps)).toBe('log (1, 97 % of its share, stopped in 90 % of its periods)');
+  });
+  it('is the machine when no part has, and its cores are', () =>
+    expect(bottleneck([step(600, 0.9, [used('gateway', 0.3)], 0.98)])).toMatch(/^the machine \(98 %/));
+  it('is not known when nothing is', () => expect(bottleneck([step(600, 0.9, [used('gateway', 0.3)])])).toMatch(/^nothing near its bound/));
+  it('is nothing when the objective was never missed', () => expect(bottleneck([step(600, 1)])).toBe('the objective was never missed'));
+});

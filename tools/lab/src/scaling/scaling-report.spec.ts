@@ -1,0 +1,36 @@
+import { expect, it } from 'vitest';
+import { chartOf } from '../report/charts.js';
+import type { Step } from './capacity.js';
+import { scaleOutExperiment } from './scale-out-report.js';
+import type { Scaled } from './scale-out.js';
+
+it('a scale-out is told by goodput, efficiency, what stops it, what more of it costs, and that the quota held', () => {
+  const stepOf = (instances: number, goodShare: number): Step => ({
+    ratePerSecond: 400 * instances,
+    goodPerSecond: 400 * instances * goodShare,
+    goodShare,
+    p50Ms: 3,
+    p90Ms: 9,
+    cpuMsPer1000Good: 300,
+    memoryBytes: 2 ** 20 * (100 + 150 * instances),
+    parts: [{ name: 'replica-1', pool: 'replica', usedShare: 0.99, throttledShare: 0.5, throttledPeriods: 100 }],
+    machineBusy: 0.6,
+    disturbed: undefined,
+    series: [],
+  });
+  const done = [1, 2, 3, 4].map((instances): Scaled => ({
+    block: 0,
+    arm: 'monolith-replicas',
+    workload: 'reads only',
+    instances,
+    cpus: instances / 4,
+    steps: [stepOf(instances, 1), stepOf(instances * 2, 0.4)],
+  }));
+  const experiment = scaleOutExperiment(done);
+  const [growth, cost, quota] = experiment.findings;
+  expect(growth).toContain('1: 400, 2: 800 (100 %), 3: 1200 (100 %), 4: 1600 (100 %)');
+  expect(growth).toContain('It stops with 4 at replica (1, 99 % of its share, stopped in 50 % of its periods).');
+  expect(cost).toContain('375 MiB (375 to 375) and 0.30 cores (0.30 to 0.30)');
+  expect(quota).toContain('in 200 to 200 periods of 20 ms (nr_throttled)');
+  expect(chartOf(experiment).match(/<svg/g)).toHaveLength(2);
+});
