@@ -1,3 +1,4 @@
+import { crossing } from './arms/crossing.js';
 import { hitRatios } from './arms/hit-ratios.js';
 import { http } from './arms/http.js';
 import { oneThread } from './arms/one-thread.js';
@@ -7,7 +8,7 @@ import { threads } from './arms/threads.js';
 /*
  * One job of the benchmark, in a fresh process: `arm-main <program> <parameters as JSON>`. Prints the figures of its arms as one line of JSON.
  */
-const PROGRAMS = { 'one-thread': oneThread, threads, 'hit-ratios': hitRatios, spill, http };
+const PROGRAMS = { 'one-thread': oneThread, threads, 'hit-ratios': hitRatios, spill, http, crossing };
 
 export type ProgramName = keyof typeof PROGRAMS;
 

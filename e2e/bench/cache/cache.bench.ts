@@ -20,7 +20,7 @@ process.exitCode = await runBench(USAGE, async (args, ended) => {
   const samples = await measureAll(options, ended);
   return conclude('cache', options, ROWS, samples, performance.now() - beganMs, {
     page: 'docs/locks-and-shards.md',
-    rows: ['mixed', 'threads'],
+    rows: ['mixed', 'threads', 'spill'],
   });
 });
 

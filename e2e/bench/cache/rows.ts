@@ -1,7 +1,7 @@
 import type { Check, Row } from '../messaging/rows/rows.js';
 import type { ProgramName } from './arm-main.js';
 
-export const ROW_IDS = ['get', 'add', 'mixed', 'threads', 'zipf', 'scan', 'spill', 'http'] as const;
+export const ROW_IDS = ['get', 'add', 'mixed', 'threads', 'zipf', 'scan', 'spill', 'http', 'crossing'] as const;
 export type RowId = (typeof ROW_IDS)[number];
 
 export interface CacheRow extends Row<RowId> {
@@ -136,5 +136,21 @@ export const ROWS: readonly CacheRow[] = [
       },
     ],
     jobs: [{ program: 'http', parameters: {} }],
+  },
+  {
+    id: 'crossing',
+    title: 'a reply of the log with 256 bytes, from one thread to another',
+    arms: {
+      clone1: 'structured clone, one a message',
+      codec1: 'encoded, one a message',
+      clone16: 'structured clone, sixteen a message',
+      codec16: 'encoded, sixteen a message',
+    },
+    columns: [{ figure: 'cpuUsPerReply', title: 'CPU µs/reply', digits: 2 }],
+    checks: [1, 16].map((each) => ({
+      text: `CPU µs/reply: structured clone / encoded, ${each} a message`,
+      of: (figureOf) => figureOf(`clone${each}`, 'cpuUsPerReply') / figureOf(`codec${each}`, 'cpuUsPerReply'),
+    })),
+    jobs: [{ program: 'crossing', parameters: {} }],
   },
 ];

@@ -1,14 +1,14 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { Agent, get } from 'node:http';
-import { freePort, waitFor } from '@diptych/testing';
+import { freePort, waitFor, type RunningProcess } from '@diptych/testing';
 import { describe, expect, it } from 'vitest';
-import { runTiny, startTiny, urlOf } from './tiny-process.js';
+import { eventsOf, runTiny, startTiny, untilSaid, urlOf } from './tiny-process.js';
 
 const program = new URL('./fixtures/tiny-threads.ts', import.meta.url);
 const start = (variables: Record<string, string> = {}) => startTiny({ DIPTYCH_THREADS_COUNT: '2', ...variables }, undefined, program);
 
-describe.concurrent('a process of several threads', { timeout: 180_000 }, () => {
+describe.concurrent('a process of several threads', { timeout: 300_000 }, () => {
   it('has them all behind one port, answers for them as one, and ends cleanly', async () => {
     await using tiny = await start();
     const url = urlOf(tiny);
@@ -24,8 +24,10 @@ describe.concurrent('a process of several threads', { timeout: 180_000 }, () => 
     expect(metrics).toMatch(/^diptych_ready 1$/m);
     expect(tiny.stdout.split('\n').filter((line) => line.includes('"ready"'))).toHaveLength(1);
     const slow = fetch(`${url}/do/slow`);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await untilSaid(tiny, 'slow begun');
     await tiny.kill('SIGTERM');
+    await untilSaid(tiny, 'stopping');
+    await tiny.kill('SIGUSR2');
     expect((await slow).status).toBe(200);
     expect(await tiny.exited).toEqual({ code: 0, signal: null });
     expect(tiny.stderr).toBe('');
@@ -39,8 +41,10 @@ describe.concurrent('a process of several threads', { timeout: 180_000 }, () => 
     async (how, why) => {
       await using tiny = await start();
       const url = urlOf(tiny);
-      const slow = await slowInAll(url);
+      const slow = await slowInAll(tiny);
       await fetch(`${url}/do/${how}`).catch(() => undefined);
+      await untilSaid(tiny, 'stopping');
+      await tiny.kill('SIGUSR2');
       const answers = await Promise.all(slow);
       expect(await tiny.exited).toEqual({ code: 1, signal: null });
       expect(tiny.stderr).toMatch(new RegExp(`^tiny: thread \\d ended by itself \\(.*${why}.*\\)`));
@@ -99,9 +103,9 @@ async function threadsBehind(url: string, connections: number): Promise<Set<stri
 }
 
 /** Requests under way, on connections enough that every thread has some. Undefined for one that was cut off. */
-async function slowInAll(url: string): Promise<Promise<string | undefined>[]> {
-  const slow = Array.from({ length: 30 }, () => onItsOwn(`${url}/do/slow`).catch(() => undefined));
-  await new Promise((resolve) => setTimeout(resolve, 300));
+async function slowInAll(tiny: RunningProcess): Promise<Promise<string | undefined>[]> {
+  const slow = Array.from({ length: 30 }, () => onItsOwn(`${urlOf(tiny)}/do/slow`).catch(() => undefined));
+  await waitFor(() => eventsOf(tiny).filter((event) => event === 'slow begun').length === slow.length, { timeoutMs: 60_000 });
   return slow;
 }
 

@@ -94,7 +94,11 @@ function cells(report: LabReport) {
   return report.experiments.flatMap(({ survival }) => survival ?? []);
 }
 
-const NAMES: Readonly<Record<ArmName, string>> = { monolith: 'The monolith', services: 'The services' };
+const NAMES: Readonly<Record<ArmName, string>> = {
+  monolith: 'The monolith',
+  'monolith-threads': 'The monolith of several threads',
+  services: 'The services',
+};
 
 /** Contrasts that an arm won, and what it kept in a crash that the other did not. */
 function favouring(report: LabReport, arm: ArmName): string {

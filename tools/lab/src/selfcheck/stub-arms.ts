@@ -6,7 +6,7 @@ import { killProvably } from '../start-arm.js';
 
 /** What is planted: how long each arm takes for a request, and whether a kill kills. */
 export interface Planted {
-  readonly serviceMs: Readonly<Record<ArmName, number>>;
+  readonly serviceMs: Readonly<Partial<Record<ArmName, number>>>;
   readonly killWorks: boolean;
 }
 
@@ -19,7 +19,7 @@ export function stubArms(profile: Profile, planted: Planted): StartArm {
           ...process.execArgv,
           childModule(import.meta.url, './stub-main'),
           String(port),
-          String(planted.serviceMs[name]),
+          String(planted.serviceMs[name] ?? 0),
         ]),
         name: `stub of ${name}`,
         ready: /ready on \d+/,
