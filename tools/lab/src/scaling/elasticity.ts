@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { profile } from '@diptych/testing';
+import { generatorGate } from '../gates.js';
 import { fill, warm } from '../load/fill.js';
 import { runLoad } from '../load/run-load.js';
 import type { LoadPlan, RateStretch, Stream } from '../load/schedule.js';
@@ -156,7 +157,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
     memoryBytesAtEnd: fleet.memoryBytes(),
     series: load.series,
     failures: autoscaling.failures,
-    disturbed: steps.find((step) => step.disturbed !== undefined)?.disturbed,
+    disturbed: generatorGate(load) ?? steps.find((step) => step.disturbed !== undefined)?.disturbed,
   };
 }
 

@@ -83,11 +83,15 @@ export async function runScaling<Measured>(experiment: ScalingExperiment<Measure
   } finally {
     progress.end();
   }
+  const experiments = kept === undefined ? [] : [experiment.describe(kept)];
+  const runs = experiments.flatMap((each) => each.runs);
+  // Figures of a machine that others use up are kept and shown, and say nothing.
+  if (runs.length > 0 && runs.every(({ valid }) => !valid)) failed ??= 'generator or machine were disturbed in every run';
   const report: LabReport = {
     format: 'lab-report/1',
     meta: { ...meta, seconds: Math.round((systemClock.nowMs() - startedMs) / 1000) },
     gates: { voidBlocks: [], noiseFloor: 'not used: nothing is compared in pairs' },
-    experiments: kept === undefined ? [] : [experiment.describe(kept)],
+    experiments,
     ...(failed !== undefined && { interrupted: failed }),
   };
   const conclusion = conclude(report);
