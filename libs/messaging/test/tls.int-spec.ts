@@ -2,7 +2,8 @@ import { within } from '@diptych/kernel';
 import type { TempDir } from '@diptych/testing';
 import { tempDir, waitFor } from '@diptych/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TlsOptions } from '../src/nats/client/broker.js';
+import type { TlsOptions } from '../src/index.js';
+import { connectNats } from '../src/index.js';
 import { dial, parseServerAddress } from '../src/nats/dial.js';
 import type { Certificates } from './certificates.js';
 import { hasOpenssl, makeCertificates, textOf } from './certificates.js';
@@ -55,7 +56,14 @@ describe.skipIf(!hasOpenssl)('a broker with TLS', () => {
   });
 });
 
-it('a link that is given an authority does not go without TLS', async () => {
+it('a link that is told of TLS does not go without', async () => {
   await using rig = await Rig.start();
-  await expect(rig.link({ tls: { ca: '' }, connectTimeoutMs: 1_000 })).rejects.toThrow(/^cannot reach NATS/);
+  await expect(rig.link({ tls: {}, connectTimeoutMs: 1_000 })).rejects.toThrow(/^cannot reach NATS/);
+});
+
+it('certificates that are none are refused at once, and an empty authority too: Node would believe all that it knows', async () => {
+  const none = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  const connect = (tls: TlsOptions) => codeOf(connectNats({ servers: 'nats://127.0.0.1:1', name: 'test', connectTimeoutMs: 60_000, tls }));
+  for (const tls of [{ ca: '' }, { ca: 'x' }, { ca: none }, { cert: none }, { key: none }, { cert: none, key: none }])
+    expect(await connect(tls)).toBe('INVALID_REQUEST');
 });

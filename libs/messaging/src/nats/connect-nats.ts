@@ -1,20 +1,25 @@
+import { X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { DiptychError } from '@diptych/kernel';
 import { warnOfFault } from '../faults.js';
 import { DEFAULT_BOUNDS } from '../port.js';
-import type { BrokerAddress } from './client/broker.js';
+import type { BrokerAddress, TlsOptions } from './client/broker.js';
 import { Connection } from './connection.js';
 import { parseServerAddress } from './dial.js';
 import { Link } from './link.js';
+import { messageOf } from './message-of.js';
 import type { NatsLink, NatsOptions } from './nats-link.js';
 
 /**
  * Connects to NATS.
  *
- * @throws UNAVAILABLE with one sentence when there is no connection within `connectTimeoutMs`; INVALID_REQUEST for an address that is none
+ * @throws UNAVAILABLE with one sentence when there is no connection within `connectTimeoutMs`; INVALID_REQUEST for an address that is none, or
+ * certificates that are none
  */
 export async function connectNats(options: NatsOptions): Promise<NatsLink> {
   const { pingIntervalMs = 500, pingsOutMax = 3, connectTimeoutMs = 5_000, onFault = warnOfFault, name, tls } = options;
   const servers = parseServers(options.servers).map((server) => (tls ? { ...server, needsTls: true } : server));
+  if (tls) assertUsable(tls);
   const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
   const connection = await Connection.open({
     servers,
@@ -42,4 +47,16 @@ function parseServers(servers: string | readonly string[]): BrokerAddress[] {
       });
     }
   });
+}
+
+/** At once, where each attempt would fail of it until the time is up, and where Node would believe everybody for an authority that is empty. */
+function assertUsable(tls: TlsOptions): void {
+  if ((tls.cert === undefined) !== (tls.key === undefined))
+    throw new DiptychError('INVALID_REQUEST', 'a certificate for TLS and its key belong together: give both or neither');
+  try {
+    if (tls.ca !== undefined) new X509Certificate(tls.ca);
+    createSecureContext(tls);
+  } catch (error) {
+    throw new DiptychError('INVALID_REQUEST', `the certificates for TLS cannot be used: ${messageOf(error)}`, { cause: error });
+  }
 }
