@@ -56,6 +56,24 @@ export function backoffMs(attempt: number): number {
   return fullMs / 2 + (Math.random() * fullMs) / 2;
 }
 
+/** How often in a row a connection has not lasted: one that is lost, or sends us away, as soon as it is made is made anew ever more slowly. */
+export class Flaps {
+  #madeMs = Number.NEGATIVE_INFINITY;
+  #count = 0;
+
+  made(): void {
+    this.#madeMs = systemClock.nowMs();
+  }
+
+  /** Gives back the attempt to begin with, for `backoffMs`. */
+  lost(): number {
+    this.#count = systemClock.nowMs() - this.#madeMs < LASTING_MS ? this.#count + 1 : 0;
+    return this.#count;
+  }
+}
+
+/** As long as is waited between two attempts at most. */
+const LASTING_MS = 1_000;
 const DIAL_TIMEOUT_MS = 2_000;
 /** A cluster has a handful of brokers; a list without end is none. */
 const ANNOUNCED_MAX = 32;

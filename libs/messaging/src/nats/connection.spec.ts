@@ -133,3 +133,116 @@ it('who takes the connection and does not greet is said to, whether it goes on d
     expect(await refused).toMatch(/said nothing.*handshake_first/);
   }
 });
+
+describe('a broker that says what no broker says', () => {
+  it('of itself is not believed, and the connection is made anew when it is lost', async () => {
+    const { dials, connection } = await startBroker(() => 'answer');
+    const [first] = dials;
+    for (const urls of ['5', '"abc"', '{}', '[5,null,{}]', 'null'])
+      first!.socket.write(`INFO {"connect_urls":${urls},"max_payload":"x","ldm":"yes","headers":[]}\r\n`);
+    // It is taken over with a heartbeat.
+    const { pings } = first!;
+    await waitFor(() => first!.pings > pings + 2);
+    expect(connection.payloadBytesMax).toBe(1_048_576);
+    first!.socket.destroy();
+    await waitFor(() => dials.length === 2 && connection.status === 'connected');
+  });
+
+  it('in place of a handshake is given up, and nothing is left', async () => {
+    const before = openHandles();
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => {
+      sockets.push(socket.on('error', () => undefined).resume());
+      socket.write('INFO {"tls_required":true}\r\n');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const patience = new AbortController();
+    const address = parseServerAddress(`tls://127.0.0.1:${port}`);
+    const refused = dial({ address, name: 'test', timeoutMs: 60_000, signal: patience.signal }).catch((error: Error) => error.message);
+    // The second is the one that is encrypted: its first bytes are those of the handshake.
+    await waitFor(() => sockets.length === 2 && sockets[1]!.bytesRead > 0);
+    patience.abort(new Error('enough'));
+    expect(await refused).toBe('enough');
+    await new Promise((resolve) => server.close(resolve));
+    await assertNoLeaks(before);
+  });
+});
+
+describe('a broker that says that it will end', () => {
+  const LAME = 'INFO {"ldm":true}\r\n';
+
+  it('is left once, however often it says so', async () => {
+    const { dials, connection } = await startBroker(() => 'answer');
+    connection.subscribe('a', () => undefined);
+    const states: string[] = [];
+    connection.onStatus((status) => states.push(status));
+    dials[0]!.socket.write(`${LAME}INFO {"ldm":false}\r\n`.repeat(50));
+    await waitFor(() => states.length === 2);
+    const { pings } = dials[1]!;
+    await waitFor(() => dials[1]!.pings > pings + 5);
+    expect(states).toEqual(['disconnected', 'connected']);
+    expect(dials).toHaveLength(2);
+  });
+
+  it('and each after it, is left by one who waits longer each time', async () => {
+    const { dials, connection } = await startBroker(({ pings, socket }, nth) => {
+      if (nth > 1 && pings === 2) socket.write(LAME);
+      return 'answer';
+    });
+    connection.subscribe('a', () => undefined);
+    dials[0]!.socket.write(LAME);
+    await waitFor(() => dials.length >= 6, { timeoutMs: 30_000 });
+    // By what it waits at least, or by a session that lasted.
+    expect(dials[5]!.beganMs - dials[0]!.beganMs).toBeGreaterThan(1_000);
+  });
+
+  it('when it lets us in is not gone to', async () => {
+    const { dials } = await startBroker(({ pings, socket }, nth) => {
+      if (nth === 1 || pings > 1) return 'answer';
+      socket.write(`PONG\r\n${LAME}`);
+      return 'answer';
+    });
+    const address = parseServerAddress(`127.0.0.1:${dials[0]!.socket.localPort}`);
+    const refused = dial({ address, name: 'test', timeoutMs: 60_000, signal: new AbortController().signal });
+    await expect(refused).rejects.toThrow('the broker says that it will end');
+  });
+
+  it('while the one before it is being left is left too', async () => {
+    const { dials, connection } = await startBroker(() => 'answer');
+    connection.subscribe('a', () => undefined);
+    let isAsked = false;
+    let isAnswered = false;
+    // Somebody waits for an answer until the second has been heard to say so too.
+    connection.countInFlight(() => {
+      isAsked = true;
+      return isAnswered ? 0 : 1;
+    });
+    dials[0]!.socket.write(LAME);
+    await waitFor(() => isAsked);
+    const next = dials[1]!.socket;
+    next.on('data', (bytes: Buffer) => (isAnswered ||= bytes.includes('PONG')));
+    next.write(`${LAME}PING\r\n`);
+    await waitFor(() => dials.length === 3 && connection.status === 'connected', { timeoutMs: 30_000 });
+  });
+
+  it('leaves nothing when the link is closed, whatever the move has come to', async () => {
+    for (const stage of ['dialling', 'settling', 'moved'] as const) {
+      const before = openHandles();
+      const { dials, connection } = await startBroker((_, nth) => (nth === 2 && stage === 'dialling' ? 'drop' : 'answer'));
+      connection.subscribe('a', () => undefined);
+      let isAsked = false;
+      let isMoved = false;
+      connection.countInFlight(() => {
+        isAsked = true;
+        return stage === 'moved' ? 0 : 1;
+      });
+      connection.onStatus(() => (isMoved = true));
+      dials[0]!.socket.write(LAME);
+      await waitFor(() => ({ dialling: dials.length === 2, settling: isAsked, moved: isMoved })[stage]);
+      await connection.close();
+      for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+      await assertNoLeaks(before);
+    }
+  });
+});

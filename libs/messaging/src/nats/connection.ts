@@ -2,7 +2,7 @@ import { DiptychError, systemClock } from '@diptych/kernel';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
 import { pause } from './before.js';
-import { backoffMs, Brokers } from './brokers.js';
+import { backoffMs, Brokers, Flaps } from './brokers.js';
 import type { Message } from './client/message.js';
 import type { BrokerAddress, TlsOptions } from './client/broker.js';
 import type { NatsClient } from './client/nats-client.js';
@@ -63,6 +63,7 @@ export class Connection {
   /** Calls that wait for answers, here or elsewhere, and would be lost with the session. */
   readonly #counts = new Set<() => number>();
   #isLeaving = false;
+  readonly #flaps = new Flaps();
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -210,6 +211,8 @@ export class Connection {
       onFault: this.#options.onFault,
     });
     this.#session = session;
+    // It may have said so while the session before this one was ended.
+    if (nats.info.ldm) nats.onLameDuck();
     for (const kept of this.#subscriptions) kept.attach(nats);
     // Ends also when the session is lost meanwhile, or the link is closed.
     if (this.#subscriptions.size > 0) await nats.flush();
@@ -232,7 +235,7 @@ export class Connection {
 
   async #redial(): Promise<void> {
     let isToldOfRefusal = false;
-    for (let attempt = 0; !this.#closing.signal.aborted; attempt++) {
+    for (let attempt = this.#flaps.lost(); !this.#closing.signal.aborted; attempt++) {
       await pause(backoffMs(attempt), this.#closing.signal);
       if (this.#closing.signal.aborted) return;
       try {
@@ -257,9 +260,9 @@ export class Connection {
     );
     this.#brokers.learn(session.announced);
     let next: NatsClient | undefined;
-    for (let attempt = 0; !next && !isOver(); attempt++) {
+    for (let attempt = this.#flaps.lost(); !next && !isOver(); attempt++) {
+      if (attempt > 0) await pause(backoffMs(attempt), this.#closing.signal);
       next = await this.#brokers.dialAny(Number.POSITIVE_INFINITY, this.#closing.signal).catch(() => undefined);
-      if (!next) await pause(backoffMs(attempt), this.#closing.signal);
     }
     if (next && !isOver()) {
       this.#isLeaving = true;
@@ -277,6 +280,7 @@ export class Connection {
   #become(status: LinkStatus): void {
     if (this.#status === status) return;
     this.#status = status;
+    if (status === 'connected') this.#flaps.made();
     for (const listener of [...this.#listeners]) {
       try {
         listener(status);

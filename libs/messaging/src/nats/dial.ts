@@ -38,7 +38,10 @@ export async function dial({ timeoutMs, signal, ...options }: NatsClientOptions 
   const timer = systemClock.after(timeoutMs, () => attempt.abort(new Error(`no answer within ${Math.round(timeoutMs)} ms`)));
   signal.addEventListener('abort', giveUp, { once: true });
   try {
-    return await NatsClient.connect({ ...options, signal: attempt.signal });
+    const client = await NatsClient.connect({ ...options, signal: attempt.signal });
+    if (!client.info.ldm) return client;
+    await client.close();
+    throw new Error('the broker says that it will end');
   } finally {
     timer[Symbol.dispose]();
     signal.removeEventListener('abort', giveUp);

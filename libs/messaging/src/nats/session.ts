@@ -32,6 +32,7 @@ export class Session {
   readonly #heartbeat: Disposable;
   /** Pings since the last answer. Counted, not timed: a loop that was blocked for a while has not read the answers yet. */
   #pingsOut = 0;
+  #isLame = false;
   readonly #told = new Set<string>();
 
   constructor(nats: NatsClient, options: SessionOptions, listeners: SessionListeners) {
@@ -46,6 +47,8 @@ export class Session {
     });
     nats.onRefusal = (text) => this.#tell(text, listeners);
     nats.onLameDuck = () => {
+      if (this.#isLame) return;
+      this.#isLame = true;
       this.announced = nats.info.connect_urls ?? this.announced;
       listeners.onLameDuck();
     };

@@ -41,3 +41,32 @@ export interface BrokerInfo {
   /** Of the other brokers of the cluster. */
   readonly connect_urls?: readonly string[];
 }
+
+/**
+ * What a broker says of itself in a line of INFO. A field of another type than it has is left out: whoever answers at an address may say anything.
+ *
+ * @throws Error when it is no JSON object
+ */
+export function parseInfo(json: string): BrokerInfo {
+  const said: unknown = JSON.parse(json);
+  if (typeof said !== 'object' || said === null) throw new RangeError('the broker says nothing of itself');
+  return Object.fromEntries(
+    Object.entries(FIELDS).flatMap(([name, fits]) => {
+      const value = (said as Record<string, unknown>)[name];
+      return fits(value) ? [[name, value]] : [];
+    }),
+  );
+}
+
+const isFlag = (value: unknown) => typeof value === 'boolean';
+const isText = (value: unknown) => typeof value === 'string';
+const FIELDS: Readonly<Record<keyof BrokerInfo, (value: unknown) => boolean>> = {
+  max_payload: (value) => typeof value === 'number' && value > 0,
+  headers: isFlag,
+  tls_required: isFlag,
+  tls_available: isFlag,
+  auth_required: isFlag,
+  nonce: isText,
+  ldm: isFlag,
+  connect_urls: (value) => Array.isArray(value) && value.every(isText),
+};

@@ -3,6 +3,7 @@ import { connect as connectSocket, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { BrokerInfo, NatsClientOptions } from './broker.js';
+import { parseInfo } from './broker.js';
 import type { Message } from './message.js';
 import type { BrokerListener } from './protocol-reader.js';
 import { ProtocolReader } from './protocol-reader.js';
@@ -18,7 +19,7 @@ export class NatsClient implements BrokerListener {
   readonly closed: Promise<Error | undefined>;
   /** What the broker refuses or complains of while connected: it says so beside the calls. Must not throw. */
   onRefusal: (text: string) => void = () => undefined;
-  /** The broker says that it will end soon. Must not throw. */
+  /** The broker says that it will end soon, perhaps again. Must not throw. */
   onLameDuck: () => void = () => undefined;
   readonly #options: NatsClientOptions;
   readonly #isTls: boolean;
@@ -149,9 +150,9 @@ export class NatsClient implements BrokerListener {
   }
 
   onInfo(json: string): void {
-    const wasLame = this.#info.ldm === true;
-    this.#info = { ...this.#info, ...(JSON.parse(json) as BrokerInfo) };
-    if (!this.#opening && this.#info.ldm && !wasLame) this.onLameDuck();
+    const info = parseInfo(json);
+    this.#info = { ...this.#info, ...info };
+    if (info.ldm) this.onLameDuck();
     if (!this.#opening || this.#pongs.length > 0) return;
     const { tls_required: required, tls_available: available } = this.#info;
     if (!required && !available) {
