@@ -19,6 +19,7 @@ export class AcknowledgedWrites {
   acknowledged = 0;
   inDoubt = 0;
   attempts = 0;
+  #lastRefusal = 'no connection';
   /** Repeats of an operation in doubt that were then acknowledged. */
   settledByRepeat = 0;
 
@@ -35,19 +36,21 @@ export class AcknowledgedWrites {
    *
    * @param options.ready resolves when it is worth (re)trying, at once unless there is an outage
    * @param options.repeatInDoubt whether an operation in doubt is tried again with the same id, or left in doubt
-   * @throws Error when the panel answers what it must never answer, or refuses `attemptsMax` times
+   * @throws Error when the panel answers what it must never answer, or refuses for `refusedMsMax` although it is worth trying
    */
   async perform(
     http: () => HttpClient,
     operation: { key: string; value: string | undefined },
-    options: { ready: () => Promise<void>; repeatInDoubt: boolean; attemptsMax?: number },
+    options: { ready: () => Promise<void>; repeatInDoubt: boolean; refusedMsMax?: number },
   ): Promise<void> {
     const { key, value } = operation;
     const id = randomUUID();
     const before = this.possible(key);
     let doubtful = false;
-    for (let attempt = 1; attempt <= (options.attemptsMax ?? 100); attempt++) {
+    let refusedMs = 0;
+    for (let attempt = 1; refusedMs <= (options.refusedMsMax ?? REFUSED_MS_MAX); attempt++) {
       await options.ready();
+      const beganMs = performance.now();
       this.attempts++;
       const outcome = await this.#attempt(http(), key, value, id);
       if (outcome === 'acknowledged') {
@@ -58,6 +61,7 @@ export class AcknowledgedWrites {
       }
       if (outcome === 'refused') {
         await delay(Math.min(10 * attempt, 200));
+        refusedMs += performance.now() - beganMs;
         continue;
       }
       doubtful = true;
@@ -67,7 +71,7 @@ export class AcknowledgedWrites {
         return;
       }
     }
-    throw new Error(`${key}: refused ${options.attemptsMax ?? 100} times in a row`);
+    throw new Error(`${key}: refused for ${Math.round(refusedMs)} ms; last: ${this.#lastRefusal}`);
   }
 
   async #attempt(http: HttpClient, key: string, value: string | undefined, id: string): Promise<'acknowledged' | 'refused' | 'in doubt'> {
@@ -82,9 +86,14 @@ export class AcknowledgedWrites {
     }
     if ([201, 204].includes(answer.status) || (value === undefined && answer.status === 404)) return 'acknowledged';
     if (!isTroubleAnswer(answer)) throw new Error(`${key}: unexpected answer ${answer.status} ${answer.text}`);
-    return answer.status === 503 ? 'refused' : 'in doubt';
+    if (answer.status !== 503) return 'in doubt';
+    this.#lastRefusal = answer.text;
+    return 'refused';
   }
 }
+
+/** Against hangs only: a busy machine may take long to settle after a restart. */
+const REFUSED_MS_MAX = 300_000;
 
 export interface Findings {
   read: number;
