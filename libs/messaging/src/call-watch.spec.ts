@@ -76,7 +76,7 @@ describe('CallWatch', () => {
       watch.add(call);
       clock.advance(afterMs);
       controller.abort('why');
-      clock.advance(5);
+      clock.advance(10);
       expect(call.ended).toMatchObject([{ code: 'CANCELLED', definite: false, cause: 'why' }]);
       clock.advance(2_000);
       expect([call.ended.length, wheel.size, clock.pending]).toEqual([1, 0, 0]);

@@ -1,5 +1,5 @@
 import type { CallContext, Clock, DeadlineWheel, DiptychError } from '@diptych/kernel';
-import { assertAlive, deadlines, hasSignal, systemClock } from '@diptych/kernel';
+import { assertAlive, deadlines, hasSignal, isStopped, systemClock } from '@diptych/kernel';
 import { cancelledInFlight, malformedRequest, notAnswered } from './binding-errors.js';
 
 /**
@@ -7,8 +7,8 @@ import { cancelledInFlight, malformedRequest, notAnswered } from './binding-erro
  *
  * A timer and an abort listener a call cost about as much as the rest of a call in one process, and nearly every call
  * settles at once. So a new call is only linked into a list (and unlinked when it settles). Every `periodMs` those that are
- * still there get their place on the deadline wheel and their listener, once each; those without a signal and with time left only at the next
- * turn. A deadline or an abort is therefore noticed at most one period plus one tick of the wheel late.
+ * still there get their place on the deadline wheel and their listener, once each; those with time left only at the next
+ * turn. A deadline is therefore noticed at most one period plus one tick of the wheel late, an abort at most two periods.
  *
  * While all calls have no signal and much time, as calls of a process that does little else, it looks ten times more rarely: a timer that wakes a
  * process 200 times a second is in the way of one call in fifteen.
@@ -87,7 +87,7 @@ export class CallWatch {
     for (let call: WatchedCall | undefined = this.#first; call; call = next) {
       next = call.next;
       // Most calls of a busy process are there at one turn and gone at the next. What has time may have that one more.
-      if (!call.seen && call.context.deadlineMs > soonMs && !hasSignal(call.context)) call.seen = true;
+      if (!call.seen && call.context.deadlineMs > soonMs && !isStopped(call.context)) call.seen = true;
       else {
         this.#unlink(call);
         this.#arm(call);

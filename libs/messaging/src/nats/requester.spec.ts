@@ -10,7 +10,7 @@ import type { Destination, Routes } from './routing/routes.js';
 import type { Forbidden } from './session.js';
 
 /** A broker that does what a test says, and the places calls may go to. */
-function setUp() {
+function setUp({ isOnePlace = false } = {}) {
   const sent: Array<{ subject: string; reply: string }> = [];
   let take: (message: Message) => void = () => undefined;
   let echo: () => void = () => undefined;
@@ -29,7 +29,7 @@ function setUp() {
   };
   const places = ['one', 'two'].map(placeOf);
   let at = 0;
-  const routes: Routes = { choose: () => places[at++ % 2]!, anyone: placeOf('anyone'), close: () => undefined };
+  const routes: Routes = { choose: () => places[isOnePlace ? 0 : at++ % 2]!, anyone: placeOf('anyone'), close: () => undefined };
   const requester = new Requester(connection as unknown as Connection, 'inbox', DEFAULT_BOUNDS);
   const target = {
     what: 'p.m',
@@ -59,7 +59,10 @@ function placeOf(name: string): Destination {
   return { subjectOf, cancelSubject: `cancel.${name}`, outstanding: 0, answered: ignore, refused: ignore, forbidden: ignore };
 }
 
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+/** As many turns as a call may wait for others. */
+const turn = async () => {
+  for (let i = 0; i < 4; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+};
 
 it('a call that was sent to an instance just gone is refused, and goes to another, though the word of the end comes first', async () => {
   const { requester, sent, places, call, refuse, echo } = setUp();
@@ -189,4 +192,26 @@ it('where no answer can come calls are refused, by what is said while the connec
   expect(sent).toHaveLength(1);
   requester.close();
   expect(await outcome).toBe('CONNECTION_LOST');
+});
+
+it('calls that later turns bring share the frame of those that wait, for three turns and no more', async () => {
+  const { requester, sent, call } = setUp({ isOnePlace: true });
+  const once = () => new Promise<void>((resolve) => setImmediate(resolve));
+  const ignore = () => undefined;
+  call().catch(ignore);
+  await once();
+  expect(sent).toHaveLength(1);
+  // Others are in flight from now on. Each turn brings one more.
+  for (let i = 0; i < 3; i++) {
+    call().catch(ignore);
+    await once();
+  }
+  expect(sent).toHaveLength(2);
+  // A turn without any is the last.
+  call().catch(ignore);
+  await once();
+  expect(sent).toHaveLength(2);
+  await once();
+  expect(sent).toHaveLength(3);
+  requester.close();
 });
