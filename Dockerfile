@@ -45,6 +45,8 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,required=false \
 
 FROM ${NODE_IMAGE} AS fault-proxy
 WORKDIR /diptych
+# For slow disks: strace delays the syncs of a part from outside.
+RUN apt-get update && apt-get install -y --no-install-recommends strace && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY --from=fault-proxy-packages /diptych ./
 COPY --from=build /diptych/libs/kernel ./libs/kernel
 COPY --from=build /diptych/libs/testing ./libs/testing

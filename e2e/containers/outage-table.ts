@@ -1,4 +1,4 @@
-import type { ArmName, PartName } from './support/panels.js';
+import type { ArmName, PanelPart } from './support/panels.js';
 import { CAPABILITIES, type Capability } from './support/probes.js';
 
 /*
@@ -20,6 +20,8 @@ export interface Outage {
   /** The part that it happens to. */
   readonly name: string;
   readonly arm: ArmName;
+  /** Of several deployments of an arm, which one. Default: the plain one. */
+  readonly over?: 'cluster';
   readonly expected: Fates;
   /** Why, where it is not plain. */
   readonly because?: string;
@@ -33,7 +35,7 @@ function only(fate: Fate, capabilities: readonly Capability[], others: Fate): Fa
 }
 
 /** What the services can do without a part, and for how long the cache answers for the log. */
-const WITHOUT: Readonly<Record<PartName, Fates>> = {
+const WITHOUT: Readonly<Record<PanelPart, Fates>> = {
   monolith: all('fails'),
   gateway: all('fails'),
   cache: only('fails', ['hit', 'miss'], 'survives'),
@@ -41,14 +43,14 @@ const WITHOUT: Readonly<Record<PartName, Fates>> = {
   nats: only('survives', ['health'], 'fails'),
 };
 
-const goneFor = (part: PartName): Fates => WITHOUT[part];
+const goneFor = (part: PanelPart): Fates => WITHOUT[part];
 /** A part that comes back by itself within the time that is looked at. */
-const interrupted = (part: PartName): Fates =>
+const interrupted = (part: PanelPart): Fates =>
   Object.fromEntries(
     CAPABILITIES.map((capability) => [capability, WITHOUT[part][capability] === 'fails' ? 'interrupted' : 'survives']),
   ) as Fates;
 
-const EVERY_PART: ReadonlyArray<readonly [ArmName, PartName]> = [
+const EVERY_PART: ReadonlyArray<readonly [ArmName, Exclude<PanelPart, 'nats'>]> = [
   ['monolith', 'monolith'],
   ['services', 'gateway'],
   ['services', 'cache'],
@@ -106,7 +108,44 @@ export const OUTAGES = {
     { name: 'cache', arm: 'services', expected: interrupted('cache'), because: 'the engine starts it again' },
     { name: 'log', arm: 'services', expected: interrupted('log'), because: 'the engine starts it again' },
   ],
-} as const satisfies Record<string, ReadonlyArray<Outage & { name: PartName | 'every part' }>>;
+  starved: EVERY_PART.map(([arm, part]) => ({ name: part, arm, expected: goneFor(part), because: 'it lives, and does next to nothing' })),
+  starvedOneOfThree: [
+    { name: 'cache', arm: 'services', expected: all('survives'), because: 'calls go to the others, about a second later' },
+  ],
+  slowDisk: [
+    { name: 'monolith', arm: 'monolith', expected: all('survives'), because: 'who waits for the disk waits in no thread that others need' },
+    { name: 'log', arm: 'services', expected: all('survives'), because: 'writes are late by 200 ms and more, and within the second' },
+  ],
+  stuckDisk: [
+    { name: 'monolith', arm: 'monolith', expected: NO_DISK, because: 'a write is answered when it is on the disk, and not before' },
+    { name: 'log', arm: 'services', expected: NO_DISK, because: 'a write is answered when it is on the disk, and not before' },
+  ],
+  poison: EVERY_PART.map(([arm, part]) => ({ name: part, arm, expected: all('survives'), because: 'what cannot be read is refused' })),
+  retryStorm: [
+    { name: 'monolith', arm: 'monolith', expected: goneFor('monolith') },
+    { name: 'cache', arm: 'services', expected: goneFor('cache') },
+    { name: 'log', arm: 'services', expected: goneFor('log'), because: 'what still works is not drowned by what is asked again' },
+  ],
+  coldCache: [
+    { name: 'monolith', arm: 'monolith', expected: interrupted('monolith'), because: 'its cache goes only with all of it' },
+    { name: 'cache', arm: 'services', expected: interrupted('cache'), because: 'the cache alone is started anew' },
+  ],
+  leak: EVERY_PART.map(([arm, part]) => ({ name: part, arm, expected: interrupted(part), because: 'the engine starts it again' })),
+  brokerOfThreeKilled: [
+    { name: 'one broker', arm: 'monolith', expected: all('survives'), because: BROKER_FREE },
+    { name: 'one broker', arm: 'services', over: 'cluster', expected: all('survives'), because: 'its clients go to the others' },
+  ],
+  brokerOfThreeCutOff: [
+    { name: 'one broker', arm: 'monolith', expected: all('survives'), because: BROKER_FREE },
+    {
+      name: 'one broker',
+      arm: 'services',
+      over: 'cluster',
+      expected: all('survives'),
+      because: 'its clients take it for gone after three pings, and go to the others within five seconds',
+    },
+  ],
+} as const satisfies Record<string, ReadonlyArray<Outage & { name: PanelPart | 'every part' | 'one broker' }>>;
 
 export type FaultName = keyof typeof OUTAGES;
 
@@ -124,4 +163,14 @@ export const TITLES: Readonly<Record<FaultName, string>> = {
   rollingRestart: 'rolling restart (SIGTERM, one part after the other)',
   fullDisk: 'full disk',
   outOfMemory: 'out of memory',
+  starved: 'CPU starvation: a thousandth of a core',
+  starvedOneOfThree: 'one of three starved of CPU',
+  slowDisk: 'slow disk: 200 ms a sync',
+  stuckDisk: 'disk slower than users wait: 2 s a sync',
+  poison: 'poison: messages that cannot be read',
+  retryStorm: 'frozen while users ask again at once',
+  coldCache: 'cold cache under a stampede',
+  leak: 'leak to the limit',
+  brokerOfThreeKilled: 'one of three brokers killed',
+  brokerOfThreeCutOff: 'one of three brokers cut off',
 };

@@ -63,7 +63,7 @@ function onWire(part: 'gateway' | 'cache' | 'log', arm: ArmName, faults: Faults,
   };
 }
 
-const READY_MS_MAX = 30_000;
+export const READY_MS_MAX = 30_000;
 
 /** From the data outwards; the broker too, where there is one. */
 export function restartAll(arm: ArmName): Injection {
@@ -131,6 +131,6 @@ export function eatMemory(part: PartName): Injection {
   };
 }
 
-function prove(condition: boolean, otherwise: string): asserts condition {
+export function prove(condition: boolean, otherwise: string): asserts condition {
   if (!condition) throw new Error(`the injection is not proved: ${otherwise}`);
 }

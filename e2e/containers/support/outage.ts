@@ -15,6 +15,10 @@ export interface Injection {
   /** More that can only be shown while it lasts. @throws Error when it cannot be shown */
   during?(panels: Panels): Promise<string>;
   end(panels: Panels): Promise<void>;
+  /** What has to be true when it has been well for a second. @throws Error when it is not */
+  after?(panels: Panels): Promise<string>;
+  /** Ends what it has left running in this process. Safe to repeat. */
+  abandon?(): Promise<void>;
   /** From its beginning to its end, at least. Default: 4,200. */
   readonly lastsMs?: number;
   /** Nothing has to be taken back: how long it takes to be well again is counted from its beginning. */
@@ -66,7 +70,8 @@ export function describeOutages<F extends FaultName>(fault: F, injectionFor: (ro
 
     it.each(chosen(fault))('$arm, $name', async (row) => {
       for (let attempt = 1; ; attempt++) {
-        running = new Run(panels, row.arm, injectionFor(row));
+        const outage: Outage = row;
+        running = new Run(panels, panels.address.urls[outage.over ?? outage.arm], injectionFor(row));
         await running.go(`${fault}/${row.name}/${Date.now()}`.replaceAll(' ', '-'));
         const { cell, sent, lost } = await running.findings(fault, row);
         await running[Symbol.asyncDispose]();
@@ -89,7 +94,7 @@ export function describeOutages<F extends FaultName>(fault: F, injectionFor: (ro
 /** One fault in one arm, from a panel that is well to a panel that is well again. */
 class Run implements AsyncDisposable {
   readonly #panels: Panels;
-  readonly #arm: ArmName;
+  readonly #url: string;
   readonly #injection: Injection;
   readonly #proofs: string[] = [];
   #probes: Probes | undefined;
@@ -100,15 +105,15 @@ class Run implements AsyncDisposable {
   #wellMs = NaN;
   #repeatsAfter = NaN;
 
-  constructor(panels: Panels, arm: ArmName, injection: Injection) {
+  constructor(panels: Panels, url: string, injection: Injection) {
     this.#panels = panels;
-    this.#arm = arm;
+    this.#url = url;
     this.#injection = injection;
   }
 
   /** @throws Error when the panel is not well to begin with, the injection is not proved, or it does not heal */
   async go(prefix: string): Promise<void> {
-    const [panels, injection, url] = [this.#panels, this.#injection, this.#panels.address.urls[this.#arm]];
+    const [panels, injection, url] = [this.#panels, this.#injection, this.#url];
     const probes = (this.#probes = await Probes.start(url, prefix));
     await steady(probes, performance.now(), 'the panel is well to begin with');
     await passed(BASELINE_MS);
@@ -129,6 +134,7 @@ class Run implements AsyncDisposable {
     const repeatsBefore = await repeats(url);
     await passed(AFTER_MS);
     this.#repeatsAfter = (await repeats(url)) - repeatsBefore;
+    if (injection.after) this.#proofs.push(await injection.after(panels));
     await probes.stop();
   }
 
@@ -168,6 +174,7 @@ class Run implements AsyncDisposable {
     this.#undo = undefined;
     await this.#probes?.[Symbol.asyncDispose]();
     await undo?.();
+    await this.#injection.abandon?.();
   }
 }
 

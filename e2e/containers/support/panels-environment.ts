@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { freePort, waitFor, WORKSPACE } from '@diptych/testing';
 import { DockerComposeEnvironment, Wait } from 'testcontainers';
@@ -18,17 +20,29 @@ export interface PanelsOptions {
   readonly name?: string;
 }
 
+/** A build leaves what it replaces behind without a name: only those of this repository's images, which bear its label. */
+function removeReplacedImages(): void {
+  spawnSync('docker', ['image', 'prune', '--force', '--filter', 'label=diptych']);
+}
+
 /**
  * Both panels of docker-compose.yml, with what the outage tests add to it, on free ports.
  *
  * @throws Error when the images cannot be built or a container does not become healthy; nothing is left then
  */
 export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEnvironment> {
-  const ports: Record<ArmName | 'faults', number> = { monolith: await freePort(), services: await freePort(), faults: await freePort() };
+  const ports: Record<ArmName | 'cluster' | 'faults', number> = {
+    monolith: await freePort(),
+    services: await freePort(),
+    cluster: await freePort(),
+    faults: await freePort(),
+  };
   const project = options.name ?? `diptych-outages-${ports.services}`;
   const variables: Record<string, string> = {
     MONOLITH_PORT: String(ports.monolith),
     GATEWAY_PORT: String(ports.services),
+    CLUSTER_PORT: String(ports.cluster),
+    NATS_CLUSTER_SECRET: randomUUID(),
     FAULTS_PORT: String(ports.faults),
     // Small, so that the memory of a part can be eaten quickly.
     LOG_MEMORY: '256m',
@@ -44,12 +58,19 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
     .withEnvironment({ ...(process.env as Record<string, string>), ...variables })
     .withDefaultWaitStrategy(Wait.forHealthCheck());
   // An interrupt ends the runner without asking anybody to clean up.
-  const downAtExit = () => compose(['--project-name', project, '--profile', 'monolith', 'down', '--volumes', '--timeout', '0'], variables);
+  const end = (timeout: number) => {
+    compose(
+      ['--project-name', project, '--profile', '*', 'down', '--volumes', '--remove-orphans', '--timeout', String(timeout)],
+      variables,
+    );
+    removeReplacedImages();
+  };
+  const downAtExit = () => end(0);
   const interrupted = () => process.exit(130);
   const forget = () => process.off('exit', downAtExit).off('SIGINT', interrupted).off('SIGTERM', interrupted);
   process.once('exit', downAtExit).once('SIGINT', interrupted).once('SIGTERM', interrupted);
   const beganMs = performance.now();
-  const started = await environment.up(options.services).catch((error: unknown) => {
+  await environment.up(options.services).catch((error: unknown) => {
     forget();
     throw error;
   });
@@ -57,7 +78,9 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
   const recordDir = join(WORKSPACE, 'results/outages', new Date().toISOString().replaceAll(':', '-'));
   const address: PanelsAddress = {
     project,
-    urls: Object.fromEntries(ARM_NAMES.map((arm) => [arm, `http://127.0.0.1:${ports[arm]}`])) as Record<ArmName, string>,
+    urls: Object.fromEntries(
+      [...ARM_NAMES, 'cluster' as const].map((arm) => [arm, `http://127.0.0.1:${ports[arm]}`]),
+    ) as PanelsAddress['urls'],
     controlUrl: `http://127.0.0.1:${ports.faults}`,
     recordDir,
     upMs,
@@ -67,7 +90,7 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
     address,
     async down() {
       forget();
-      await started.down({ removeVolumes: true, timeout: 5_000 });
+      end(5);
       await waitFor(async () => (await leftovers(project)).length === 0, { what: 'nothing is left' }).catch(async () => {
         throw new Error(`left behind: ${(await leftovers(project)).join(', ')}`);
       });

@@ -5,9 +5,11 @@ import { getContainerRuntimeClient } from 'testcontainers';
 
 export const ARM_NAMES = ['monolith', 'services'] as const;
 export type ArmName = (typeof ARM_NAMES)[number];
+export type PanelPart = 'monolith' | 'gateway' | 'cache' | 'log' | 'nats';
+export const BROKERS = ['nats-1', 'nats-2', 'nats-3'] as const;
 /** Services of docker-compose.yml. */
-export type PartName = 'monolith' | 'gateway' | 'cache' | 'log' | 'nats';
-export const PARTS: Readonly<Record<ArmName, readonly PartName[]>> = {
+export type PartName = PanelPart | (typeof BROKERS)[number];
+export const PARTS: Readonly<Record<ArmName, readonly PanelPart[]>> = {
   monolith: ['monolith'],
   services: ['gateway', 'cache', 'log', 'nats'],
 };
@@ -18,7 +20,7 @@ export const COMPOSE_FILES = ['docker-compose.yml', 'e2e/containers/compose.faul
 /** Where the panels of this run are; plain data, since it crosses into the test workers. */
 export interface PanelsAddress {
   readonly project: string;
-  readonly urls: Readonly<Record<ArmName, string>>;
+  readonly urls: Readonly<Record<ArmName | 'cluster', string>>;
   readonly controlUrl: string;
   /** Where the cells of this run are noted. */
   readonly recordDir: string;
@@ -71,6 +73,18 @@ export class Panels {
     compose(['--project-name', project, ...up], variables);
   }
 
+  /** The services over three brokers, beside the panels. */
+  startCluster(): void {
+    const { project, variables } = this.address;
+    compose(['--project-name', project, 'up', '--detach', '--no-recreate', '--wait', 'cluster-gateway'], variables);
+  }
+
+  endCluster(): void {
+    const { project, variables } = this.address;
+    const services = ['cluster-gateway', 'cluster-cache', 'cluster-log', ...BROKERS];
+    compose(['--project-name', project, 'rm', '--stop', '--force', '--volumes', ...services], variables);
+  }
+
   /** As its health check last found it. */
   async isHealthy(part: PartName): Promise<boolean> {
     const { State: state } = await (await this.#container(part)).inspect();
@@ -105,6 +119,61 @@ export class Panels {
     await (await this.#container(part)).restart({ t: 20 });
   }
 
+  /** Processor time for a container as the kernel's bandwidth control has it: `quotaUs` of each second; undefined gives back all. */
+  async allowCpu(part: PartName, quotaUs: number | undefined): Promise<void> {
+    await (await this.#container(part)).update({ CpuPeriod: quotaUs ? 1_000_000 : 100_000, CpuQuota: quotaUs ?? -1 });
+  }
+
+  /** For how long the kernel has kept a container from running, and in how many periods, since it was started. */
+  async throttled(part: PartName): Promise<{ periods: number; ms: number }> {
+    const { cpu_stats: cpu } = await (await this.#container(part)).stats({ stream: false, 'one-shot': true });
+    return { periods: cpu.throttling_data.throttled_periods, ms: cpu.throttling_data.throttled_time / 1e6 };
+  }
+
+  /** Takes a container out of the network between the parts. @returns what puts it back, under the same name */
+  async cutOff(part: PartName): Promise<() => Promise<void>> {
+    const { dockerode } = (await getContainerRuntimeClient()).container;
+    const container = await this.#container(part);
+    const network = dockerode.getNetwork(`${this.address.project}_inside`);
+    await network.disconnect({ Container: container.id });
+    return () => network.connect({ Container: container.id, EndpointConfig: { Aliases: [part] } });
+  }
+
+  /**
+   * Delays every sync that the processes of a container ask the kernel for, by strace from another container that sees them. It goes with the
+   * project if it is not ended.
+   */
+  async delaySyncs(part: PartName, delayMs: number): Promise<{ seen(): Promise<number[]>; end(): Promise<void> }> {
+    const { dockerode } = (await getContainerRuntimeClient()).container;
+    const { id } = await this.#container(part);
+    const calls = 'fsync,fdatasync';
+    const tracer = await dockerode.createContainer({
+      Image: 'diptych-fault-proxy:local',
+      User: 'root',
+      Entrypoint: ['strace', '-f', '-qq', '-T', '-e', `trace=${calls}`, '-e', `inject=${calls}:delay_enter=${delayMs * 1000}`, '-p', '1'],
+      Cmd: [],
+      Labels: {
+        'com.docker.compose.project': this.address.project,
+        'com.docker.compose.service': 'tracer',
+        'com.docker.compose.oneoff': 'False',
+      },
+      HostConfig: { PidMode: `container:${id}`, NetworkMode: 'none', CapDrop: ['ALL'], CapAdd: ['SYS_PTRACE'] },
+    });
+    await tracer.start();
+    return {
+      // How long each call took that has ended, in milliseconds.
+      async seen() {
+        const text = String(await tracer.logs({ stdout: true, stderr: true }));
+        return [...text.matchAll(/= 0 .*<(\d+\.\d+)>/g)].map(([, seconds]) => Number(seconds) * 1000);
+      },
+      async end() {
+        // SIGTERM lets go of what it holds; a kill would too.
+        await tracer.stop({ t: 10 }).catch(() => undefined);
+        await tracer.remove({ force: true });
+      },
+    };
+  }
+
   /** Resolves with its output, stderr included, when the command has ended, or at once when it is left running. */
   async exec(part: PartName | 'faults', command: readonly string[]): Promise<{ output: string; exitCode: number }> {
     const client = await getContainerRuntimeClient();
@@ -120,12 +189,15 @@ export class Panels {
   /** Bytes in use without the page cache, summed over an arm. */
   async memoryBytes(arm: ArmName): Promise<number> {
     let sum = 0;
-    for (const part of PARTS[arm]) {
-      const { memory_stats: memory } = await (await this.#container(part)).stats({ stream: false });
-      // Names as in cgroup v2 and v1.
-      sum += memory.usage - (memory.stats.inactive_file ?? memory.stats.total_inactive_file ?? 0);
-    }
+    for (const part of PARTS[arm]) sum += await this.memoryOf(part);
     return sum;
+  }
+
+  /** Bytes in use without the page cache. */
+  async memoryOf(part: PartName): Promise<number> {
+    const { memory_stats: memory } = await (await this.#container(part)).stats({ stream: false, 'one-shot': true });
+    // Names as in cgroup v2 and v1.
+    return memory.usage - (memory.stats.inactive_file ?? memory.stats.total_inactive_file ?? 0);
   }
 
   /** What the engine noted about a container: `oom`, `die` with its exit code, and so on. */
