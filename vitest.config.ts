@@ -35,7 +35,7 @@ export default defineConfig({
       ...(withContainers
         ? [
             project('containers', {
-              include: ['e2e/**/*.container-spec.ts'],
+              include: ['{e2e,tools}/**/*.container-spec.ts'],
               sequence: { groupOrder: 4 },
               globalSetup: ['./e2e/containers/support/panels-setup.ts'],
               testTimeout: 240_000,

@@ -7,6 +7,8 @@ import { hopTax, HOP_TAX_MEASURES } from './experiments/hop-tax.js';
 import { costLadder, LADDER_MEASUREMENT, LADDER_SIZES, ladderSeconds } from './experiments/ladder/cost-ladder.js';
 import { PANEL_MEASUREMENT, PANEL_SIZES, panelRuns, secondsPerRun, type PanelSizes } from './experiments/panel-runs.js';
 import { conclude, EXIT_CODES } from './conclusion.js';
+import { containerArms } from './containers/container-arms.js';
+import { LIMITS } from './containers/limits.js';
 import { interruption } from './interruption.js';
 import { assertBroker, describeRun } from './manifest.js';
 import { readNoiseFloor } from './noise-floor.js';
@@ -23,6 +25,8 @@ export interface CompareOptions {
   readonly outDir: string | undefined;
   /** Default 6. */
   readonly blocks: number | undefined;
+  /** What the arms run in: plain processes (default), or containers with limits. */
+  readonly runtime?: 'process' | 'docker' | undefined;
 }
 
 /** What is run; replaced in its own test. */
@@ -46,17 +50,28 @@ export async function compare(options: CompareOptions, experiments: Experiments 
   const startedAt = new Date();
   const seed = options.seed ?? Math.floor(Math.random() * 1_000_000_000);
   const sizes: PanelSizes = { ...PANEL_SIZES, blocks: options.blocks ?? PANEL_SIZES.blocks };
-  const plan = planOf(sizes);
-  const cores = profile();
-  const more = options.blocks === undefined ? '' : ` --blocks ${options.blocks}`;
+  const plan = { ...planOf(sizes), ...(options.runtime === 'docker' && { limits: LIMITS }) };
+  const found = profile();
+  const cores = options.runtime === 'docker' ? { ...found, words: `${found.words}, in containers with limits` } : found;
+  const inContainers = options.runtime === 'docker';
+  const more = (options.blocks === undefined ? '' : ` --blocks ${options.blocks}`) + (inContainers ? ' --runtime docker' : '');
   const meta = describeRun({ command: 'compare', seed, options: more, startedAt, profile: cores, plan });
   const noise = readNoiseFloor(meta);
   const runDir = beginRunDirectory('compare', options.outDir, meta, plan);
 
   const progress = new Progress(expectedSeconds(sizes));
+  const containers = inContainers ? await containerArms(cores, runDir) : undefined;
   using interrupt = interruption((line) => progress.note(line));
   const voidBlocks: VoidBlock[] = [];
-  const lab: LabContext = { seed, startArm: arms(cores), profile: cores, signal: interrupt.signal, progress, runDir, voidBlocks };
+  const lab: LabContext = {
+    seed,
+    startArm: containers?.startArm ?? arms(cores),
+    profile: cores,
+    signal: interrupt.signal,
+    progress,
+    runDir,
+    voidBlocks,
+  };
   progress.note(`seed ${seed}; ${cores.words}; results go to ${runDir}`);
   progress.note(`noise floor: ${noise.words}`);
   const done: Experiment[] = [];
@@ -74,6 +89,7 @@ export async function compare(options: CompareOptions, experiments: Experiments 
     failed = failed === undefined ? later : `${failed}; ${later}`;
   } finally {
     progress.end();
+    await containers?.end();
   }
   const interrupted = lab.signal.aborted ? 'stopped by a signal' : failed;
   const report: LabReport = {

@@ -24,6 +24,7 @@ Options of compare, selfcheck and staleness:
   --seed <number>       repeats the arrivals, keys and orders of an earlier run
   --out <directory>     where the results go (default: results/<command>/<time>)
   --blocks <number>     of compare: how many paired blocks, 6 (default, indicative) to 60; 12 carry a verdict
+  --runtime <name>      of compare: process (default), or docker: containers with limits of CPU and memory, the same in sum for both
   --operations <number> of linearizability: how many in each arm (default 20000); --crashes <number>, --arm <name>
   --help
 
@@ -39,12 +40,13 @@ async function main(args: string[]): Promise<number> {
   if (command === undefined) return usage(2);
   if (command === 'help' || command === '--help' || command === '-h') return usage(0);
   if (command === 'compare') {
-    const { values } = parsed(rest, { ...OPTIONS, blocks: { type: 'string' } });
+    const { values } = parsed(rest, { ...OPTIONS, blocks: { type: 'string' }, runtime: { type: 'string' } });
     if (values.help) return usage(0);
     return compare({
       seed: wholeNumber('seed', values.seed, 0, 999_999_999),
       outDir: values.out,
       blocks: wholeNumber('blocks', values.blocks, 6, 60),
+      runtime: oneOf('runtime', values.runtime, ['process', 'docker']),
     });
   }
   if (command === 'selfcheck') {
@@ -105,6 +107,11 @@ function parsed<Options extends ParseArgsOptionsConfig>(args: string[], options:
   } catch (error) {
     throw new TypeError(`${error instanceof Error ? error.message : String(error)} (see --help)`, { cause: error });
   }
+}
+
+function oneOf<T extends string>(name: string, text: string | undefined, allowed: readonly T[]): T | undefined {
+  if (text === undefined || allowed.includes(text as T)) return text as T | undefined;
+  throw new TypeError(`--${name} wants one of ${allowed.join(', ')}, got ${JSON.stringify(text)}`);
 }
 
 function wholeNumber(name: string, text: string | undefined, least: number, most: number): number | undefined {

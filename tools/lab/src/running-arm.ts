@@ -13,9 +13,9 @@ export interface RunningArm {
   /** Environment variables that had to be set so that the parts work together. */
   readonly settings: number;
   /** Of the whole arm, broker included, and of what was killed of it. */
-  usage(): Usage;
+  usage(): Usage | Promise<Usage>;
   /** The part of `usage` that costs next to nothing to ask. */
-  cpuMs(): number | undefined;
+  cpuMs(): number | undefined | Promise<number | undefined>;
   /** SIGKILL, to a process that ran until then. */
   kill(part: PartName): Promise<Injection>;
   /** Starts a killed part anew, at its old address; resolves when it says that it is ready. */

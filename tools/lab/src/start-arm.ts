@@ -83,7 +83,7 @@ export async function killProvably(name: string, victim: Victim, signal: NodeJS.
 const FIRST_REPLY_TIMEOUT_MS = 240_000;
 
 /** A write and its read: the first moment at which a user is served. */
-async function untilGoodReply(url: string, startedMs: number, signal: AbortSignal): Promise<number> {
+export async function untilGoodReply(url: string, startedMs: number, signal: AbortSignal): Promise<number> {
   const path = `${url}/v1/keys/first`;
   for (;;) {
     const within = AbortSignal.any([signal, AbortSignal.timeout(2_000)]);

@@ -116,7 +116,7 @@ async function oneRun(
 ): Promise<{ run: Run; why: string | undefined }> {
   const arm = await lab.startArm(id.arm, lab.signal);
   try {
-    const idle = arm.usage();
+    const idle = await arm.usage();
     await fill(arm.url, [ZIPF_KEYS, CITIES], VALUE_BYTES, lab.signal);
     await warm(arm.url, [ZIPF_KEYS, CITIES], lab.signal);
     const load = (name: string, streams: readonly Stream[], seconds: number) =>
@@ -125,7 +125,7 @@ async function oneRun(
     const ycsbB = await load('ycsb-b', YCSB_B, sizes.seconds);
     const ycsbA = await load('ycsb-a', YCSB_A, sizes.seconds * SIDE_SHARE);
     const cities = await load('cities', CITY_READS, sizes.seconds * SIDE_SHARE);
-    const { rssBytes, memoryBytes } = arm.usage();
+    const { rssBytes, memoryBytes } = await arm.usage();
     const metrics = {
       ...figures('', ycsbB),
       ...figures('ycsbA.', ycsbA),
@@ -157,6 +157,8 @@ async function warmUp(
   const enough = new AbortController();
   const windows: WarmUpWindow[] = [];
   let cpuMs = arm.cpuMs();
+  // Asked for at once, judged when it is known: of a container that takes a moment.
+  let judged: Promise<void> = Promise.resolve();
   const plan = planFor(lab, arm, id, {
     name: 'warm-up',
     streams: YCSB_B,
@@ -172,13 +174,16 @@ async function warmUp(
         if (phase === 'sending') cpuMs = arm.cpuMs();
       },
       onWindow: ({ p50Ms, good }) => {
-        const nowMs = arm.cpuMs();
-        windows.push({ p50Ms, cpuMsPer1000Good: nowMs === undefined || cpuMs === undefined ? undefined : ((nowMs - cpuMs) / good) * 1000 });
-        cpuMs = nowMs;
-        if (isSteady(windows) || windows.length * STEADY.windowSeconds >= STEADY.capSeconds) enough.abort();
+        const asked = [cpuMs, (cpuMs = arm.cpuMs())] as const;
+        judged = judged.then(async () => {
+          const [beforeMs, nowMs] = [await asked[0], await asked[1]];
+          const cpuMsPer1000Good = nowMs === undefined || beforeMs === undefined ? undefined : ((nowMs - beforeMs) / good) * 1000;
+          windows.push({ p50Ms, cpuMsPer1000Good });
+          if (isSteady(windows) || windows.length * STEADY.windowSeconds >= STEADY.capSeconds) enough.abort();
+        });
       },
     },
-  );
+  ).finally(() => judged);
   return { steady: isSteady(windows), seconds: windows.length * STEADY.windowSeconds };
 }
 
@@ -189,11 +194,11 @@ interface Measured {
 }
 
 async function measure(lab: LabContext, arm: RunningArm, plan: LoadPlan): Promise<Measured> {
-  const cpuMsAt: { sending?: number | undefined; sent?: number | undefined } = {};
+  const cpuMsAt: { sending?: ReturnType<RunningArm['cpuMs']>; sent?: ReturnType<RunningArm['cpuMs']> } = {};
   // What an idle arm uses while the generator starts, or writes its history, is none of the load's.
-  const onPhase = (phase: 'sending' | 'sent') => (cpuMsAt[phase] = arm.cpuMs());
+  const onPhase = (phase: 'sending' | 'sent') => void (cpuMsAt[phase] = arm.cpuMs());
   const result = await runLoad(plan, { cores: lab.profile.generator, signal: lab.signal, onPhase });
-  const { sending, sent } = cpuMsAt;
+  const [sending, sent] = [await cpuMsAt.sending, await cpuMsAt.sent];
   return { result, cpuMs: sending === undefined || sent === undefined ? undefined : sent - sending, seconds: plan.seconds };
 }
 

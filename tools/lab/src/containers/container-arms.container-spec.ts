@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+import { profile, tempDir, waitFor } from '@diptych/testing';
+import { expect, it } from 'vitest';
+import { containerArms } from './container-arms.js';
+import { partsOf } from './limits.js';
+import type { Quota } from './quota.js';
+
+/*
+ * Goal: `--runtime docker` runs an arm in containers that are held to their quotas, and tells what they use from the engine's own account.
+ * Method: each arm is asked for more than its quota allows until the kernel has held it back; then the part with the log is killed and comes back.
+ */
+const PATIENCE = { timeoutMs: 60_000, pollMs: 20 };
+
+it.each([
+  ['monolith', 'monolith'],
+  ['services', 'log'],
+] as const)('%s', async (name, holder) => {
+  await using dir = await tempDir('diptych-lab-');
+  const { startArm, end } = await containerArms(profile(), dir.path);
+  try {
+    const arm = await startArm(name, new AbortController().signal);
+    try {
+      const before = await arm.usage();
+      expect(before.memoryBytes).toBeGreaterThan(20e6);
+      // Some hundred at a time: one processor cannot do that without being held back, at whatever speed it runs.
+      await waitFor(
+        async () => {
+          await Promise.all(
+            Array.from({ length: 300 }, async (_, n) =>
+              (await fetch(`${arm.url}/v1/keys/${n}`, { method: 'PUT', body: 'x' })).body?.cancel(),
+            ),
+          );
+          return (await arm.cpuMs())! - before.cpuMs! > 1_500;
+        },
+        { ...PATIENCE, what: 'it has used more than a second of processor time' },
+      );
+      const injection = await arm.kill(holder);
+      expect(injection).toEqual({ proof: expect.stringContaining('137') as string });
+      await arm.restart(holder);
+      await waitFor(async () => (await fetch(`${arm.url}/v1/keys/1`)).status === 200, { ...PATIENCE, what: 'what was written is there' });
+      expect((await arm.usage()).cpuMs).toBeGreaterThan(before.cpuMs! + 1_500);
+    } finally {
+      await arm.stop();
+    }
+    if (name === 'monolith') return; // its only container was killed, and its account with it
+    const quotas = readFileSync(`${dir.path}/quotas.jsonl`, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Quota);
+    console.info(JSON.stringify(quotas));
+    expect(quotas.map(({ part }) => part)).toEqual(partsOf(name).filter((part) => part !== holder));
+    expect(quotas.every(({ kept }) => kept)).toBe(true);
+    expect(quotas.find(({ part }) => part === 'gateway')!.throttledPeriods).toBeGreaterThan(0);
+  } finally {
+    await end();
+  }
+});

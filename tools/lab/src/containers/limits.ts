@@ -1,0 +1,38 @@
+import type { ArmName, PartName } from '../dependency-table.js';
+
+/** Of one container. */
+export interface Limit {
+  readonly cpus: number;
+  readonly memoryMb: number;
+}
+
+/**
+ * What each container may use: the same in sum for both arms, the broker included. A quota is a container's own: what one does not use
+ * no other gets, as on any platform that runs containers.
+ */
+export const LIMITS: Readonly<Record<ArmName, Readonly<Partial<Record<PartName, Limit>>>>> = {
+  monolith: { monolith: { cpus: 1, memoryMb: 1_536 } },
+  services: {
+    gateway: { cpus: 0.4, memoryMb: 384 },
+    cache: { cpus: 0.2, memoryMb: 384 },
+    log: { cpus: 0.2, memoryMb: 512 },
+    nats: { cpus: 0.2, memoryMb: 256 },
+  },
+};
+
+export function partsOf(arm: ArmName): PartName[] {
+  return Object.keys(LIMITS[arm]) as PartName[];
+}
+
+/** As docker-compose.yml wants them. */
+export function limitVariables(arm: ArmName): Record<string, string> {
+  return Object.fromEntries(
+    partsOf(arm).flatMap((part) => {
+      const { cpus, memoryMb } = LIMITS[arm][part]!;
+      return [
+        [`${part.toUpperCase()}_CPUS`, String(cpus)],
+        [`${part.toUpperCase()}_MEMORY`, `${memoryMb}m`],
+      ];
+    }),
+  );
+}
