@@ -97,7 +97,7 @@ COPY --from=build /diptych/libs ./libs
 COPY --from=build /diptych/apps ./apps
 USER node
 # A shell's own TCP costs a few milliseconds a check; starting node for it cost 15 % of a core.
-HEALTHCHECK --interval=2s --timeout=3s --retries=5 --start-period=30s \
+HEALTHCHECK --interval=2s --timeout=3s --retries=5 --start-period=120s \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$DIPTYCH_HTTP_PORT && printf 'GET /health/ready HTTP/1.0\r\n\r\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
 # The apps are started directly by node, as process 1, and handle SIGTERM themselves.
 CMD ["node", "apps/monolith/dist/main.js"]
