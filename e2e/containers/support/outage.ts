@@ -19,6 +19,8 @@ export interface Injection {
   after?(panels: Panels): Promise<string>;
   /** Ends what it has left running in this process. Safe to repeat. */
   abandon?(): Promise<void>;
+  /** It takes a while to take hold: its beginning is when it was proved. */
+  readonly beginsWhenProved?: boolean;
   /** From its beginning to its end, at least. Default: 4,200. */
   readonly lastsMs?: number;
   /** Nothing has to be taken back: how long it takes to be well again is counted from its beginning. */
@@ -121,6 +123,7 @@ class Run implements AsyncDisposable {
     this.#beganMs = performance.now();
     this.#undo = () => injection.end(panels);
     this.#proofs.push(await injection.begin(panels));
+    if (injection.beginsWhenProved) this.#beganMs = performance.now();
     // What was due in the last second could still be answered in time by a part that has come back.
     await passed(this.#beganMs + (injection.lastsMs ?? 4_200) - TIMEOUT_MS - performance.now());
     this.#countedToMs = performance.now();
