@@ -39,7 +39,7 @@ export default defineConfig({
               sequence: { groupOrder: 4 },
               globalSetup: ['./e2e/containers/support/panels-setup.ts'],
               testTimeout: 240_000,
-              hookTimeout: 120_000,
+              hookTimeout: 240_000,
               fileParallelism: false,
             }),
           ]
