@@ -105,6 +105,9 @@ export class PortResponder<Port> implements Responder {
     const name = this.#descriptor.name;
     const endMs = systemClock.nowMs() + graceMs;
     this.#heartbeat?.drain();
+    // A cluster drops what one of its brokers has passed on when we no longer listen: who has just been told sends nothing more to us.
+    if (this.#heartbeat && connection.status === 'connected')
+      await before(Math.min(endMs, systemClock.nowMs() + NOTICE_MS), new Promise(() => undefined));
     // However short the grace: what the broker has given out to us is answered, or it would be waited for until its deadline.
     await before(atLeast(endMs), Promise.all(this.#subscriptions.map((subscription) => subscription.drain())));
     await this.#calls.answered(endMs);
@@ -187,6 +190,8 @@ export class PortResponder<Port> implements Responder {
   }
 }
 
+/** For what is said to get round a cluster, and what is on its way to arrive. */
+const NOTICE_MS = 50;
 /** Long enough for a broker that answers. One that does not shall not hold up the end. */
 const CONFIRM_MS = 250;
 function atLeast(endMs: number): number {
