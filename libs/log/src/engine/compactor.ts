@@ -85,7 +85,7 @@ export class Compactor {
     if (!this.#running) return false;
     this.#abort.abort(new Error('its disk space was needed for appends'));
     await Promise.race([this.#running, this.#heldUp.promise]);
-    return !this.#running;
+    return this.#running === undefined;
   }
 
   /** What is under way ends soon, and leaves nothing behind. */

@@ -4,15 +4,15 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
 import { freePort, waitFor, WORKSPACE, type Profile } from '@diptych/testing';
-import type { ArmName, PartName } from '../dependency-table.js';
+import type { PartName } from '../dependency-table.js';
 import type { Injection, RunningArm, StartArm } from '../running-arm.js';
 import { untilGoodReply } from '../start-arm.js';
 import { Engine, type Account } from './engine.js';
-import { limitVariables, partsOf } from './limits.js';
+import { limitVariables, partsOf, type PanelName } from './limits.js';
 import { quotaOf } from './quota.js';
 
 /** By how docker-compose.yml names them: the service that is asked for, and the variable of its port. */
-const EDGES: Readonly<Record<ArmName, { service: PartName; port: string }>> = {
+const EDGES: Readonly<Record<PanelName, { service: PartName; port: string }>> = {
   monolith: { service: 'monolith', port: 'MONOLITH_PORT' },
   services: { service: 'gateway', port: 'GATEWAY_PORT' },
 };
@@ -28,6 +28,8 @@ export async function containerArms(profile: Profile, runDir: string): Promise<{
   compose('diptych-lab', {}, ['--profile', 'monolith', 'build', '--quiet']);
   const startArm: StartArm = async (name, signal) => {
     signal.throwIfAborted();
+    if (name === 'monolith-threads')
+      throw new Error('monolith-threads has no container in docker-compose.yml; run it without --runtime docker');
     const { service, port } = EDGES[name];
     const number = await freePort();
     const project = `diptych-lab-${number}`;
@@ -48,7 +50,7 @@ export async function containerArms(profile: Profile, runDir: string): Promise<{
 }
 
 class ContainerArm implements RunningArm {
-  readonly name: ArmName;
+  readonly name: PanelName;
   readonly url: string;
   readonly firstGoodReplyMs: number;
   readonly processes: number;
@@ -162,7 +164,7 @@ class ContainerArm implements RunningArm {
 }
 
 interface ArmOf {
-  readonly name: ArmName;
+  readonly name: PanelName;
   readonly url: string;
   readonly firstGoodReplyMs: number;
   readonly project: string;

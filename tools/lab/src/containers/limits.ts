@@ -1,5 +1,8 @@
 import type { ArmName, PartName } from '../dependency-table.js';
 
+/** What docker-compose.yml holds. */
+export type PanelName = Exclude<ArmName, 'monolith-threads'>;
+
 /** Of one container. */
 export interface Limit {
   readonly cpus: number;
@@ -10,7 +13,7 @@ export interface Limit {
  * What each container may use: the same in sum for both arms, the broker included. A quota is a container's own: what one does not use
  * no other gets, as on any platform that runs containers.
  */
-export const LIMITS: Readonly<Record<ArmName, Readonly<Partial<Record<PartName, Limit>>>>> = {
+export const LIMITS: Readonly<Record<PanelName, Readonly<Partial<Record<PartName, Limit>>>>> = {
   monolith: { monolith: { cpus: 1, memoryMb: 1_536 } },
   services: {
     gateway: { cpus: 0.4, memoryMb: 384 },
@@ -20,12 +23,12 @@ export const LIMITS: Readonly<Record<ArmName, Readonly<Partial<Record<PartName, 
   },
 };
 
-export function partsOf(arm: ArmName): PartName[] {
+export function partsOf(arm: PanelName): PartName[] {
   return Object.keys(LIMITS[arm]) as PartName[];
 }
 
 /** As docker-compose.yml wants them. */
-export function limitVariables(arm: ArmName): Record<string, string> {
+export function limitVariables(arm: PanelName): Record<string, string> {
   return Object.fromEntries(
     partsOf(arm).flatMap((part) => {
       const { cpus, memoryMb } = LIMITS[arm][part]!;
