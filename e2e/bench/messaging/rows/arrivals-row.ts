@@ -12,7 +12,7 @@ const PEAK_MS = 1_000;
 /** Half the peak would take long to have the code compiled; so all arms are warmed up at full load first. */
 const WARM_UP: Load = { kind: 'lockstep', key: 'small', width: 16, milliseconds: 500, callsMin: 5_000, millisecondsMax: 2_000 };
 const WARM_MS = 500;
-/** Late calls come in clusters, of a hundred for each stall of 10 ms: in 1.8 s one or two of them were the p99, in this time five or six. */
+/** A stall of 10 ms makes a hundred calls late together: of 1.8 s one or two such stalls would be the p99, of this time it takes five or six. */
 const COUNTED_MS = 6_000;
 /** From the order to the first arrival: long enough for all callers to have their schedule. */
 const LEAD_MS = 150;

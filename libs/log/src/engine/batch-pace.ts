@@ -38,5 +38,5 @@ export class BatchPace {
 const WEIGHT = 1 / 8;
 /** Of all appends in play. */
 const SHARE_MIN = 1 / 3;
-/** With the callers' part, which was about half as long again in profiles. */
+/** With the callers' part, reckoned as half as long again; not measured. */
 const CALLERS_FACTOR = 1.5;
