@@ -1,14 +1,16 @@
 import { waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import { HttpClient } from '../support/http-client.js';
+import { chosen } from './support/chosen.js';
 import { Deployment } from './support/deployment.js';
 import { Users } from './support/users.js';
 
 /*
  * Goal: every profile of docker-compose.yml comes up as its header says, and does what it is for.
- * Method: each by itself, in a project and on ports of its own; the lines of the header, with `--detach`.
+ * Method: each by itself, in a project and on ports of its own; the lines of the header, with `--detach`. Under CI one of them comes up.
  */
 const READY = { timeoutMs: 60_000, pollMs: 100 };
+const profiles = chosen(['replicas', 'cluster', 'lab'], 0);
 const REPLICAS = 3;
 const SECRET = { NATS_CLUSTER_SECRET: '20261123' };
 
@@ -47,67 +49,73 @@ it('has no service without limits of memory and processes, and none but the lab 
   }
 });
 
-it('replicas: gateways share the work behind a balancer, and one that is stopped, killed or frozen is not missed', async () => {
-  await using deployment = await Deployment.prepare({ GATEWAY_REPLICAS: String(REPLICAS) });
-  deployment.up(['balancer'], '--scale', 'cache=2');
-  const servers = () => serversOf(deployment.ask('balancer', 8404, '/metrics'));
-  await waitFor(() => servers().up === REPLICAS, { ...READY, what: 'the balancer has found every gateway' });
-  await using users = await Users.start(deployment.urls.balancer, { count: 6 });
-  await waitFor(() => servers().answered.filter((count) => count > 10).length === REPLICAS, {
-    ...READY,
-    what: 'every gateway has answered',
-  });
+it.runIf(profiles.includes('replicas'))(
+  'replicas: gateways share the work behind a balancer, and one that is stopped, killed or frozen is not missed',
+  async () => {
+    await using deployment = await Deployment.prepare({ GATEWAY_REPLICAS: String(REPLICAS) });
+    deployment.up(['balancer'], '--scale', 'cache=2');
+    const servers = () => serversOf(deployment.ask('balancer', 8404, '/metrics'));
+    await waitFor(() => servers().up === REPLICAS, { ...READY, what: 'the balancer has found every gateway' });
+    await using users = await Users.start(deployment.urls.balancer, { count: 6 });
+    await waitFor(() => servers().answered.filter((count) => count > 10).length === REPLICAS, {
+      ...READY,
+      what: 'every gateway has answered',
+    });
 
-  // SIGTERM: nothing fails, neither what it had taken nor what came afterwards.
-  const container = (index: number) => `${deployment.project}-gateway-replica-${index}`;
-  deployment.docker('stop', container(1));
-  await waitFor(() => servers().up === REPLICAS - 1, { ...READY, what: 'the balancer has seen it go' });
-  await users.answered(50);
-  expect(users.failures).toEqual([]);
+    // SIGTERM: nothing fails, neither what it had taken nor what came afterwards.
+    const container = (index: number) => `${deployment.project}-gateway-replica-${index}`;
+    deployment.docker('stop', container(1));
+    await waitFor(() => servers().up === REPLICAS - 1, { ...READY, what: 'the balancer has seen it go' });
+    await users.answered(50);
+    expect(users.failures).toEqual([]);
 
-  // SIGKILL: reads go to another, and of writes only those that it had can have failed.
-  deployment.docker('start', container(1));
-  await waitFor(() => servers().up === REPLICAS, { ...READY, what: 'it is back' });
-  deployment.docker('kill', container(2));
-  await waitFor(() => servers().up === REPLICAS - 1, { ...READY, what: 'the balancer has seen it die' });
-  await users.answered(50);
-  expect(users.failures.filter(({ method }) => method === 'GET')).toEqual([]);
-  expect(users.failures.length).toBeLessThanOrEqual(users.count);
+    // SIGKILL: reads go to another, and of writes only those that it had can have failed.
+    deployment.docker('start', container(1));
+    await waitFor(() => servers().up === REPLICAS, { ...READY, what: 'it is back' });
+    deployment.docker('kill', container(2));
+    await waitFor(() => servers().up === REPLICAS - 1, { ...READY, what: 'the balancer has seen it die' });
+    await users.answered(50);
+    expect(users.failures.filter(({ method }) => method === 'GET')).toEqual([]);
+    expect(users.failures.length).toBeLessThanOrEqual(users.count);
 
-  // Frozen: it accepts connections and answers nothing. Nobody is sent there any more after some failed checks.
-  deployment.docker('start', container(2));
-  await waitFor(() => servers().up === REPLICAS, { ...READY, what: 'it is back' });
-  deployment.docker('pause', container(3));
-  await waitFor(() => servers().up === REPLICAS - 1, { ...READY, what: 'the balancer has noticed' });
-  const before = users.failures.length;
-  await users.answered(50);
-  deployment.docker('unpause', container(3));
-  await waitFor(() => servers().up === REPLICAS, { ...READY, what: 'it is back' });
-  // Each user lost at most what he was waiting for.
-  expect(users.failures.length - before).toBeLessThanOrEqual(users.count);
-});
+    // Frozen: it accepts connections and answers nothing. Nobody is sent there any more after some failed checks.
+    deployment.docker('start', container(2));
+    await waitFor(() => servers().up === REPLICAS, { ...READY, what: 'it is back' });
+    deployment.docker('pause', container(3));
+    await waitFor(() => servers().up === REPLICAS - 1, { ...READY, what: 'the balancer has noticed' });
+    const before = users.failures.length;
+    await users.answered(50);
+    deployment.docker('unpause', container(3));
+    await waitFor(() => servers().up === REPLICAS, { ...READY, what: 'it is back' });
+    // Each user lost at most what he was waiting for.
+    expect(users.failures.length - before).toBeLessThanOrEqual(users.count);
+  },
+);
 
-it('cluster: three brokers know each other by the secret, and the services answer over them', async () => {
-  await using deployment = await Deployment.prepare(SECRET);
-  deployment.up(['cluster-gateway']);
-  await using http = new HttpClient(deployment.urls.cluster);
-  await waitFor(async () => (await http.put('greeting', 'hello')).status < 300, { ...READY, what: 'it takes a write' });
-  await waitFor(async () => (await http.get('greeting')).text === 'hello', { ...READY, what: 'and shows it' });
-  for (const broker of ['nats-1', 'nats-2', 'nats-3']) {
-    const routes = deployment.must('exec', '--no-TTY', broker, 'wget', '-qO-', 'http://127.0.0.1:8222/routez');
-    const others = new Set([...routes.matchAll(/"remote_name": "([^"]+)"/g)].map(([, name]) => name));
-    expect([...others].sort()).toEqual(['nats-1', 'nats-2', 'nats-3'].filter((each) => each !== broker));
-  }
-});
+it.runIf(profiles.includes('cluster'))(
+  'cluster: three brokers know each other by the secret, and the services answer over them',
+  async () => {
+    await using deployment = await Deployment.prepare(SECRET);
+    deployment.up(['cluster-gateway']);
+    await using http = new HttpClient(deployment.urls.cluster);
+    await waitFor(async () => (await http.put('greeting', 'hello')).status < 300, { ...READY, what: 'it takes a write' });
+    await waitFor(async () => (await http.get('greeting')).text === 'hello', { ...READY, what: 'and shows it' });
+    for (const broker of ['nats-1', 'nats-2', 'nats-3']) {
+      const routes = deployment.must('exec', '--no-TTY', broker, 'wget', '-qO-', 'http://127.0.0.1:8222/routez');
+      const others = new Set([...routes.matchAll(/"remote_name": "([^"]+)"/g)].map(([, name]) => name));
+      expect([...others].sort()).toEqual(['nats-1', 'nats-2', 'nats-3'].filter((each) => each !== broker));
+    }
+  },
+);
 
-it('cluster: without a secret no broker starts, and each says why', async () => {
+it.runIf(profiles.includes('cluster'))('cluster: without a secret no broker starts, and each says why', async () => {
   await using deployment = await Deployment.prepare({ NATS_CLUSTER_SECRET: '' });
   const { status, stdout, stderr } = deployment.run('run', '--rm', '--no-deps', 'nats-1');
   expect(status).toBe(1);
   expect(stdout + stderr).toContain('set NATS_CLUSTER_SECRET');
 });
 
-it('lab: it runs an experiment on systems that it starts itself, and has a broker', async () => {
+it.runIf(profiles.includes('lab'))('lab: it runs an experiment on systems that it starts itself, and has a broker', async () => {
   await using deployment = await Deployment.prepare();
   deployment.must('build', 'lab');
   expect(deployment.must('run', '--rm', '--entrypoint', 'nats-server', 'lab', '--version')).toContain('nats-server: v2.10');

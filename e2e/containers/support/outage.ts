@@ -1,9 +1,10 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
-import { seededRandom, seedFromEnv, waitFor } from '@diptych/testing';
+import { waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import { OUTAGES, type Fate, type Fates, type FaultName, type Outage } from '../outage-table.js';
+import { chosen } from './chosen.js';
 import { Panels, type ArmName, type PanelsAddress } from './panels.js';
 import { CAPABILITIES, PERIOD_MS, Probes, TIMEOUT_MS, type Capability } from './probes.js';
 import { repeats } from './repeats.js';
@@ -70,17 +71,17 @@ export function describeOutages<F extends FaultName>(fault: F, injectionFor: (ro
     let running: Run | undefined;
     afterEach(async () => running?.[Symbol.asyncDispose]());
 
-    it.each(chosen(fault))('$arm, $name', async (row) => {
+    it.each(chosen<(typeof OUTAGES)[F][number]>(OUTAGES[fault], fault.length))('$arm, $name', async (row) => {
       for (let attempt = 1; ; attempt++) {
         const outage: Outage = row;
         running = new Run(panels, panels.address.urls[outage.over ?? outage.arm], injectionFor(row));
         await running.go(`${fault}/${row.name}/${Date.now()}`.replaceAll(' ', '-'));
         const { cell, sent, lost } = await running.findings(fault, row);
         await running[Symbol.asyncDispose]();
-        if (sent < SENT_MIN && attempt < ATTEMPTS_MAX) {
-          console.info(
-            `void, ${fault}, ${row.arm}, ${row.name}: only ${Math.round(sent * 100)} % of the requests were sent when they were due`,
-          );
+        if (sent < SENT_MIN) {
+          const why = `void, ${fault}, ${row.arm}, ${row.name}: only ${Math.round(sent * 100)} % of the requests were sent when they were due`;
+          if (attempt === ATTEMPTS_MAX) throw new Error(why);
+          console.info(why);
           continue;
         }
         appendFileSync(join(panels.address.recordDir, 'cells.jsonl'), `${JSON.stringify(cell)}\n`);
@@ -187,18 +188,6 @@ const ATTEMPTS_MAX = 4;
 
 /** A fluke on a busy machine is no storm: a hundred requests and more are sent in that second. */
 const REPEATS_AFTER_MAX = 3;
-
-/**
- * The rows of a fault that this run looks at: all; under CI, one of each fault and one more, by the run's seed.
- */
-function chosen<F extends FaultName>(fault: F): ReadonlyArray<(typeof OUTAGES)[F][number]> {
-  const rows = OUTAGES[fault] as ReadonlyArray<(typeof OUTAGES)[F][number]>;
-  if (process.env['CI'] !== 'true' || process.env['DIPTYCH_LONG'] === '1' || rows.length <= 2) return rows;
-  const random = seededRandom(seedFromEnv() + fault.length);
-  const picked = new Set<number>();
-  while (picked.size < 2) picked.add(Math.floor(random() * rows.length));
-  return rows.filter((_, index) => picked.has(index));
-}
 
 /** Waits until every capability has been answered rightly for half a second. @returns since when, by the clock of the probes */
 async function steady(probes: Probes, fromMs: number, what: string): Promise<number> {
