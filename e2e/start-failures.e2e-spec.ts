@@ -21,8 +21,10 @@ import { HttpClient } from './support/http-client.js';
  * Claim: whatever keeps a process from starting, it says so in one clear sentence on stderr, exits with 2 within seconds, and has
  * overwritten nothing.
  */
-const main = (app: string) => `apps/${app}/dist/main.js`;
-const holders = ['monolith', 'log'] as const;
+const main = (app: string) => `apps/${appOf(app)}/dist/main.js`;
+/** `monolith-threads` is the monolith with two. */
+const appOf = (arm: string) => arm.replace('-threads', '');
+const holders = ['monolith', 'monolith-threads', 'log'] as const;
 
 let dir: TempDir;
 let broker: NatsServer;
@@ -60,7 +62,7 @@ describe('a start that cannot succeed', () => {
     server.close();
   });
 
-  it.each(['monolith', 'gateway', 'cache', 'log'])('%s: the port is in use', async (app) => {
+  it.each(['monolith', 'monolith-threads', 'gateway', 'cache', 'log'])('%s: the port is in use', async (app) => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -74,6 +76,9 @@ describe('a start that cannot succeed', () => {
   it.each([
     ['monolith', 'DIPTYCH_HTTP_PORT', '70000'],
     ['monolith', 'DIPTYCH_HTTP_HOST', '192.0.2.77'],
+    ['monolith', 'DIPTYCH_THREADS_COUNT', '65'],
+    ['monolith-threads', 'DIPTYCH_HTTP_HOST', '192.0.2.77'],
+    ['monolith-threads', 'DIPTYCH_CACHE_ENTRIES_MAX', '0'],
     ['monolith', 'DIPTYCH_LOG_DATADIR', 'a name nearly right'],
     ['gateway', 'DIPTYCH_NATS_URL', 'localhost'],
     ['gateway', 'DIPTYCH_GATEWAY_REQUEST_TIMEOUT_MS', '-1'],
@@ -103,7 +108,7 @@ describe('a start that cannot succeed', () => {
     expect(end.stderr).toContain('DIPTYCH_TELEMETRY_LEVEL');
   });
 
-  it.each(['monolith', 'gateway'])('%s: an address others can reach, and no API key', async (app) => {
+  it.each(['monolith', 'monolith-threads', 'gateway'])('%s: an address others can reach, and no API key', async (app) => {
     const end = await refuses(app, { DIPTYCH_HTTP_HOST: '0.0.0.0' });
     expect(end.sentence).toContain('DIPTYCH_GATEWAY_API_KEY');
     expect(await readdir(dir.path), 'nothing was touched').toEqual([]);
@@ -157,7 +162,7 @@ describe.each(holders)('a data directory that cannot be used: %s', (app) => {
       args: ['-c', 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"', join(dir.path, 'gone'), command, join(WORKSPACE, script!), ...args],
     });
     const end = await refuses(app, { DIPTYCH_LOG_DATA_DIR: 'data/log' }, 1, inDeletedDirectory);
-    expect(end.sentence).toMatch(/data\/log .*working directory/);
+    expect(end.sentence).toMatch(app === 'monolith-threads' ? /THREADS_COUNT .*working directory/ : /data\/log .*working directory/);
   });
 
   it('one with something else in it, which stays as it is', async () => {
@@ -178,7 +183,7 @@ describe.each(holders)('a data directory that cannot be used: %s', (app) => {
   });
 
   it('a second process on it; the first goes on', async () => {
-    const first = await startApp({ name: app, main: main(app), variables: variables({}) });
+    const first = await startApp({ name: app, main: main(app), variables: variables({}, app) });
     try {
       const end = await refuses(app, {});
       expect(end.sentence).toContain(dataDir());
@@ -187,14 +192,14 @@ describe.each(holders)('a data directory that cannot be used: %s', (app) => {
       expect((await first.stop()).code).toBe(0);
     }
     // The lock went with its holder.
-    const next = await startApp({ name: app, main: main(app), variables: variables({}) });
+    const next = await startApp({ name: app, main: main(app), variables: variables({}, app) });
     expect((await next.stop()).code).toBe(0);
   });
 
   it('a lock whose holder was killed holds nobody up', async () => {
-    const first = await startApp({ name: app, main: main(app), variables: variables({}) });
+    const first = await startApp({ name: app, main: main(app), variables: variables({}, app) });
     await first.kill();
-    const next = await startApp({ name: app, main: main(app), variables: variables({}) });
+    const next = await startApp({ name: app, main: main(app), variables: variables({}, app) });
     expect((await next.stop()).code).toBe(0);
   });
 
@@ -223,20 +228,21 @@ interface Refused {
 }
 
 async function refuses(app: string, settings: Record<string, string>, lines = 1, launcher?: Launcher): Promise<Refused> {
-  const end = await runToItsEnd({ name: app, main: main(app), variables: variables(settings), launcher });
+  const end = await runToItsEnd({ name: app, main: main(app), variables: variables(settings, app), launcher });
   const said = end.stderr.split('\n').filter((line) => line !== '');
   expect(end.exit, end.stderr).toEqual({ code: 2, signal: null });
   expect(said, end.stderr).toHaveLength(lines);
   for (const line of said) {
-    expect(line).toMatch(new RegExp(`^${app}: `));
+    expect(line).toMatch(new RegExp(`^${appOf(app)}: `));
     expect(line.length).toBeLessThan(500);
     expect(line, 'no stack, and no defect').not.toMatch(/\n\s+at |a defect|\[object/);
   }
   return { stderr: end.stderr, sentence: said[0]! };
 }
 
-function variables(settings: Record<string, string>): Record<string, string> {
-  return { DIPTYCH_HTTP_PORT: '0', DIPTYCH_NATS_URL: broker.url, DIPTYCH_LOG_DATA_DIR: join(dir.path, 'log'), ...settings };
+function variables(settings: Record<string, string>, arm = ''): Record<string, string> {
+  const threads: Record<string, string> = arm.endsWith('-threads') ? { DIPTYCH_THREADS_COUNT: '2' } : {};
+  return { DIPTYCH_HTTP_PORT: '0', DIPTYCH_NATS_URL: broker.url, DIPTYCH_LOG_DATA_DIR: join(dir.path, 'log'), ...threads, ...settings };
 }
 
 /** Some thousand records, and a clean end. */

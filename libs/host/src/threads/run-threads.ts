@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { Lifetime } from '@diptych/kernel';
+import { DiptychError, Lifetime } from '@diptych/kernel';
 import { createTelemetry } from '@diptych/telemetry';
 import type { DynamicModule, Type as Class } from '@nestjs/common';
 import { Type } from 'typebox';
@@ -55,6 +55,7 @@ export async function startThreads(app: ThreadedApp): Promise<RunningApp> {
   environment.check([THREADS_SETTINGS]);
   const { count: asked } = environment.read(THREADS_SETTINGS);
   if (asked === 1) return startApp(app.whole, app);
+  assertWorkingDirectory();
   const HTTP_SETTINGS = httpSettings(httpPort);
   const hosted = [...hostedSettings(main), ...hostedSettings(thread)];
   await environment.verify([HOST_SETTINGS, HTTP_SETTINGS, TELEMETRY_SETTINGS, ...hosted]);
@@ -83,5 +84,20 @@ export async function startThreads(app: ThreadedApp): Promise<RunningApp> {
   } catch (error) {
     await close().catch(() => undefined);
     throw error;
+  }
+}
+
+/** In a working directory that is gone Node's threads end as they start, without a word. */
+function assertWorkingDirectory(): void {
+  try {
+    process.cwd();
+  } catch (cause) {
+    throw new DiptychError(
+      'INVALID_REQUEST',
+      'DIPTYCH_THREADS_COUNT is not 1, and threads cannot be started: the working directory of this process is gone',
+      {
+        cause,
+      },
+    );
   }
 }
