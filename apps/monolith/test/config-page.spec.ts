@@ -56,6 +56,7 @@ const OTHERS = `## Others
 |---|---|
 | \`DIPTYCH_DEBUG\` | \`1\`: a process that ends by an error, the lab and the poller too, adds its stack to the sentence on stderr |
 | \`DIPTYCH_NATS_SERVER\` | set-up, \`npm run services\`, tests and lab: the nats-server program to run, instead of the one on the PATH |
+| \`DIPTYCH_HAPROXY\` | set-up and lab: the haproxy program to run, instead of the one on the PATH |
 | \`DIPTYCH_NATS_PORT\` | \`npm run services\` and \`nx serve nats\`: the port of the broker, instead of 4222 |
 | \`DIPTYCH_SEED\` | tests: the seed of every random choice; each run prints its own |
 | \`DIPTYCH_LONG\` | tests: \`1\` runs them in full sizes, as \`npm run test:long\` does |

@@ -99,7 +99,7 @@ export class SettingsError extends Error {
 }
 
 /** Bear the prefix of a part but speak to somebody else: the tests, the set-up. */
-const READ_BY_OTHERS: readonly string[] = ['DIPTYCH_NATS_SERVER', 'DIPTYCH_NATS_PORT'];
+const READ_BY_OTHERS: readonly string[] = ['DIPTYCH_NATS_SERVER', 'DIPTYCH_NATS_PORT', 'DIPTYCH_HAPROXY'];
 
 function parse(schema: TSchema, text: string): unknown {
   switch (kindOf(schema)) {

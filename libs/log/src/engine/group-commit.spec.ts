@@ -27,7 +27,8 @@ function heldSync(fileSystem: FaultyFileSystem, code?: string): { reached: Promi
 it('writes and syncs once for all that wait', async () => {
   const fileSystem = new FaultyFileSystem();
   const batches: number[] = [];
-  const log = await logs.open({ fileSystem, onBatch: ({ appends }) => batches.push(appends) });
+  // Batches that take turns are for those that keep the disk waiting: what that is, is measured.
+  const log = await logs.open({ fileSystem, pipelineAppendsMin: 1_000, onBatch: ({ appends }) => batches.push(appends) });
   const held = heldSync(fileSystem);
   const first = put(log, 'first', '1');
   await held.reached;
