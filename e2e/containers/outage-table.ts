@@ -109,9 +109,6 @@ export const OUTAGES = {
     { name: 'log', arm: 'services', expected: interrupted('log'), because: 'the engine starts it again' },
   ],
   starved: EVERY_PART.map(([arm, part]) => ({ name: part, arm, expected: goneFor(part), because: 'it lives, and does next to nothing' })),
-  starvedOneOfThree: [
-    { name: 'cache', arm: 'services', expected: all('survives'), because: 'calls go to the others, about a second later' },
-  ],
   slowDisk: [
     { name: 'monolith', arm: 'monolith', expected: all('survives'), because: 'who waits for the disk waits in no thread that others need' },
     { name: 'log', arm: 'services', expected: all('survives'), because: 'writes are late by 200 ms and more, and within the second' },
@@ -164,7 +161,6 @@ export const TITLES: Readonly<Record<FaultName, string>> = {
   fullDisk: 'full disk',
   outOfMemory: 'out of memory',
   starved: 'CPU starvation: a thousandth of a core',
-  starvedOneOfThree: 'one of three starved of CPU',
   slowDisk: 'slow disk: 200 ms a sync',
   stuckDisk: 'disk slower than users wait: 2 s a sync',
   poison: 'poison: messages that cannot be read',

@@ -1,11 +1,9 @@
 import { starve } from './support/slow-injections.js';
 import { describeOutages } from './support/outage.js';
-import { LATER, withThreeCaches } from './support/three-caches.js';
 
 /*
  * Goal: a part that gets next to no processor time costs no more than one that is dead, and it goes on where it was when it has its time
- * again; one of three caches is not missed.
+ * again.
  * Method: the kernel's bandwidth control gives its container a thousandth of a core; its own account of throttling is the proof.
  */
 describeOutages('starved', ({ name }) => starve(name));
-withThreeCaches(() => describeOutages('starvedOneOfThree', ({ name }) => ({ ...starve(name), ...LATER })));

@@ -218,6 +218,15 @@ export class Panels {
       .map(({ Action, Actor }) => (Action === 'die' ? `die ${Actor.Attributes['exitCode']}` : Action));
   }
 
+  /** What its processes have written since then. */
+  async wrote(part: PartName, sinceMs: number): Promise<string> {
+    const client = await getContainerRuntimeClient();
+    const { id } = await this.#container(part);
+    return String(
+      await client.container.dockerode.getContainer(id).logs({ stdout: true, stderr: true, since: Math.floor(sinceMs / 1000) }),
+    );
+  }
+
   async imageBytes(part: PartName): Promise<number> {
     const client = await getContainerRuntimeClient();
     const { Image } = await (await this.#container(part)).inspect();
