@@ -87,7 +87,7 @@ export function leak(part: PanelPart): Injection {
     healsByItself: true,
     // It takes as long as it takes until it is full, and works well meanwhile: what counts begins with its end.
     beginsWhenProved: true,
-    lastsMs: 12_000,
+    lastsMs: 8_000,
     settlesMs: 0,
     async begin(panels) {
       const before = await panels.state(part);
