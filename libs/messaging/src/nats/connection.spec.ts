@@ -214,9 +214,11 @@ describe('a broker that says that it will end', () => {
     let isAsked = false;
     let isAnswered = false;
     // Somebody waits for an answer until the second has been heard to say so too.
-    connection.countInFlight(() => {
-      isAsked = true;
-      return isAnswered ? 0 : 1;
+    connection.regard({
+      inFlight: () => {
+        isAsked = true;
+        return isAnswered ? 0 : 1;
+      },
     });
     dials[0]!.socket.write(LAME);
     await waitFor(() => isAsked);
@@ -233,9 +235,11 @@ describe('a broker that says that it will end', () => {
       connection.subscribe('a', () => undefined);
       let isAsked = false;
       let isMoved = false;
-      connection.countInFlight(() => {
-        isAsked = true;
-        return stage === 'moved' ? 0 : 1;
+      connection.regard({
+        inFlight: () => {
+          isAsked = true;
+          return stage === 'moved' ? 0 : 1;
+        },
       });
       connection.onStatus(() => (isMoved = true));
       dials[0]!.socket.write(LAME);

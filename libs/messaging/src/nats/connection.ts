@@ -12,7 +12,7 @@ import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
 import type { Forbidden, SessionOptions } from './session.js';
 import { Session } from './session.js';
-import { settle } from './settle.js';
+import { settle, type Mover } from './settle.js';
 
 export type LinkStatus = 'connected' | 'disconnected' | 'closed';
 
@@ -60,8 +60,7 @@ export class Connection {
   #session: Session | undefined;
   #redialling: Promise<void> = Promise.resolve();
   #moving: Promise<void> = Promise.resolve();
-  /** Calls that wait for answers, here or elsewhere, and would be lost with the session. */
-  readonly #counts = new Set<() => number>();
+  readonly #movers = new Set<Mover>();
   #isLeaving = false;
   readonly #flaps = new Flaps();
 
@@ -111,10 +110,10 @@ export class Connection {
     return { [Symbol.dispose]: () => void this.#forbiddenListeners.delete(listener) };
   }
 
-  /** A move to another broker waits a moment for such as these. */
-  countInFlight(count: () => number): Disposable {
-    this.#counts.add(count);
-    return { [Symbol.dispose]: () => void this.#counts.delete(count) };
+  /** A move to another broker regards it. */
+  regard(mover: Mover): Disposable {
+    this.#movers.add(mover);
+    return { [Symbol.dispose]: () => void this.#movers.delete(mover) };
   }
 
   /**
@@ -250,7 +249,7 @@ export class Connection {
   }
 
   /**
-   * Goes to another broker before this one ends. Once that one has taken us, nobody calls any more and no call is taken; those under way have a moment to
+   * Goes to another broker before this one ends. Once that one has taken us, nobody calls any more, and after a notice no call is taken; those under way have a moment to
    * be answered, so that mostly none is lost, and what is called meanwhile has definitely not happened.
    */
   async #move(session: Session): Promise<void> {
@@ -266,7 +265,7 @@ export class Connection {
     }
     if (next && !isOver()) {
       this.#isLeaving = true;
-      await settle(session, this.#subscriptions, this.#counts, isOver);
+      await settle(session, this.#subscriptions, this.#movers, isOver);
       this.#isLeaving = false;
     }
     if (isOver()) return next?.close();

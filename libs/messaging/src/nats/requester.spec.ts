@@ -22,7 +22,7 @@ function setUp({ isOnePlace = false } = {}) {
     publishParts: (subject: string, reply: string) => sent.push({ subject, reply }) > 0,
     flush: () => new Promise<void>((resolve) => (echo = resolve)),
     subscribe: (_: string, onMessage: typeof take) => ((take = onMessage), { [Symbol.dispose]: () => undefined }),
-    countInFlight: () => ({ [Symbol.dispose]: () => undefined }),
+    regard: () => ({ [Symbol.dispose]: () => undefined }),
     onStatus: (listener: typeof become) => ((become = listener), { [Symbol.dispose]: () => undefined }),
     downError: () => new DiptychError('UNAVAILABLE', 'down'),
     onForbidden: (listener: typeof forbid) => ((forbid = listener), { [Symbol.dispose]: () => undefined }),

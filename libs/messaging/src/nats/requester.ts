@@ -37,7 +37,7 @@ export class Requester implements PendingCalls {
     this.#bounds = bounds;
     this.#sender = new CallSender(connection, inbox, () => this.#pending.size === 1);
     this.#replies = connection.subscribe(`${inbox}.*`, (message) => this.#take(message));
-    this.#count = connection.countInFlight(() => this.#pending.size);
+    this.#count = connection.regard({ inFlight: () => this.#pending.size });
     this.#status = connection.onStatus((status) => {
       // What is denied to the next connection is heard of before it counts as made.
       if (status === 'connected') return;

@@ -15,6 +15,7 @@ import { PortCalls } from './port-calls.js';
 import type { Replies } from './replies.js';
 import { Heartbeat } from './routing/heartbeat.js';
 import { CANCEL_METHOD } from './routing/routes.js';
+import { NOTICE_MS } from './settle.js';
 import { eventFrame } from './wire.js';
 
 /** Serves one port of this process to all others. */
@@ -67,8 +68,8 @@ export class PortResponder<Port> implements Responder {
     const { wire } = descriptor;
     this.#isAddressed = !wire || wire.addressOf !== undefined;
     const inFlight = () => this.#calls.inFlight;
-    this.#count = connection.countInFlight(() => this.#calls.awaited);
     if (this.#isAddressed) this.#heartbeat = new Heartbeat(descriptor, connection, { instance, inFlight, catalog: wire?.catalog?.() });
+    this.#count = connection.regard({ inFlight: () => this.#calls.awaited, announceMove: () => this.#heartbeat?.move() });
   }
 
   get inFlight(): number {
@@ -190,8 +191,6 @@ export class PortResponder<Port> implements Responder {
   }
 }
 
-/** For what is said to get round a cluster, and what is on its way to arrive. */
-const NOTICE_MS = 50;
 /** Long enough for a broker that answers. One that does not shall not hold up the end. */
 const CONFIRM_MS = 250;
 function atLeast(endMs: number): number {

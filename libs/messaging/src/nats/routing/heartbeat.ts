@@ -33,6 +33,7 @@ export class Heartbeat {
   #owned: Disposable[] = [];
   #timer: Disposable | undefined;
   #state: BeatState = 'serving';
+  #isMoving = false;
   #sequence = 0;
   #leaseEndMs = 0;
   /** The most members that an asker knew, and when that was. */
@@ -55,6 +56,7 @@ export class Heartbeat {
       this.#line.subscribe(`${this.#subject}.ask`, (message) => this.#answerAsk(message)),
       this.#line.subscribe(`${this.#subject}.alive.${this.#instance}`, ({ reply }) => this.#publish(reply)),
       this.#line.onStatus((status) => {
+        this.#isMoving = false;
         if (status === 'connected') this.#beat();
       }),
     ];
@@ -68,6 +70,13 @@ export class Heartbeat {
   drain(): void {
     if (this.#owned.length === 0 || this.#state !== 'serving') return;
     this.#state = 'draining';
+    this.#beat();
+  }
+
+  /** As `drain`, but only until it is connected anew. */
+  move(): void {
+    if (this.#owned.length === 0) return;
+    this.#isMoving = true;
     this.#beat();
   }
 
@@ -114,7 +123,7 @@ export class Heartbeat {
     if (!subject || this.#line.status !== 'connected') return;
     const beat = {
       instance: this.#instance,
-      state: this.#state,
+      state: this.#isMoving && this.#state === 'serving' ? 'draining' : this.#state,
       sequence: (this.#sequence = (this.#sequence + 1) >>> 0),
       inFlight: this.#inFlight(),
       periodMs: this.#periodMs,
