@@ -12,8 +12,8 @@ export interface Conclusion {
   readonly reasons: readonly string[];
   /** What was seen otherwise than was expected before the run: findings, which alone make no failure. */
   readonly unexpected: readonly string[];
-  /** Three sentences: where the services held up better, where the monolith did, where nothing can be said. */
-  readonly sentences: readonly [services: string, monolith: string, neither: string];
+  /** Three sentences: where the services held up better, where the monolith did, where nothing can be said. None where nothing is compared. */
+  readonly sentences: readonly string[];
   /** How far the sentences can be trusted: number of blocks, correction, noise of the machine. */
   readonly notes: readonly string[];
 }
@@ -30,9 +30,14 @@ export function conclude(report: LabReport): Conclusion {
     outcome: failures.length > 0 ? 'fail' : doubts.length > 0 ? 'cannot say' : 'pass',
     reasons: [...failures, ...doubts],
     unexpected: unexpected(report),
-    sentences: [favouring(report, 'services'), favouring(report, 'monolith'), undecided(report)],
+    sentences: isComparing(report) ? [favouring(report, 'services'), favouring(report, 'monolith'), undecided(report)] : [],
     notes: notes(report),
   };
+}
+
+/** Whether it set out to: a run that ended before it could compare still says that it cannot. */
+function isComparing({ experiments }: LabReport): boolean {
+  return experiments.length === 0 || experiments.some(({ contrasts, survival }) => contrasts.length > 0 || survival !== undefined);
 }
 
 /** Metrics that must be 0, whether their run is valid or not: a disturbed machine is no excuse for them. */
@@ -80,7 +85,8 @@ function missing(report: LabReport): string[] {
   const invalid = crashes.flatMap(({ title, runs }) =>
     runs.filter(({ valid }) => !valid).map(({ label }) => `${title}: the run "${label}" is void`),
   );
-  const unread = crashes
+  const unread = report.experiments
+    .filter(({ id }) => id === 'crash' || id === 'coming-and-going')
     .flatMap(({ runs }) => runs)
     .filter(({ metrics }) => metrics['unreadKeys'])
     .map(({ label, metrics }) => `${label}: ${metrics['unreadKeys']} keys could not be read back`);

@@ -3,24 +3,37 @@ import type { Contrast, LabReport, Run } from '../results.js';
 import { capabilityOf } from '../experiments/crash-score.js';
 import { interval } from '../statistics/verdict.js';
 import { middleOf, verdictOf } from './figures.js';
+import { scalingTable } from './scaling-tables.js';
 
 /** A published run for a document, as Prettier would leave it. */
 export function publishedBlock(report: LabReport, links: { behind: string; picture: string | undefined }): string {
   const { meta } = report;
   const { outcome, sentences, notes, unexpected } = conclude(report);
   const where = `${meta.startedAt.slice(0, 10)}, commit ${meta.commit}${meta.dirty ? ' with uncommitted changes' : ''}, ${meta.machine.cpu}, ${meta.machine.cores} cores (${meta.profile}), Node ${meta.versions.node}, nats-server ${meta.versions.nats}`;
+  const scaling = report.experiments.flatMap((experiment) => {
+    const rows = scalingTable(experiment);
+    return rows ? [{ rows, findings: experiment.findings }] : [];
+  });
+  const said = [
+    ...sentences,
+    ...scaling.flatMap(({ findings }) => findings),
+    ...(unexpected.length === 0 ? [] : [`Not as expected: ${unexpected.join('; ')}.`]),
+    ...(scaling.length === 0 ? notes : []),
+  ];
   return [
     `One run of \`${meta.replay}\`: ${where}. Outcome: ${outcome}. Behind it: ${links.behind}.`,
     ...(links.picture === undefined ? [] : [`![the report page of that run](${links.picture})`]),
-    table([
-      ['', 'monolith', 'services', 'services / monolith, 95 % interval', 'verdict'],
-      ...report.experiments.flatMap(({ contrasts, runs }) => contrasts.map((each) => row(each, runs))),
-    ]),
+    ...(scaling.length === 0 ? [comparison(report)] : scaling.map(({ rows }) => table(rows))),
     ...survivalTable(report),
-    [...sentences, ...(unexpected.length === 0 ? [] : [`Not as expected: ${unexpected.join('; ')}.`]), ...notes]
-      .map((sentence) => `- ${sentence}`)
-      .join('\n'),
+    said.map((sentence) => `- ${sentence}`).join('\n'),
   ].join('\n\n');
+}
+
+function comparison({ experiments }: LabReport): string {
+  return table([
+    ['', 'monolith', 'services', 'services / monolith, 95 % interval', 'verdict'],
+    ...experiments.flatMap(({ contrasts, runs }) => contrasts.map((each) => row(each, runs))),
+  ]);
 }
 
 function row(contrast: Contrast, runs: readonly Run[]): string[] {

@@ -4,6 +4,7 @@ import { capabilityOf } from '../experiments/crash-score.js';
 import { chartOf } from './charts.js';
 import { escape } from './drawing.js';
 import { comparedIn, labelOf, middleOf, verdictOf } from './figures.js';
+import { scalingTable } from './scaling-tables.js';
 
 /** One self-contained page: no script, nothing loaded from anywhere, light and dark, for a phone and for paper. */
 export function page(report: LabReport, conclusion: Conclusion): string {
@@ -58,15 +59,21 @@ export function voidWords({ gates }: LabReport): string {
 
 function section(experiment: Experiment, replay: string): string {
   const { title, claim, expectation, contrasts, findings, survival, caveat } = experiment;
+  const scaling = scalingTable(experiment);
   return `<section id="${experiment.id}">
 <h2>${escape(title)}</h2>
 <p><em>Claim:</em> ${escape(claim)} <em>Expected:</em> ${escape(expectation)}</p>
 <div class="chart">${chartOf(experiment)}</div>
+${scaling ? figuresTable(scaling) : ''}
 ${contrasts.length === 0 ? '' : `<div class="wide"><table><thead><tr>${CONTRAST_HEADS.map((head) => `<th>${head}</th>`).join('')}</tr></thead><tbody>${contrasts.map((each) => contrastRow(each, experiment.runs)).join('')}</tbody></table></div>`}
 ${survival && survival.length > 0 ? survivalTable(survival) : ''}
 ${findings.length === 0 ? '' : `<ul>${findings.map((finding) => `<li>${escape(finding)}</li>`).join('')}</ul>`}
 <p class="caveat">${escape(caveat)} Again: <code>${escape(replay)}</code></p>
 </section>`;
+}
+
+function figuresTable([heads = [], ...rows]: readonly string[][]): string {
+  return `<div class="wide"><table><thead><tr>${heads.map((head) => `<th>${escape(head)}</th>`).join('')}</tr></thead><tbody>${rows.map((cells) => row(heads, cells)).join('')}</tbody></table></div>`;
 }
 
 const CONTRAST_HEADS = ['measure', 'monolith', 'services', 'services / monolith', '95 % interval', 'blocks', 'verdict'];

@@ -3,12 +3,14 @@ import type { Contrast, LabReport, Run } from '../results.js';
 import { comparedIn, labelOf, middleOf, verdictOf } from './figures.js';
 import { capabilityOf } from '../experiments/crash-score.js';
 import { voidWords } from './page.js';
+import { scalingTable } from './scaling-tables.js';
 
 /** The whole run on one screen: figures with their intervals, findings, three sentences and the outcome. */
 export function printTable(report: LabReport, conclusion: Conclusion, out: NodeJS.WritableStream): void {
   const lines: string[] = [''];
-  for (const { title, contrasts, findings, survival, runs } of report.experiments) {
-    lines.push(title, '─'.repeat(title.length));
+  for (const experiment of report.experiments) {
+    const { title, contrasts, findings, survival, runs } = experiment;
+    lines.push(title, '─'.repeat(title.length), ...table(scalingTable(experiment) ?? []));
     if (contrasts.length > 0)
       lines.push(
         ...table([
@@ -55,6 +57,6 @@ function row(contrast: Contrast, runs: readonly Run[]): string[] {
 }
 
 function table(rows: readonly string[][]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}`.trimEnd());
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths![column]!)).join('  ')}`.trimEnd());
 }

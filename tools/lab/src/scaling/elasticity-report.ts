@@ -22,12 +22,29 @@ export function elasticityExperiment(done: readonly Elastic[]): Experiment {
     runs: done.map(runOf),
     contrasts: [],
     findings: done.map(finding),
-    unexpected: slow.map((each) => `back at the objective later than ${BACK_SECONDS_MAX} s after a decision (${each})`),
+    unexpected: [
+      ...slow.map((each) => `back at the objective later than ${BACK_SECONDS_MAX} s after a decision (${each})`),
+      ...done.flatMap(({ arm, demand, failures }) => failures.map((failure) => `${arm}, ${demand}: a change failed (${failure})`)),
+    ],
   };
 }
 
 function runOf(
-  { needed, block, arm, demand, perPool, offered, good, cpuMsPer1000Good, memoryBytesAtEnd, series, backSeconds, disturbed }: Elastic,
+  {
+    needed,
+    block,
+    arm,
+    demand,
+    ofOne,
+    perPool,
+    offered,
+    good,
+    cpuMsPer1000Good,
+    memoryBytesAtEnd,
+    series,
+    backSeconds,
+    disturbed,
+  }: Elastic,
   order: number,
 ): Run {
   const measures = Object.entries(perPool).flatMap(([pool, { measures }]) =>
@@ -41,6 +58,7 @@ function runOf(
     label: `${demand}, ${arm}`,
     valid: disturbed === undefined,
     metrics: {
+      ofOneGoodPerSecond: ofOne,
       goodShare: good / offered,
       cpuMsPer1000Good,
       memoryBytesAtEnd,
@@ -52,27 +70,16 @@ function runOf(
   };
 }
 
-function finding({
-  arm,
-  demand,
-  ofOne,
-  perPool,
-  changes,
-  backSeconds,
-  offered,
-  good,
-  outcomes,
-  cpuMsPer1000Good,
-  failures,
-}: Elastic): string {
-  const pools = Object.entries(perPool).map(([pool, { supply, measures: m }]) => {
+/** What is no figure of the table. */
+function finding({ arm, demand, perPool, changes, backSeconds, offered, outcomes }: Elastic): string {
+  const pools = Object.entries(perPool).map(([pool, { measures }]) => {
     const [outs, ins] = ['out', 'in'].map((kind) => changes.filter((each) => each.pool === pool && each.decision.kind === kind).length);
-    return `${pool}s ${outs} out, ${ins} in, most ${Math.max(...supply)}, ${m.instanceSeconds} instance-seconds, under-provisioned ${m.underPercent.toFixed(1)} % (${m.timeUnderPercent.toFixed(0)} % of the time), over ${m.overPercent.toFixed(1)} % (${m.timeOverPercent.toFixed(0)} %), jitter ${m.jitterPerMinute.toFixed(1)} a minute, instability ${m.instabilityPercent.toFixed(0)} %`;
+    return `${pool}s ${outs} out, ${ins} in, ${measures.instanceSeconds} instance-seconds`;
   });
   const back =
     backSeconds.length === 0
       ? 'the objective was not missed when it decided'
       : `back at the objective after ${backSeconds.map((each) => (each === null ? 'more than was left' : `${each.toFixed(1)} s`)).join(', ')}`;
   const bad = Object.entries(outcomes).flatMap(([name, count]) => (name !== 'good' && count > 0 ? [`${name} ${count}`] : []));
-  return `${demand}, ${arm} (one instance: ${Math.round(ofOne)} good/s): ${((good / offered) * 100).toFixed(1)} % of ${offered} good${bad.length > 0 ? ` (${bad.join(', ')})` : ''}; ${pools.join('; ')}; ${back}; ${Math.round(cpuMsPer1000Good)} ms CPU for 1,000 good.${failures.length > 0 ? ` Failed: ${failures.join('; ')}.` : ''}`;
+  return `${demand}, ${arm}: ${offered} requests${bad.length > 0 ? ` (${bad.join(', ')})` : ', all good'}; ${pools.join('; ')}; ${back}.`;
 }

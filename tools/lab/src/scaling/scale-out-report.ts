@@ -1,10 +1,9 @@
 import type { Experiment, Run } from '../results.js';
-import { median } from '../statistics/wilcoxon.js';
 import { best, bottleneck, SEARCH } from './capacity.js';
 import { PERIOD_MS } from './cpu-quota.js';
-import { CPUS_AN_INSTANCE, PANEL_OF, type ScaledArmName } from './fleet.js';
+import { CPUS_AN_INSTANCE, PANEL_OF } from './fleet.js';
+import { marginalCost } from './marginal-cost.js';
 import { SCALE_OUT, type Scaled } from './scale-out.js';
-import { slope, type Slope } from './slope.js';
 
 /** As the report has experiments. */
 export function scaleOutExperiment(done: readonly Scaled[]): Experiment {
@@ -47,49 +46,24 @@ function runOf({ block, arm, workload, instances, cpus, steps }: Scaled, order: 
   };
 }
 
+/** What is no figure of the table: what ended the growth, and whether the figures can be believed. */
 function findingsOf(done: readonly Scaled[]): string[] {
+  const most = Math.max(...done.map(({ instances }) => instances));
   return Object.keys(SCALE_OUT.workloads)
     .flatMap((workload) =>
       SCALE_OUT.arms.flatMap((arm) => {
         const of = done.filter((each) => each.arm === arm && each.workload === workload);
-        if (of.length === 0) return [];
-        const one = goodOf(of, 1);
-        const row = SCALE_OUT.instances.map((n) => {
-          const good = goodOf(of, n);
-          return good === undefined
-            ? `${n}: –`
-            : `${n}: ${Math.round(good)}${one === undefined || n === 1 ? '' : ` (${((good / (n * one)) * 100).toFixed(0)} %)`}`;
-        });
-        const last = of.filter(({ instances }) => instances === Math.max(...of.map((each) => each.instances)));
+        const last = of.findLast(({ instances }) => instances === most);
+        const searches = marginalCost(of.map(runOf))?.searches;
         return [
-          `${workload}, ${arm}: good requests a second by instances (and efficiency) ${row.join(', ')}. It stops with ${last[0]!.instances} at ${bottleneck(last.at(-1)!.steps)}.`,
-          ...costOf(workload, arm, of),
+          ...(last ? [`${workload}, ${arm}: with ${most} it stops at ${bottleneck(last.steps)}.`] : []),
+          ...(searches === undefined
+            ? []
+            : [`${workload}, ${arm}: what another 1,000 cost is the slope over ${searches} searches, with its 95 % interval.`]),
         ];
       }),
     )
     .concat(disturbedOf(done));
-}
-
-function goodOf(of: readonly Scaled[], instances: number): number | undefined {
-  const good = of.filter((each) => each.instances === instances).flatMap(({ steps }) => best(steps)?.goodPerSecond ?? []);
-  return good.length === 0 ? undefined : median(good);
-}
-
-/** What an extra 1,000 good requests a second cost: the slope over the numbers of instances, each at its own capacity. */
-function costOf(workload: string, arm: ScaledArmName, of: readonly Scaled[]): string[] {
-  const points = of.flatMap(({ steps }) => best(steps) ?? []);
-  const memory = slope(points.map(({ goodPerSecond, memoryBytes }) => [goodPerSecond / 1000, memoryBytes / 2 ** 20]));
-  const cpu = slope(
-    points.map(({ goodPerSecond, cpuMsPer1000Good }) => [goodPerSecond / 1000, (goodPerSecond / 1000) * (cpuMsPer1000Good / 1000)]),
-  );
-  if (!memory || !cpu) return [];
-  return [
-    `${workload}, ${arm}: an extra 1,000 good requests a second cost ${words(memory, 'MiB', 0)} and ${words(cpu, 'cores', 2)} (slope over ${points.length} searches, 95 % interval).`,
-  ];
-}
-
-function words({ estimate, low, high }: Slope, unit: string, digits: number): string {
-  return `${estimate.toFixed(digits)} ${unit} (${low.toFixed(digits)} to ${high.toFixed(digits)})`;
 }
 
 function disturbedOf(done: readonly Scaled[]): string[] {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { chartOf } from '../report/charts.js';
+import { scalingTable } from '../report/scaling-tables.js';
 import type { Step } from './capacity.js';
 import { scaleOutExperiment } from './scale-out-report.js';
 import type { Scaled } from './scale-out.js';
@@ -27,10 +28,13 @@ it('a scale-out is told by goodput, efficiency, what stops it, what more of it c
     steps: [stepOf(instances, 1), stepOf(instances * 2, 0.4)],
   }));
   const experiment = scaleOutExperiment(done);
-  const [growth, cost, quota] = experiment.findings;
-  expect(growth).toContain('1: 400, 2: 800 (100 %), 3: 1200 (100 %), 4: 1600 (100 %)');
-  expect(growth).toContain('It stops with 4 at replica (1, 99 % of its share, stopped in 50 % of its periods).');
-  expect(cost).toContain('375 MiB (375 to 375) and 0.30 cores (0.30 to 0.30)');
+  const [stop, cost, quota] = experiment.findings;
+  expect(stop).toContain('with 4 it stops at replica (1, 99 % of its share, stopped in 50 % of its periods).');
+  expect(cost).toContain('the slope over 4 searches');
+  const [head, row] = scalingTable(experiment)!;
+  expect(head).toContain('memory of another 1,000');
+  const figures = ['400', '800 (100 %)', '1,200 (100 %)', '1,600 (100 %)', '375 MiB (375 to 375)', '0.30 cores (0.30 to 0.30)'];
+  expect(row).toEqual(['reads only, monolith-replicas', ...figures]);
   expect(quota).toContain('in 200 to 200 periods of 20 ms (nr_throttled)');
   expect(chartOf(experiment).match(/<svg/g)).toHaveLength(2);
 });
