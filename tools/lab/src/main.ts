@@ -122,6 +122,11 @@ function wholeNumber(name: string, text: string | undefined, least: number, most
   return value;
 }
 
+// Whoever reads along may stop (`| head`); what was begun goes on, and its results are in files.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -29,7 +29,7 @@ export type Verdict =
  */
 export function checkKey(
   operations: readonly Operation[],
-  { initial = ABSENT, configurationsMax = 200_000 }: { initial?: State; configurationsMax?: number } = {},
+  { initial = ABSENT, configurationsMax = 1_000_000 }: { initial?: State; configurationsMax?: number } = {},
 ): Verdict {
   const history = new History(operations);
   let configurations: Configuration[] = [{ state: initial, done: [], used: [] }];

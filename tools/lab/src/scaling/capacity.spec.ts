@@ -24,6 +24,29 @@ describe('the search for a capacity', () => {
     expect(found).toBeGreaterThan(capacity / SEARCH.factor ** 0.5);
   });
 
+  it('takes no hiccup for a limit', async () => {
+    const hiccups = new Set([3, 7]);
+    let number = 0;
+    const steps = await search(200, (rate) => Promise.resolve(step(rate, rate <= 2_000 && !hiccups.has(number++) ? 1 : 0.5)));
+    expect(best(steps)!.goodPerSecond).toBeGreaterThan(2_000 / SEARCH.factor ** 0.5);
+  });
+
+  it('waits until what an overload left behind is answered', async () => {
+    let backlog = 0;
+    const steps = await search(200, (rate, seconds) => {
+      backlog = Math.max(0, backlog + (rate - 1_000) * seconds);
+      return Promise.resolve(step(rate, backlog > 0 ? 0 : 1));
+    });
+    expect(best(steps)!.goodPerSecond).toBeGreaterThan(1_000 / SEARCH.factor ** 0.5);
+    expect(best(steps)!.goodPerSecond).toBeLessThanOrEqual(1_000);
+  });
+
+  it('says of a rate what the last of its tries says', () => {
+    const steps = [step(400, 1), step(600, 0.9), step(600, 1), step(600, 0.9)];
+    expect(best(steps)!.ratePerSecond).toBe(400);
+    expect(best([...steps, step(600, 1)])!.ratePerSecond).toBe(600);
+  });
+
   it('ends where no rate will do', async () => {
     const steps = await search(200, upTo(0));
     expect([steps.some(meets), best(steps)]).toEqual([false, undefined]);

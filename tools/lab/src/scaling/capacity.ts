@@ -8,8 +8,16 @@ import type { Fleet, FleetUse } from './fleet.js';
 /** The objective, the same for every arm and number of instances: 99 of 100 requests answered rightly within the deadline. */
 export const OBJECTIVE = { goodShareMin: 0.99, deadlineMs: 250 } as const;
 
-/** How the highest rate that meets the objective is looked for. */
-export const SEARCH = { firstRatePerInstance: 200, factor: 1.4, halvings: 2, stepSeconds: 4, valueBytes: 1_024, connections: 512 } as const;
+/** How the highest rate that meets the objective is looked for. Each rate is offered until two of its tries agree. */
+export const SEARCH = {
+  firstRatePerInstance: 500,
+  factor: 1.4,
+  halvings: 2,
+  stepSeconds: 4,
+  triesAgreeing: 2,
+  valueBytes: 1_024,
+  connections: 512,
+} as const;
 
 /** One rate, offered for some seconds. */
 export interface Step {
@@ -41,38 +49,64 @@ export function meets({ goodShare }: Pick<Step, 'goodShare'>): boolean {
   return goodShare >= OBJECTIVE.goodShareMin;
 }
 
+/** Offers a rate for some seconds and says what came of it. */
+export type Offer = (ratePerSecond: number, seconds: number) => Promise<Step>;
+
 /**
- * Raises the rate by a factor until the objective is missed, then halves the interval (on the scale of ratios) some times.
+ * Raises the rate by a factor until the objective is missed, then halves the interval (on the scale of ratios) some times. A hiccup is no limit, so
+ * a rate is met or missed when two tries say so; and since what an overload left behind is no part of the next step, half of the first rate is offered after a
+ * miss, and before all, until it is answered well.
  *
- * @param probe offers a rate and says what came of it
- * @returns every step that was made; the capacity is that of the best one that met the objective
+ * @returns every step that counts; the capacity is that of the best rate that was met
  */
-export async function search(first: number, probe: (ratePerSecond: number) => Promise<Step>): Promise<Step[]> {
+export async function search(first: number, offer: Offer): Promise<Step[]> {
   const steps: Step[] = [];
-  const tryRate = async (rate: number) => {
-    steps.push(await probe(Math.round(rate)));
-    return meets(steps.at(-1)!);
+  const settle = async () => {
+    for (let i = 0; i < SETTLING_MAX && !meets(await offer(Math.round(first / 2), 1)); i++);
   };
-  let [passed, failed] = [0, first];
-  while (await tryRate(failed)) [passed, failed] = [failed, failed * SEARCH.factor];
+  const isMet = async (rate: number) => {
+    for (const tries = { met: 0, missed: 0 }; ;) {
+      const step = await offer(Math.round(rate), SEARCH.stepSeconds);
+      steps.push(step);
+      if (!meets(step)) await settle();
+      if (++tries[meets(step) ? 'met' : 'missed'] === SEARCH.triesAgreeing) return meets(step);
+      // A first try that was met is believed: load makes things worse, and never better.
+      if (meets(step) && tries.missed === 0) return true;
+    }
+  };
+  await settle();
+  let [met, missed] = [0, first];
+  while (await isMet(missed)) [met, missed] = [missed, missed * SEARCH.factor];
   // Even the first was too much: down, until one is not.
-  for (let rate = first / SEARCH.factor; passed === 0 && rate >= first / 20; rate /= SEARCH.factor) {
-    if (await tryRate(rate)) passed = rate;
-    else failed = rate;
+  for (let rate = first / SEARCH.factor; met === 0 && rate >= first / 20; rate /= SEARCH.factor) {
+    if (await isMet(rate)) met = rate;
+    else missed = rate;
   }
-  for (let i = 0; i < SEARCH.halvings && passed > 0; i++) {
-    const middle = Math.sqrt(passed * failed);
-    if (await tryRate(middle)) passed = middle;
-    else failed = middle;
+  for (let i = 0; i < SEARCH.halvings && met > 0; i++) {
+    const middle = Math.sqrt(met * missed);
+    if (await isMet(middle)) met = middle;
+    else missed = middle;
   }
   return steps;
 }
 
-/** The step of most good requests a second among those that met the objective. */
+const SETTLING_MAX = 15;
+
+/** The last step of the highest rate that was met. */
 export function best(steps: readonly Step[]): Step | undefined {
-  return steps
-    .filter(meets)
-    .reduce<Step | undefined>((most, step) => (most && most.goodPerSecond >= step.goodPerSecond ? most : step), undefined);
+  return ratesOf(steps)
+    .filter(({ met }) => met)
+    .at(-1)?.last;
+}
+
+/** The rates that were offered, lowest first: whether each was met in the end, and the last step that says so. */
+function ratesOf(steps: readonly Step[]): Array<{ met: boolean; last: Step }> {
+  return [...Map.groupBy(steps, ({ ratePerSecond }) => ratePerSecond)]
+    .sort(([a], [b]) => a - b)
+    .map(([, tries]) => {
+      const last = tries.at(-1)!;
+      return { met: meets(last), last };
+    });
 }
 
 /** From this share of its quota on, a process is what stops the others: the rest goes to what a period's end cuts off. */
@@ -80,12 +114,11 @@ const SATURATED_SHARE = 0.85;
 const MACHINE_BUSY_SHARE = 0.95;
 
 /**
- * What ended the growth, by the steps that missed the objective: the first part whose instances together used up their quota, else the machine, else
+ * What ended the growth, by the lowest rate that missed the objective: the first part whose instances together used up their quota, else the machine, else
  * nothing that was measured.
  */
 export function bottleneck(steps: readonly Step[]): string {
-  const failed = steps.filter((step) => !meets(step)).sort((a, b) => a.ratePerSecond - b.ratePerSecond);
-  const step = failed[0];
+  const step = ratesOf(steps).find(({ met }) => !met)?.last;
   if (!step) return 'the objective was never missed';
   const pools = [...Map.groupBy(step.parts, ({ pool }) => pool)].map(([pool, parts]) => {
     return { pool, share: parts.reduce((sum, { usedShare }) => sum + usedShare, 0) / parts.length, count: parts.length };
@@ -105,22 +138,26 @@ function throttledWords({ parts }: Step, pool: FleetUse['pool']): string {
     : `, stopped in ${((of.reduce((sum, share) => sum + share, 0) / of.length) * 100).toFixed(0)} % of its periods`;
 }
 
-export interface ProbeOptions {
+export interface OfferOptions {
   readonly seed: number;
   readonly streams: readonly Stream[];
   readonly cores: Cores | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Offers one rate to a fleet and measures it. */
-export async function probe(
+/** Offers rates to a fleet and measures what comes of them. `name` begins the names of its runs, which are its own. */
+export function offerTo(fleet: Fleet, name: string, options: OfferOptions): Offer {
+  let number = 0;
+  return (ratePerSecond, seconds) => offerOnce(fleet, `${name}-${number++}`, { ratePerSecond, seconds, ...options });
+}
+
+async function offerOnce(
   fleet: Fleet,
   id: string,
-  ratePerSecond: number,
-  { seed, streams, cores, signal }: ProbeOptions,
+  { ratePerSecond, seconds, seed, streams, cores, signal }: OfferOptions & { ratePerSecond: number; seconds: number },
 ): Promise<Step> {
   signal.throwIfAborted();
-  const { stepSeconds: seconds, valueBytes, connections } = SEARCH;
+  const { valueBytes, connections } = SEARCH;
   const plan: LoadPlan = {
     id,
     baseUrl: fleet.url,

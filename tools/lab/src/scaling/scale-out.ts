@@ -3,7 +3,7 @@ import { fill, warm } from '../load/fill.js';
 import { shuffled, seededRandom } from '../load/random.js';
 import type { Stream } from '../load/schedule.js';
 import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
-import { best, bottleneck, OBJECTIVE, probe, search, SEARCH, type Step } from './capacity.js';
+import { best, bottleneck, OBJECTIVE, offerTo, search, SEARCH, type Step } from './capacity.js';
 import { PERIOD_MS } from './cpu-quota.js';
 import { CPUS_AN_INSTANCE, Fleet, type ScaledArmName } from './fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
@@ -62,10 +62,8 @@ async function measure(lab: ScalingLab, block: number, arm: ScaledArmName, insta
   const measured: Scaled[] = [];
   for (const [name, streams] of Object.entries(SCALE_OUT.workloads)) {
     const options = { seed: lab.seed + block, streams, cores: profile().generator, signal: lab.signal };
-    let number = 0;
-    const steps = await search(SEARCH.firstRatePerInstance * Math.max(1, instances * 0.7), (rate) =>
-      probe(fleet, `${block}-${name.replaceAll(/\W/g, '')}-${number++}`, rate, options),
-    );
+    const first = SEARCH.firstRatePerInstance * Math.max(1, instances * 0.7);
+    const steps = await search(first, offerTo(fleet, `${block}-${name.replaceAll(/\W/g, '')}`, options));
     measured.push({ block, arm, workload: name as WorkloadName, instances, cpus, steps });
     lab.progress.note(`  ${arm}, ${instances}, ${name}: ${Math.round(best(steps)?.goodPerSecond ?? 0)} good/s; ${bottleneck(steps)}`);
   }
