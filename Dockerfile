@@ -7,7 +7,7 @@
 #   lab         the lab with all that it starts, nats-server among it
 #   (last)      the apps, run by an ordinary user
 # `ca` is an optional secret: a bundle of certificates for networks that inspect TLS.
-# The bases can be pinned to a digest: --build-arg NODE_IMAGE=node:24-bookworm-slim@sha256:...
+# The bases are named by tag, and can be pinned to a digest: --build-arg NODE_IMAGE=node:24-bookworm-slim@sha256:...
 ARG NODE_IMAGE=node:24-bookworm-slim
 ARG NATS_IMAGE=nats:2.10-alpine
 
@@ -49,7 +49,6 @@ WORKDIR /diptych
 RUN apt-get update && apt-get install -y --no-install-recommends strace && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY --from=fault-proxy-packages /diptych ./
 COPY --from=build /diptych/libs/kernel ./libs/kernel
-COPY --from=build /diptych/libs/testing ./libs/testing
 COPY --from=build /diptych/tools/fault-proxy ./tools/fault-proxy
 USER node
 ENTRYPOINT ["node", "tools/fault-proxy/dist/fault-proxy-main.js"]
@@ -83,6 +82,7 @@ COPY --from=nats /usr/local/bin/nats-server /usr/local/bin/
 COPY --from=lab-packages /diptych ./
 COPY --from=build /diptych/libs ./libs
 COPY --from=build /diptych/apps ./apps
+COPY --from=build /diptych/tools/fault-proxy ./tools/fault-proxy
 COPY --from=build /diptych/tools/lab ./tools/lab
 USER node
 ENTRYPOINT ["node", "tools/lab/dist/main.js"]

@@ -6,4 +6,4 @@ import { describeOutages } from './support/outage.js';
  * Method: its inspector is opened by a signal and told to keep what it makes, until the heap or the container is full; its exit code is the
  * proof.
  */
-describeOutages('leak', ({ name }) => leak(name));
+describeOutages('leak', ({ name }) => leak(name), { alone: true });

@@ -59,7 +59,7 @@ const EVERY_PART: ReadonlyArray<readonly [ArmName, Exclude<PanelPart, 'nats'>]> 
 const BROKER_FREE = 'the monolith has no broker and no wire between its parts';
 const NO_DISK: Fates = only('fails', ['put', 'delete'], 'survives');
 
-/** One row for each fault and arm. */
+/** One row for each fault and arm. Rows of one name look at the same injection. */
 export const OUTAGES = {
   killed: EVERY_PART.map(([arm, part]) => ({ name: part, arm, expected: goneFor(part) })),
   frozen: EVERY_PART.map(([arm, part]) => ({ name: part, arm, expected: goneFor(part) })),
@@ -96,7 +96,7 @@ export const OUTAGES = {
     { name: 'log', arm: 'services', expected: goneFor('log') },
   ],
   rollingRestart: [
-    { name: 'every part', arm: 'monolith', expected: all('interrupted'), because: 'there is one of it' },
+    { name: 'monolith', arm: 'monolith', expected: all('interrupted'), because: 'there is one of it' },
     { name: 'every part', arm: 'services', expected: all('interrupted'), because: 'there is one of each, and the gateway is among them' },
   ],
   fullDisk: [

@@ -12,6 +12,20 @@ export const createNodes = [
 ];
 export const createNodesV2 = createNodes;
 
+/**
+ * By the project that each is named after: its name, and what of `docker compose` builds it. All four apps are one image.
+ *
+ * @type {Record<string, { name: string, build: string } | undefined>}
+ */
+const IMAGES = {
+  'apps/monolith': { name: 'diptych:local', build: 'build monolith' },
+  'tools/lab': { name: 'diptych-lab:local', build: 'build lab' },
+  'tools/fault-proxy': {
+    name: 'diptych-fault-proxy:local',
+    build: '--file docker-compose.yml --file e2e/containers/compose.faults.yml build faults',
+  },
+};
+
 /** @param {string} root @param {string} workspaceRoot @returns {import('nx/src/devkit-exports').CreateNodesResult} */
 function nodeOf(root, workspaceRoot) {
   const has = (/** @type {string} */ path) => existsSync(join(workspaceRoot, root, path));
@@ -35,6 +49,21 @@ function nodeOf(root, workspaceRoot) {
       outputs: ['{projectRoot}/dist'],
     };
   }
+  const image = IMAGES[root];
+  if (image)
+    targets.image = {
+      command: `docker compose ${image.build}`,
+      cache: true,
+      inputs: [
+        ...['Dockerfile', '.dockerignore', 'docker-compose.yml', 'package-lock.json', 'tsconfig.base.json'].map(
+          (file) => `{workspaceRoot}/${file}`,
+        ),
+        ...['apps', 'libs', 'tools'].map((folder) => `{workspaceRoot}/${folder}/**/*`),
+        ...['NODE_IMAGE', 'NATS_IMAGE'].map((env) => ({ env })),
+        // An image that somebody took away is built again.
+        { runtime: `docker image inspect --format {{.Id}} ${image.name} || true` },
+      ],
+    };
   if (kind === 'apps' && app && has('src/main.ts'))
     targets.serve = { command: serveCommand(app).join(' '), continuous: true, cache: false };
   return {

@@ -70,7 +70,6 @@ export function coldCache(part: 'monolith' | 'cache', arm: ArmName): Injection {
   const restart: Injection = {
     healsByItself: true,
     settlesMs: 0,
-    lastsMs: 9_000,
     async begin(panels) {
       const proof = await killing.begin(panels);
       await killing.end(panels);

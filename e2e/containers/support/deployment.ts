@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { freePort, waitFor, WORKSPACE } from '@diptych/testing';
 import { leftovers } from './panels.js';
 
-const PORTS = { monolith: 'MONOLITH_PORT', services: 'GATEWAY_PORT', balancer: 'BALANCER_PORT', cluster: 'CLUSTER_PORT' } as const;
+const PORTS = { monolith: 'MONOLITH_PORT', services: 'GATEWAY_PORT', balancer: 'BALANCER_PORT' } as const;
 
 /** docker-compose.yml as a user has it, in a project and on ports of its own. End it with `await using`. */
 export class Deployment implements AsyncDisposable {
@@ -19,7 +19,7 @@ export class Deployment implements AsyncDisposable {
 
   /** Nothing runs yet. @param variables of docker-compose.yml */
   static async prepare(variables: Readonly<Record<string, string>> = {}): Promise<Deployment> {
-    const ports = { monolith: await freePort(), services: await freePort(), balancer: await freePort(), cluster: await freePort() };
+    const ports = { monolith: await freePort(), services: await freePort(), balancer: await freePort() };
     return new Deployment(`diptych-profile-${ports.services}`, ports, variables);
   }
 

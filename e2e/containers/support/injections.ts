@@ -34,16 +34,16 @@ export function freeze(part: PartName): Injection {
 
 const SLOW_MS = 100;
 
-export function slow(part: 'gateway' | 'cache' | 'log', arm: ArmName): Injection {
-  return onWire(part, arm, bothWays({ latencyMs: SLOW_MS }), ({ toUpstream, toClient }) => {
+export function slow(part: 'gateway' | 'cache' | 'log'): Injection {
+  return onWire(part, bothWays({ latencyMs: SLOW_MS }), ({ toUpstream, toClient }) => {
     for (const way of [toUpstream, toClient])
       prove(way.chunks > 0 && way.delayMsMin >= SLOW_MS, `nothing was delayed: ${JSON.stringify(way)}`);
     return `${toUpstream.chunks} and ${toClient.chunks} chunks, each late by ${SLOW_MS} ms and more`;
   });
 }
 
-export function partition(part: 'gateway' | 'cache' | 'log', arm: ArmName): Injection {
-  return onWire(part, arm, PARTITION, ({ toUpstream, toClient, open }) => {
+export function partition(part: 'gateway' | 'cache' | 'log'): Injection {
+  return onWire(part, PARTITION, ({ toUpstream, toClient, open }) => {
     const passed = toUpstream.bytesOut + toClient.bytesOut;
     const held = toUpstream.heldBytes + toClient.heldBytes;
     prove(passed === 0 && (held > 0 || open > 0), `${passed} bytes passed, ${held} are held`);
@@ -51,12 +51,11 @@ export function partition(part: 'gateway' | 'cache' | 'log', arm: ArmName): Inje
   });
 }
 
-/** Of a monolith there is no wire to take: the services' is disturbed all the same, and nothing of the monolith's runs over it. */
-function onWire(part: 'gateway' | 'cache' | 'log', arm: ArmName, faults: Faults, proof: (tally: Tally) => string): Injection {
+function onWire(part: 'gateway' | 'cache' | 'log', faults: Faults, proof: (tally: Tally) => string): Injection {
   return {
     async begin(panels) {
       await panels.wire(part).setFaults(faults);
-      return `the wire of ${part}: ${JSON.stringify(faults)}${arm === 'monolith' ? ', beside the monolith' : ''}`;
+      return `the wire of ${part}: ${JSON.stringify(faults)}`;
     },
     during: async (panels) => proof(await panels.wire(part).tally()),
     end: (panels) => panels.wire(part).setFaults({}),
@@ -111,7 +110,6 @@ const EATERS = 20;
 export function eatMemory(part: PartName): Injection {
   return {
     healsByItself: true,
-    lastsMs: 9_000,
     settlesMs: 0,
     async begin(panels) {
       const before = await panels.state(part);

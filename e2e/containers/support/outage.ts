@@ -1,13 +1,12 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
-import { waitFor } from '@diptych/testing';
-import { afterEach, describe, expect, inject, it } from 'vitest';
-import { OUTAGES, type Fate, type Fates, type FaultName, type Outage } from '../outage-table.js';
+import { describe, expect, inject, it } from 'vitest';
+import { OUTAGES, type Fates, type FaultName, type Outage } from '../outage-table.js';
 import { chosen } from './chosen.js';
 import { Panels, type ArmName, type PanelsAddress } from './panels.js';
-import { CAPABILITIES, PERIOD_MS, Probes, TIMEOUT_MS, type Capability } from './probes.js';
-import { repeats } from './repeats.js';
+import { TIMEOUT_MS, type Capability } from './probes.js';
+import { Watch, type Course } from './watch.js';
 
 /** A fault as a thing to do to a panel, and to take back. */
 export interface Injection {
@@ -24,7 +23,7 @@ export interface Injection {
   readonly beginsWhenProved?: boolean;
   /** From its beginning to its end, at least. Default: 4,200. */
   readonly lastsMs?: number;
-  /** Nothing has to be taken back: how long it takes to be well again is counted from its beginning. */
+  /** Nothing has to be taken back: it lasts until it is well again, and how long that takes is counted from its beginning. */
   readonly healsByItself?: boolean;
   /** From its beginning until what it does counts. Default: 1,000. */
   readonly settlesMs?: number;
@@ -53,134 +52,144 @@ export interface Cell {
   readonly answers: Readonly<Record<string, number>>;
 }
 
-const BASELINE_MS = 1_200;
-const RECOVERY_MS_MAX = 30_000;
-const STEADY_MS = 500;
-const AFTER_MS = 1_000;
-
 declare module 'vitest' {
   interface ProvidedContext {
     panels: PanelsAddress;
   }
 }
 
-/** A test for each row of a fault's table: the injection is proved, what survives is what was expected, it heals, nothing acknowledged is lost. */
-export function describeOutages<F extends FaultName>(fault: F, injectionFor: (row: (typeof OUTAGES)[F][number]) => Injection): void {
-  describe(fault, () => {
-    const panels = new Panels(inject('panels'));
-    let running: Run | undefined;
-    afterEach(async () => running?.[Symbol.asyncDispose]());
+/** One thing that is done, and the rows that look at what becomes of it: one, or one of each arm. */
+interface Trial<Row> {
+  readonly name: string;
+  readonly rows: readonly [Row, ...Row[]];
+}
 
-    it.each(chosen<(typeof OUTAGES)[F][number]>(OUTAGES[fault], fault.length))('$arm, $name', async (row) => {
-      for (let attempt = 1; ; attempt++) {
-        const outage: Outage = row;
-        running = new Run(panels, panels.address.urls[outage.over ?? outage.arm], injectionFor(row));
-        await running.go(`${fault}/${row.name}/${Date.now()}`.replaceAll(' ', '-'));
-        const { cell, sent, lost } = await running.findings(fault, row);
-        await running[Symbol.asyncDispose]();
-        if (sent < SENT_MIN) {
-          const why = `void, ${fault}, ${row.arm}, ${row.name}: only ${Math.round(sent * 100)} % of the requests were sent when they were due`;
-          if (attempt === ATTEMPTS_MAX) throw new Error(why);
-          console.info(why);
-          continue;
-        }
-        appendFileSync(join(panels.address.recordDir, 'cells.jsonl'), `${JSON.stringify(cell)}\n`);
-        expect(lost, 'acknowledged and not there, or there and never written').toEqual([]);
-        expect(cell.seen, `right: ${JSON.stringify(cell.shares)}, answers: ${JSON.stringify(cell.answers)}`).toEqual(row.expected);
-        expect(cell.repeatsAfter, 'calls made again after it has healed').toBeLessThanOrEqual(REPEATS_AFTER_MAX);
-        return;
-      }
-    });
+export interface OutagesOptions {
+  /** It takes so much of the machine that nothing else can be looked at meanwhile. */
+  readonly alone?: boolean;
+}
+
+/**
+ * A test for each thing that a fault's table does: the injection is proved, what survives is what was expected, it heals, nothing acknowledged is
+ * lost. Rows of one name look at the same injection. What is done to one arm alone runs beside what is done to the other, unless it is to be `alone`.
+ */
+export function describeOutages<F extends FaultName>(
+  fault: F,
+  injectionFor: (row: (typeof OUTAGES)[F][number]) => Injection,
+  { alone = false }: OutagesOptions = {},
+): void {
+  const panels = () => new Panels(inject('panels'));
+  const trials = chosen(trialsOf<(typeof OUTAGES)[F][number] & Outage>(OUTAGES[fault]), fault.length);
+  const define = ({ name, rows }: (typeof trials)[number]) =>
+    it(`${rows.map(({ arm }) => arm).join(' and ')}, ${name}`, { concurrent: false }, ({ onTestFinished }) =>
+      tried(panels(), { fault, name, rows, injectionFor: () => injectionFor(rows.at(-1)!) }, onTestFinished),
+    );
+  describe(fault, () => {
+    const lanes = Object.groupBy(trials, ({ rows }) => (alone || rows.length > 1 ? 'both' : rows[0].arm));
+    lanes.both?.forEach(define);
+    for (const arm of ['monolith', 'services'] as const) if (lanes[arm]) describe.concurrent(arm, () => lanes[arm]!.forEach(define));
   });
 }
 
-/** One fault in one arm, from a panel that is well to a panel that is well again. */
-class Run implements AsyncDisposable {
-  readonly #panels: Panels;
-  readonly #url: string;
-  readonly #injection: Injection;
-  readonly #proofs: string[] = [];
-  #probes: Probes | undefined;
-  #undo: (() => Promise<void>) | undefined;
-  #beganMs = NaN;
-  #countedToMs = NaN;
-  #endedMs = NaN;
-  #wellMs = NaN;
-  #repeatsAfter = NaN;
+function trialsOf<Row extends Outage>(rows: readonly Row[]): Array<Trial<Row>> {
+  return [...Map.groupBy(rows, ({ name }) => name)].map(([name, [first, ...others]]) => ({ name, rows: [first!, ...others] }));
+}
 
-  constructor(panels: Panels, url: string, injection: Injection) {
+interface ToTry extends Trial<Outage> {
+  readonly fault: FaultName;
+  readonly injectionFor: () => Injection;
+}
+
+async function tried(panels: Panels, trial: ToTry, onFinished: (end: () => Promise<void>) => void): Promise<void> {
+  const { fault, name, rows } = trial;
+  for (let attempt = 1; ; attempt++) {
+    const run = new Run(panels, trial.injectionFor());
+    onFinished(() => run[Symbol.asyncDispose]());
+    const course = await run.go(rows, `${fault}/${name}/${Date.now()}`.replaceAll(' ', '-'));
+    const found = await Promise.all(run.watches.map((watch) => watch.findings(fault, course)));
+    await run[Symbol.asyncDispose]();
+    const sent = Math.min(...found.map((each) => each.sent));
+    if (sent < SENT_MIN) {
+      const why = `void, ${fault}, ${name}: only ${Math.round(sent * 100)} % of the requests were sent when they were due`;
+      if (attempt === ATTEMPTS_MAX) throw new Error(why);
+      console.info(why);
+      continue;
+    }
+    for (const { cell } of found) appendFileSync(join(panels.address.recordDir, 'cells.jsonl'), `${JSON.stringify(cell)}\n`);
+    for (const { cell, lost } of found) {
+      expect(lost, `${cell.arm}: acknowledged and not there, or there and never written`).toEqual([]);
+      expect(cell.seen, `${cell.arm}, right: ${JSON.stringify(cell.shares)}, answers: ${JSON.stringify(cell.answers)}`).toEqual(
+        cell.expected,
+      );
+      expect(cell.repeatsAfter, `${cell.arm}: calls made again after it has healed`).toBeLessThanOrEqual(REPEATS_AFTER_MAX);
+    }
+    return;
+  }
+}
+
+/** One fault, from panels that are well to panels that are well again. */
+class Run implements AsyncDisposable {
+  readonly watches: Watch[] = [];
+  readonly #panels: Panels;
+  readonly #injection: Injection;
+  #undo: (() => Promise<void>) | undefined;
+
+  constructor(panels: Panels, injection: Injection) {
     this.#panels = panels;
-    this.#url = url;
     this.#injection = injection;
   }
 
-  /** @throws Error when the panel is not well to begin with, the injection is not proved, or it does not heal */
-  async go(prefix: string): Promise<void> {
-    const [panels, injection, url] = [this.#panels, this.#injection, this.#url];
-    const probes = (this.#probes = await Probes.start(url, prefix));
-    await steady(probes, performance.now(), 'the panel is well to begin with');
-    await passed(BASELINE_MS);
+  /** @throws Error when a panel is not well to begin with, the injection is not proved, or it does not heal */
+  async go(rows: readonly Outage[], prefix: string): Promise<Course> {
+    const [panels, injection] = [this.#panels, this.#injection];
+    for (const row of rows) this.watches.push(await Watch.start(row, panels.address.urls[row.over ?? row.arm], prefix));
+    const all = (of: (watch: Watch) => Promise<void>) => Promise.all(this.watches.map(of));
 
-    this.#beganMs = performance.now();
+    let beganMs = performance.now();
     this.#undo = () => injection.end(panels);
-    this.#proofs.push(await injection.begin(panels));
-    if (injection.beginsWhenProved) this.#beganMs = performance.now();
+    const proofs = [await injection.begin(panels)];
+    if (injection.beginsWhenProved) beganMs = performance.now();
     // What was due in the last second could still be answered in time by a part that has come back.
-    await passed(this.#beganMs + (injection.lastsMs ?? 4_200) - TIMEOUT_MS - performance.now());
-    this.#countedToMs = performance.now();
+    let untilMs = beganMs + (injection.lastsMs ?? LASTS_MS) - TIMEOUT_MS;
+    if (injection.healsByItself) {
+      // What hung when it began has failed by now, and is not taken for health.
+      await all((watch) => watch.answered());
+      await all((watch) => watch.untilWell(beganMs));
+      untilMs = Math.max(untilMs, ...this.watches.map(({ wellMs }) => wellMs + WELL_MS));
+    }
+    await passed(untilMs - performance.now());
+    const toMs = performance.now();
     await passed(TIMEOUT_MS);
-    if (injection.during) this.#proofs.push(await injection.during(panels));
-    this.#endedMs = performance.now();
+    if (injection.during) proofs.push(await injection.during(panels));
+    const endedMs = performance.now();
     this.#undo = undefined;
     await injection.end(panels);
-    this.#wellMs = await steady(probes, this.#healingMs, 'it heals by itself');
+    const healingMs = injection.healsByItself ? beganMs : endedMs;
+    await all((watch) => watch.untilWell(healingMs));
 
-    const repeatsBefore = await repeats(url);
+    await all((watch) => watch.countRepeats());
     await passed(AFTER_MS);
-    this.#repeatsAfter = (await repeats(url)) - repeatsBefore;
-    if (injection.after) this.#proofs.push(await injection.after(panels));
-    await probes.stop();
-  }
-
-  get #healingMs(): number {
-    return this.#injection.healsByItself ? this.#beganMs : this.#endedMs;
-  }
-
-  async findings(fault: FaultName, { name, arm, expected }: Outage): Promise<{ cell: Cell; sent: number; lost: readonly string[] }> {
-    const probes = this.#probes!;
-    const [fromMs, toMs] = [this.#beganMs + (this.#injection.settlesMs ?? 1_000), this.#countedToMs];
-    const { read, lost } = await probes.readBack();
-    const shares = perCapability((capability) => rightShare(probes, capability, fromMs, toMs, this.#endedMs));
-    const goodShares = CAPABILITIES.map((capability) => goodShare(probes, capability, this.#beganMs, toMs));
-    const cell: Cell = {
-      fault,
-      name,
-      arm,
-      expected,
-      seen: perCapability((capability) => fateOf(shares[capability])),
-      shares,
-      goodput: goodShares.reduce((sum, share) => sum + share, 0) / CAPABILITIES.length,
-      medianMs: perCapability((capability) => medianMs(probes, capability, fromMs, toMs)),
-      recoveryMs: Math.round(this.#wellMs - this.#healingMs),
-      written: read,
-      lost: lost.length,
-      repeatsAfter: this.#repeatsAfter,
-      proof: this.#proofs.join('; '),
-      answers: tally(probes, fromMs, toMs),
-    };
-    const sent = Math.min(...CAPABILITIES.map((capability) => (probes.due(capability, fromMs, toMs).length * PERIOD_MS) / (toMs - fromMs)));
-    return { cell, sent, lost };
+    await all((watch) => watch.noteRepeats());
+    if (injection.after) proofs.push(await injection.after(panels));
+    await all((watch) => watch.stop());
+    return { beganMs, fromMs: beganMs + (injection.settlesMs ?? SETTLES_MS), toMs, endedMs, healingMs, proof: proofs.join('; ') };
   }
 
   /** Takes the fault back if the run ended early: the next one shall find a whole panel. Safe to repeat. */
   async [Symbol.asyncDispose](): Promise<void> {
     const undo = this.#undo;
     this.#undo = undefined;
-    await this.#probes?.[Symbol.asyncDispose]();
+    await Promise.all(this.watches.map((watch) => watch[Symbol.asyncDispose]()));
     await undo?.();
     await this.#injection.abandon?.();
   }
 }
+
+const LASTS_MS = 4_200;
+const SETTLES_MS = 1_000;
+/** For so long what heals by itself is seen well, so that it is seen to come back. */
+const WELL_MS = 1_500;
+const AFTER_MS = 1_000;
 
 /** Of the requests that were due: a machine that is too busy to ask can say nothing. A slow panel makes no run void. */
 const SENT_MIN = 0.75;
@@ -188,62 +197,6 @@ const ATTEMPTS_MAX = 4;
 
 /** A fluke on a busy machine is no storm: a hundred requests and more are sent in that second. */
 const REPEATS_AFTER_MAX = 3;
-
-/** Waits until every capability has been answered rightly for half a second. @returns since when, by the clock of the probes */
-async function steady(probes: Probes, fromMs: number, what: string): Promise<number> {
-  const runs = await waitFor(
-    () => {
-      const since = CAPABILITIES.map((capability) => steadySince(probes, capability, fromMs));
-      return since.every((each) => each !== undefined) && since;
-    },
-    { timeoutMs: RECOVERY_MS_MAX, what, pollMs: 50 },
-  );
-  return Math.max(...runs);
-}
-
-/** When the present run of right answers began, if it is long enough. */
-function steadySince(probes: Probes, capability: Capability, fromMs: number): number | undefined {
-  const due = probes.due(capability, fromMs, Infinity).sort((a, b) => a.dueMs - b.dueMs);
-  const run = due.slice(due.findLastIndex(({ good }) => !good) + 1);
-  const [first, last] = [run[0], run.at(-1)];
-  return first && last && last.dueMs - first.dueMs >= STEADY_MS ? first.dueMs : undefined;
-}
-
-/** Late is a measure of its own: whether something can be done at all shall not depend on how busy the machine is. */
-function rightShare(probes: Probes, capability: Capability, fromMs: number, toMs: number, endedMs: number): number {
-  const due = probes.due(capability, fromMs, toMs);
-  if (due.length < 10) throw new Error(`only ${due.length} requests for ${capability} were due while the fault lasted`);
-  return due.filter(({ right, doneMs }) => right && doneMs <= endedMs).length / due.length;
-}
-
-function goodShare(probes: Probes, capability: Capability, fromMs: number, toMs: number): number {
-  const due = probes.due(capability, fromMs, toMs);
-  return due.filter(({ good }) => good).length / due.length;
-}
-
-function medianMs(probes: Probes, capability: Capability, fromMs: number, toMs: number): number {
-  const times = probes.due(capability, fromMs, toMs).map(({ dueMs, doneMs }) => doneMs - dueMs);
-  return Math.round(times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? NaN);
-}
-
-function fateOf(share: number): Fate {
-  if (share >= 0.95) return 'survives';
-  return share <= 0.05 ? 'fails' : 'interrupted';
-}
-
-function tally(probes: Probes, fromMs: number, toMs: number): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const capability of CAPABILITIES)
-    for (const { answer } of probes.due(capability, fromMs, toMs)) {
-      const kind = `${capability} ${answer}`;
-      counts[kind] = (counts[kind] ?? 0) + 1;
-    }
-  return counts;
-}
-
-function perCapability<T>(of: (capability: Capability) => T): Record<Capability, T> {
-  return Object.fromEntries(CAPABILITIES.map((capability) => [capability, of(capability)])) as Record<Capability, T>;
-}
 
 /** The time that a fault or a measurement lasts; nothing is waited for. */
 function passed(delayMs: number): Promise<void> {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { freePort, waitFor, WORKSPACE } from '@diptych/testing';
 import { DockerComposeEnvironment, Wait } from 'testcontainers';
@@ -18,6 +18,8 @@ export interface PanelsOptions {
   readonly variables?: Readonly<Record<string, string>>;
   /** Of the compose project. */
   readonly name?: string;
+  /** Default: true. What has not changed comes from the engine's cache, which takes seconds all the same. */
+  readonly build?: boolean;
 }
 
 /** A build leaves what it replaces behind without a name: only those of this repository's images, which bear its label. */
@@ -42,7 +44,8 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
     MONOLITH_PORT: String(ports.monolith),
     GATEWAY_PORT: String(ports.services),
     CLUSTER_PORT: String(ports.cluster),
-    NATS_CLUSTER_SECRET: randomUUID(),
+    // Of digits alone: it has to stay a text all the way to the brokers.
+    NATS_CLUSTER_SECRET: String(randomInt(1e9, 1e10)),
     FAULTS_PORT: String(ports.faults),
     // Small, so that the memory of a part can be eaten quickly.
     LOG_MEMORY: '256m',
@@ -50,8 +53,8 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
     MONOLITH_MEMORY: '256m',
     ...options.variables,
   };
-  // Before the clock runs; what has not changed comes from the engine's cache.
-  compose(['--profile', '*', 'build'], variables);
+  // Before the clock runs.
+  if (options.build ?? true) compose(['--profile', '*', 'build'], variables);
   const environment = new DockerComposeEnvironment(WORKSPACE, [...COMPOSE_FILES])
     .withProjectName(project)
     .withProfiles('monolith')

@@ -188,9 +188,9 @@ export class Panels {
 
   /** Bytes in use without the page cache, summed over an arm. */
   async memoryBytes(arm: ArmName): Promise<number> {
-    let sum = 0;
-    for (const part of PARTS[arm]) sum += await this.memoryOf(part);
-    return sum;
+    // The engine looks once a second, at all that are asked for together.
+    const bytes = await Promise.all(PARTS[arm].map((part) => this.memoryOf(part)));
+    return bytes.reduce((sum, each) => sum + each, 0);
   }
 
   /** Bytes in use without the page cache. */
@@ -257,16 +257,26 @@ export function compose(args: readonly string[], variables: Readonly<Record<stri
   if (status !== 0) throw new Error(`docker compose ${args.join(' ')}:\n${stdout}${stderr}`);
 }
 
-/** All that bears the project's label and is still there. */
+/** All that bears the label of a project and is still there. @param project whole, or what its name begins with and an asterisk */
 export async function leftovers(project: string): Promise<string[]> {
   const { dockerode } = (await getContainerRuntimeClient()).container;
-  const filters = { label: [`com.docker.compose.project=${project}`] };
+  const label = 'com.docker.compose.project';
+  const filters = { label: [project.endsWith('*') ? label : `${label}=${project}`] };
+  const isOfIt = ({ Labels: labels }: { Labels?: Record<string, string> | null }) =>
+    !project.endsWith('*') || labels?.[label]?.startsWith(project.slice(0, -1));
   const containers = await dockerode.listContainers({ all: true, filters });
   const networks = await dockerode.listNetworks({ filters });
   const { Volumes: volumes } = await dockerode.listVolumes({ filters });
   return [
-    ...containers.map(({ Names: names }) => `container ${names.join()}`),
-    ...networks.map(({ Name: name }) => `network ${name}`),
-    ...(volumes ?? []).map(({ Name: name }) => `volume ${name}`),
+    ...containers.filter(isOfIt).map(({ Names: names }) => `container ${names.join()}`),
+    ...networks.filter(isOfIt).map(({ Name: name }) => `network ${name}`),
+    ...(volumes ?? []).filter(isOfIt).map(({ Name: name }) => `volume ${name}`),
   ];
+}
+
+/** Images of this repository that a later build has taken the name from. */
+export async function namelessImages(): Promise<string[]> {
+  const { dockerode } = (await getContainerRuntimeClient()).container;
+  const images = await dockerode.listImages({ filters: { dangling: ['true'], label: ['diptych'] } });
+  return images.map(({ Id: id }) => `image ${id}`);
 }

@@ -24,6 +24,8 @@ export const PERIOD_MS = 60;
 const IN_FLIGHT_MAX = 64;
 const WARM_KEYS = 20;
 const WRITE_TRIES = 100;
+/** Of what was written, afterwards. */
+const READERS = 8;
 
 /**
  * A user of a panel: asks for each capability every 60 ms whatever became of the requests before, with keys of its own, and remembers
@@ -36,7 +38,8 @@ export class Probes implements AsyncDisposable {
   /** Per key, every state it may be found in; undefined stands for absent. */
   readonly #possible = new Map<string, ReadonlySet<string | undefined>>();
   readonly #ticks: Disposable[] = [];
-  readonly #flights = new Set<Promise<void>>();
+  /** When each was due. */
+  readonly #flights = new Map<Promise<void>, number>();
   #count = 0;
   #deletable: string[] = [];
 
@@ -67,10 +70,15 @@ export class Probes implements AsyncDisposable {
     return this.probes.filter((probe) => probe.capability === capability && probe.dueMs >= fromMs && probe.dueMs < toMs);
   }
 
+  /** When the oldest request was due that has no answer yet; now without any. */
+  get waitingSinceMs(): number {
+    return Math.min(performance.now(), ...this.#flights.values());
+  }
+
   /** No more requests; resolves when those under way have ended. */
   async stop(): Promise<void> {
     for (const tick of this.#ticks.splice(0)) tick[Symbol.dispose]();
-    await Promise.all(this.#flights);
+    await Promise.all(this.#flights.keys());
   }
 
   /** Reads every key that was written or deleted. `lost`: in a state it cannot be in by what was acknowledged. */
@@ -78,18 +86,23 @@ export class Probes implements AsyncDisposable {
     const marker = await this.#http.put(`${this.#prefix}/marker`, 'after all');
     const token = marker.headers['diptych-revision'] ?? '';
     const lost: string[] = [];
-    for (const [key, possible] of this.#possible) {
-      const answer = await this.#http.get(key, { 'diptych-revision': token });
-      const found = answer.status === 404 ? undefined : answer.text;
-      if (![200, 404].includes(answer.status) || !possible.has(found)) lost.push(`${key}: ${answer.status} ${answer.text.slice(0, 80)}`);
-    }
+    const unread = this.#possible.entries();
+    const reader = async () => {
+      for (const [key, possible] of unread) {
+        const answer = await this.#http.get(key, { 'diptych-revision': token });
+        const found = answer.status === 404 ? undefined : answer.text;
+        if (![200, 404].includes(answer.status) || !possible.has(found)) lost.push(`${key}: ${answer.status} ${answer.text.slice(0, 80)}`);
+      }
+    };
+    // They share the iterator: each key is read once.
+    await Promise.all(Array.from({ length: READERS }, reader));
     return { read: this.#possible.size, lost };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const tick of this.#ticks.splice(0)) tick[Symbol.dispose]();
     await this.#http[Symbol.asyncDispose]();
-    await Promise.allSettled(this.#flights);
+    await Promise.allSettled(this.#flights.keys());
   }
 
   #tick(capability: Capability): void {
@@ -99,7 +112,7 @@ export class Probes implements AsyncDisposable {
       return;
     }
     const flight = this.#probe(capability).finally(() => this.#flights.delete(flight));
-    this.#flights.add(flight);
+    this.#flights.set(flight, performance.now());
   }
 
   async #probe(capability: Capability): Promise<void> {

@@ -80,14 +80,13 @@ export function poison(part: 'monolith' | 'gateway' | 'cache' | 'log'): Injectio
   };
 }
 
-const LEAK_MB_PER_SECOND = 30;
+const LEAK_MB_PER_SECOND = 60;
 
 export function leak(part: PanelPart): Injection {
   return {
     healsByItself: true,
     // It takes as long as it takes until it is full, and works well meanwhile: what counts begins with its end.
     beginsWhenProved: true,
-    lastsMs: 8_000,
     settlesMs: 0,
     async begin(panels) {
       const before = await panels.state(part);

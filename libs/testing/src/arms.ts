@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { startApp, type AppProcess, type Launcher } from './app-process.js';
 import { startNatsServer, type NatsServer } from './nats-server.js';
-import { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 import { tempDir, type TempDir } from './temp-dir.js';
 import { waitFor } from './wait-for.js';
 
@@ -23,8 +22,6 @@ export interface ArmProcess {
   readonly name: string;
   readonly main: string;
   readonly parts: readonly Part[];
-  /** It reaches the broker through a wire of its own, which can be held and cut: `Arm.wire`. */
-  readonly wired?: boolean;
 }
 
 const app = (name: string) => `apps/${name}/dist/main.js`;
@@ -70,7 +67,7 @@ export const SERVICES: ArmSpec = ARMS[1]!;
 /** Those in which a read that starts after an acknowledged write sees it, token or not. */
 export const MONOLITHS: readonly ArmSpec[] = ARMS.filter(({ name }) => name.startsWith('monolith'));
 
-/** The services with so many caches, `cache-1` and so on, each on a wire of its own. */
+/** The services with so many caches, `cache-1` and so on. */
 export function servicesWithCaches(count: number): ArmSpec {
   const [log, , gateway] = SERVICES.processes;
   const caches = Array.from({ length: count }, (_, i) => cacheProcess(i + 1));
@@ -78,14 +75,14 @@ export function servicesWithCaches(count: number): ArmSpec {
 }
 
 export function cacheProcess(number: number): ArmProcess {
-  return { name: `cache-${number}`, main: app('cache'), parts: ['cache'], wired: true };
+  return { name: `cache-${number}`, main: app('cache'), parts: ['cache'] };
 }
 
-/** So many edges that each keep a cache of their own, `edge-1` and so on, each on a wire of its own, before one log. */
+/** So many edges that each keep a cache of their own, `edge-1` and so on, before one log. */
 export function edgesWithCaches(count: number): ArmSpec {
   const [log] = SERVICES.processes;
   const edges = Array.from({ length: count }, (_, i): ArmProcess => {
-    return { name: `edge-${i + 1}`, main: grouping('gateway-cache'), parts: ['gateway', 'cache'], wired: true };
+    return { name: `edge-${i + 1}`, main: grouping('gateway-cache'), parts: ['gateway', 'cache'] };
   });
   return { name: `${count} edges with caches | log`, broker: true, processes: [log!, ...edges] };
 }
@@ -95,6 +92,11 @@ export interface ArmOptions {
   readonly variables?: Readonly<Record<string, string>>;
   /** For every process of the arm, the broker too. */
   readonly launcher?: Launcher | undefined;
+  /**
+   * A way of its own to the broker for a process, so that it can be held and cut: the port of the loopback interface where it begins, or undefined for
+   * none. Asked for at each start of a process; whoever laid it ends it, after the arm.
+   */
+  readonly wire?: (process: string, brokerPort: number) => Promise<number | undefined>;
 }
 
 /**
@@ -109,7 +111,6 @@ export class Arm implements AsyncDisposable {
   readonly #dataDir: TempDir;
   readonly #broker: NatsServer | undefined;
   readonly #running = new Map<string, AppProcess>();
-  readonly #wires = new Map<string, TcpProxy>();
   readonly #added: ArmProcess[] = [];
 
   private constructor(spec: ArmSpec, options: ArmOptions, dataDir: TempDir, broker: NatsServer | undefined) {
@@ -161,13 +162,6 @@ export class Arm implements AsyncDisposable {
     const running = this.#running.get(name);
     if (!running) throw new Error(`the arm ${this.spec.name} has no process ${name}`);
     return running;
-  }
-
-  /** The wire between a process and the broker. */
-  wire(name: string): TcpProxy {
-    const wire = this.#wires.get(name);
-    if (!wire) throw new Error(`the process ${name} has no wire of its own`);
-    return wire;
   }
 
   /** Starts one more process. */
@@ -228,7 +222,6 @@ export class Arm implements AsyncDisposable {
   /** Ends what runs, at once, and removes what was written. Never throws. Safe to repeat. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled([...this.#running.values()].map((running) => running.kill('SIGKILL')));
-    await Promise.allSettled([...this.#wires.values()].map((wire) => wire[Symbol.asyncDispose]()));
     await this.#broker?.stop().catch(() => undefined);
     await this.#dataDir.remove().catch(() => undefined);
   }
@@ -237,13 +230,12 @@ export class Arm implements AsyncDisposable {
     return [...this.spec.processes, ...this.#added];
   }
 
-  async #startProcess({ name, main, wired }: ArmProcess, port = 0): Promise<void> {
-    if (wired && this.#broker && !this.#wires.has(name)) this.#wires.set(name, await startTcpProxy(this.#broker.port));
-    const wire = this.#wires.get(name);
+  async #startProcess({ name, main }: ArmProcess, port = 0): Promise<void> {
+    const wire = this.#broker && (await this.#options.wire?.(name, this.#broker.port));
     const variables = {
       DIPTYCH_HTTP_PORT: String(port),
       DIPTYCH_LOG_DATA_DIR: `${this.#dataDir.path}/log`,
-      ...(this.#broker ? { DIPTYCH_NATS_URL: wire ? `nats://127.0.0.1:${wire.port}` : this.#broker.url } : {}),
+      ...(this.#broker ? { DIPTYCH_NATS_URL: wire === undefined ? this.#broker.url : `nats://127.0.0.1:${wire}` } : {}),
       ...this.spec.variables,
       ...this.#options.variables,
     };

@@ -9,7 +9,6 @@ export { reapProcess } from './reaper.js';
 export * from './running-process.js';
 export * from './seed.js';
 export { untilStopped } from './stopped.js';
-export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 export * from './temp-dir.js';
 export * from './usage.js';
 export * from './wait-for.js';

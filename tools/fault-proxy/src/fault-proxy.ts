@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { systemClock, type Clock } from '@diptych/kernel';
-import { seededRandom } from '@diptych/testing';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { Value } from 'typebox/value';
 import { Connection, type Address } from './connection.js';
 import { Faults, newTally, type Direction, type FaultPoint, type Tally } from './faults.js';
@@ -39,7 +39,8 @@ export class FaultProxy implements FaultPoint, AsyncDisposable {
   private constructor(options: FaultProxyOptions) {
     this.upstream = options.upstream;
     this.#options = options;
-    this.#random = seededRandom(options.seed ?? 1);
+    const generator = xoroshiro128plus(options.seed ?? 1);
+    this.#random = () => (generator.next() >>> 0) / 2 ** 32;
     this.#faults = allowed(options.faults ?? {});
     this.#address = { host: options.listen?.host ?? '127.0.0.1', port: options.listen?.port ?? 0 };
   }

@@ -7,8 +7,8 @@ import { hopTax, HOP_TAX_MEASURES } from './experiments/hop-tax.js';
 import { costLadder, LADDER_MEASUREMENT, LADDER_SIZES, ladderSeconds } from './experiments/ladder/cost-ladder.js';
 import { PANEL_MEASUREMENT, PANEL_SIZES, panelRuns, secondsPerRun, type PanelSizes } from './experiments/panel-runs.js';
 import { conclude, EXIT_CODES } from './conclusion.js';
-import { containerArms } from './containers/container-arms.js';
-import { LIMITS } from './containers/limits.js';
+import { Containers } from './containers/container-arms.js';
+import { LIMITS, limitsInWords } from './containers/limits.js';
 import { interruption } from './interruption.js';
 import { assertBroker, describeRun } from './manifest.js';
 import { readNoiseFloor } from './noise-floor.js';
@@ -39,33 +39,25 @@ export interface Experiments {
 const EXPERIMENTS: Experiments = { panelRuns, costLadder, crash };
 
 /**
- * The first honest comparison: hop tax, footprint, cost ladder and crash, in less than five minutes with six blocks. Ctrl-C ends what it started and
- * keeps what was measured.
+ * The first honest comparison: hop tax, footprint, cost ladder and crash, in less than five minutes with six blocks; in containers longer, and without the
+ * ladder, whose rungs are processes. Ctrl-C ends what it started and keeps what was measured.
  *
  * @returns 0, 1 or 2: nothing forbidden was seen, something was, or it cannot be said
  */
 export async function compare(options: CompareOptions, experiments: Experiments = EXPERIMENTS): Promise<number> {
-  assertBroker();
+  await using containers = options.runtime === 'docker' ? await Containers.build() : undefined;
+  if (!containers) assertBroker();
   const startedMs = systemClock.nowMs();
-  const startedAt = new Date();
-  const seed = options.seed ?? Math.floor(Math.random() * 1_000_000_000);
-  const sizes: PanelSizes = { ...PANEL_SIZES, blocks: options.blocks ?? PANEL_SIZES.blocks };
-  const plan = { ...planOf(sizes), ...(options.runtime === 'docker' && { limits: LIMITS }) };
-  const found = profile();
-  const cores = options.runtime === 'docker' ? { ...found, words: `${found.words}, in containers with limits` } : found;
-  const inContainers = options.runtime === 'docker';
-  const more = (options.blocks === undefined ? '' : ` --blocks ${options.blocks}`) + (inContainers ? ' --runtime docker' : '');
-  const meta = describeRun({ command: 'compare', seed, options: more, startedAt, profile: cores, plan });
+  const { seed, sizes, meta, cores, plan } = described(options, containers);
   const noise = readNoiseFloor(meta);
   const runDir = beginRunDirectory('compare', options.outDir, meta, plan);
 
   const progress = new Progress(expectedSeconds(sizes));
-  const containers = inContainers ? await containerArms(cores, runDir) : undefined;
   using interrupt = interruption((line) => progress.note(line));
   const voidBlocks: VoidBlock[] = [];
   const lab: LabContext = {
     seed,
-    startArm: containers?.startArm ?? arms(cores),
+    startArm: containers?.arms(cores, runDir) ?? arms(cores),
     profile: cores,
     signal: interrupt.signal,
     progress,
@@ -80,8 +72,8 @@ export async function compare(options: CompareOptions, experiments: Experiments 
   try {
     const panels = await experiments.panelRuns(lab, ['monolith', 'services'], sizes);
     ({ refused, failed } = panels);
-    done.push(hopTax(panels, noise), footprint(panels, noise));
-    if (!lab.signal.aborted) done.push(await experiments.costLadder(lab));
+    done.push(hopTax(panels, noise), footprint(panels, noise, containers?.quotas));
+    if (!lab.signal.aborted && !containers) done.push(await experiments.costLadder(lab));
     if (!lab.signal.aborted) done.push(await experiments.crash(lab));
   } catch (error) {
     // What was measured before is kept; the reason is printed and makes this a run that cannot say.
@@ -89,7 +81,6 @@ export async function compare(options: CompareOptions, experiments: Experiments 
     failed = failed === undefined ? later : `${failed}; ${later}`;
   } finally {
     progress.end();
-    await containers?.end();
   }
   const interrupted = lab.signal.aborted ? 'stopped by a signal' : failed;
   const report: LabReport = {
@@ -106,11 +97,24 @@ export async function compare(options: CompareOptions, experiments: Experiments 
   return EXIT_CODES[conclusion.outcome];
 }
 
+/** All that is known before anything is started. */
+function described({ seed: asked, blocks, runtime }: CompareOptions, containers: Containers | undefined) {
+  const seed = asked ?? Math.floor(Math.random() * 1_000_000_000);
+  const sizes: PanelSizes = { ...PANEL_SIZES, blocks: blocks ?? PANEL_SIZES.blocks };
+  const found = profile();
+  const cores = containers ? { ...found, words: `${found.words}, ${limitsInWords()}` } : found;
+  const plan = planOf(sizes, containers !== undefined);
+  const more = (blocks === undefined ? '' : ` --blocks ${blocks}`) + (runtime === 'docker' ? ' --runtime docker' : '');
+  const meta = describeRun({ command: 'compare', seed, options: more, startedAt: new Date(), profile: cores, plan });
+  return { seed, sizes, cores, plan, meta: containers ? { ...meta, versions: containers.versions } : meta };
+}
+
 /** All that is decided before the run, for its manifest. */
-function planOf(sizes: PanelSizes): object {
+function planOf(sizes: PanelSizes, inContainers: boolean): object {
   return {
+    ...(inContainers && { limits: LIMITS }),
     panels: { ...PANEL_MEASUREMENT, blocks: sizes.blocks, measures: { hopTax: HOP_TAX_MEASURES, footprint: FOOTPRINT_MEASURES } },
-    costLadder: { ...LADDER_SIZES, ...LADDER_MEASUREMENT },
+    ...(!inContainers && { costLadder: { ...LADDER_SIZES, ...LADDER_MEASUREMENT } }),
     crash: { ...CRASH_SIZES, ...CRASH_MEASUREMENT },
   };
 }

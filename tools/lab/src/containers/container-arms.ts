@@ -7,9 +7,10 @@ import { freePort, waitFor, WORKSPACE, type Profile } from '@diptych/testing';
 import type { PartName } from '../dependency-table.js';
 import type { Injection, RunningArm, StartArm } from '../running-arm.js';
 import { untilGoodReply } from '../start-arm.js';
-import { Engine, type Account } from './engine.js';
+import { groupCpuMs } from './control-group.js';
+import { Engine, type Account, type ContainerState } from './engine.js';
 import { limitVariables, partsOf, type PanelName } from './limits.js';
-import { quotaOf } from './quota.js';
+import { quotaOf, type Quota } from './quota.js';
 
 /** By how docker-compose.yml names them: the service that is asked for, and the variable of its port. */
 const EDGES: Readonly<Record<PanelName, { service: PartName; port: string }>> = {
@@ -17,36 +18,69 @@ const EDGES: Readonly<Record<PanelName, { service: PartName; port: string }>> = 
   services: { service: 'gateway', port: 'GATEWAY_PORT' },
 };
 
+/** What one container was allowed and took, over one run of its arm. */
+export type ArmQuota = Quota & { readonly arm: PanelName };
+
 /**
- * The arms in containers of docker-compose.yml, with the limits of `limits.ts`, on the system's cores. What they use is what the engine's control
- * groups say. What each container was allowed and took is written to `quotas.jsonl` in the directory of the run.
- *
- * @throws Error when there is no engine, or the images cannot be built
+ * The arms in containers of docker-compose.yml, with the limits of `limits.ts`. What they use is what control groups say. End it with `await using`.
  */
-export async function containerArms(profile: Profile, runDir: string): Promise<{ startArm: StartArm; end: () => Promise<void> }> {
-  const engine = await Engine.find();
-  compose('diptych-lab', {}, ['--profile', 'monolith', 'build', '--quiet']);
-  const startArm: StartArm = async (name, signal) => {
-    signal.throwIfAborted();
-    if (name === 'monolith-threads')
-      throw new Error('monolith-threads has no container in docker-compose.yml; run it without --runtime docker');
-    const { service, port } = EDGES[name];
-    const number = await freePort();
-    const project = `diptych-lab-${number}`;
-    const variables = { ...limitVariables(name), [port]: String(number), SYSTEM_CPUSET: profile.system ?? '' };
-    const down = () => composeAside(project, variables, ['--profile', 'monolith', 'down', '--volumes', '--timeout', '5']);
-    const startedMs = systemClock.nowMs();
+export class Containers implements AsyncDisposable {
+  /** Of what the images hold. */
+  readonly versions: { readonly node: string; readonly nats: string };
+  /** Of each container that was there until its arm was stopped. */
+  readonly quotas: ArmQuota[] = [];
+  readonly #engine: Engine;
+
+  private constructor(engine: Engine, versions: Containers['versions']) {
+    this.#engine = engine;
+    this.versions = versions;
+  }
+
+  /** Builds the images. @throws Error when there is no engine, or they cannot be built */
+  static async build(): Promise<Containers> {
+    const engine = await Engine.find();
     try {
-      await composeAside(project, variables, ['up', '--detach', '--no-build', service]);
-      const url = `http://127.0.0.1:${number}`;
-      const arm = { name, url, firstGoodReplyMs: await untilGoodReply(url, startedMs, signal), project, variables, runDir };
-      return await ContainerArm.of(engine, arm, down);
+      docker(['compose', '--project-name', 'diptych-lab', '--profile', 'monolith', 'build', '--quiet']);
+      const node = docker(['run', '--rm', '--network', 'none', 'diptych:local', 'node', '--version']);
+      const nats = docker(['run', '--rm', '--network', 'none', process.env['NATS_IMAGE'] || 'nats:2.10-alpine', '--version']);
+      return new Containers(engine, { node: node.replace(/^v/, ''), nats: nats.replace(/^nats-server: v?/, '') });
     } catch (error) {
-      await down();
+      await engine[Symbol.asyncDispose]();
       throw error;
     }
-  };
-  return { startArm, end: () => engine[Symbol.asyncDispose]() };
+  }
+
+  /** On the system's cores. Each quota is also a line of `quotas.jsonl` in the directory of the run. */
+  arms(profile: Profile, runDir: string): StartArm {
+    return async (name, signal) => {
+      signal.throwIfAborted();
+      if (name === 'monolith-threads')
+        throw new Error('monolith-threads has no container in docker-compose.yml; run it without --runtime docker');
+      const { service, port } = EDGES[name];
+      const number = await freePort();
+      const project = `diptych-lab-${number}`;
+      const variables = { ...limitVariables(name), [port]: String(number), SYSTEM_CPUSET: profile.system ?? '' };
+      const down = () => composeAside(project, variables, ['--profile', 'monolith', 'down', '--volumes', '--timeout', '5']);
+      const note = (quota: ArmQuota) => {
+        this.quotas.push(quota);
+        appendFileSync(join(runDir, 'quotas.jsonl'), `${JSON.stringify(quota)}\n`);
+      };
+      const startedMs = systemClock.nowMs();
+      try {
+        await composeAside(project, variables, ['up', '--detach', '--no-build', service]);
+        const url = `http://127.0.0.1:${number}`;
+        const arm = { name, url, firstGoodReplyMs: await untilGoodReply(url, startedMs, signal), project, note };
+        return await ContainerArm.of(this.#engine, arm, down);
+      } catch (error) {
+        await down();
+        throw error;
+      }
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#engine[Symbol.asyncDispose]();
+  }
 }
 
 class ContainerArm implements RunningArm {
@@ -58,9 +92,11 @@ class ContainerArm implements RunningArm {
   readonly settings: number;
   readonly #engine: Engine;
   readonly #ids: ReadonlyMap<PartName, string>;
+  /** Of their first processes. */
+  readonly #pids: Map<PartName, number>;
   readonly #first: ReadonlyMap<PartName, Account>;
   readonly #firstMs = systemClock.nowMs();
-  readonly #runDir: string;
+  readonly #note: (quota: ArmQuota) => void;
   readonly #down: () => Promise<void>;
   /** A control group ends with its container: what it had used is kept from just before. */
   #goneCpuMs = 0;
@@ -70,32 +106,30 @@ class ContainerArm implements RunningArm {
   private constructor(
     engine: Engine,
     arm: ArmOf,
-    ids: ReadonlyMap<PartName, string>,
+    containers: ReadonlyMap<PartName, ContainerState>,
     first: ReadonlyMap<PartName, Account>,
     down: () => Promise<void>,
   ) {
+    const ids = new Map([...containers].map(([part, { id }]) => [part, id]));
     this.name = arm.name;
     this.url = arm.url;
     this.firstGoodReplyMs = arm.firstGoodReplyMs;
     this.processes = ids.size;
     this.ports = ids.size;
     this.settings = ids.has('nats') ? ids.size - 1 : 0;
-    this.#runDir = arm.runDir;
+    this.#note = arm.note;
     this.#engine = engine;
     this.#ids = ids;
+    this.#pids = new Map([...containers].map(([part, { pid }]) => [part, pid]));
     this.#first = first;
     this.#down = down;
   }
 
   static async of(engine: Engine, arm: ArmOf, down: () => Promise<void>): Promise<ContainerArm> {
-    const ids = new Map<PartName, string>();
-    const first = new Map<PartName, Account>();
-    for (const part of partsOf(arm.name)) {
-      const { id } = await engine.containerOf(arm.project, part);
-      ids.set(part, id);
-      first.set(part, await engine.account(id));
-    }
-    return new ContainerArm(engine, arm, ids, first, down);
+    const containers = new Map<PartName, ContainerState>();
+    for (const part of partsOf(arm.name)) containers.set(part, await engine.containerOf(arm.project, part));
+    const accounts = await Promise.all([...containers].map(async ([part, { id }]) => [part, await engine.account(id)] as const));
+    return new ContainerArm(engine, arm, containers, new Map(accounts), down);
   }
 
   async usage() {
@@ -108,8 +142,15 @@ class ContainerArm implements RunningArm {
     };
   }
 
+  /** At this moment, where the control groups are seen from here: the engine's own account may be of up to a second later. */
   async cpuMs() {
-    return (await this.usage()).cpuMs;
+    let sum = this.#goneCpuMs;
+    for (const [part, id] of this.#ids) {
+      const cpuMs = groupCpuMs(this.#pids.get(part)!, id);
+      if (cpuMs === undefined) return (await this.usage()).cpuMs;
+      sum += cpuMs;
+    }
+    return sum;
   }
 
   async kill(part: PartName): Promise<Injection> {
@@ -135,6 +176,7 @@ class ContainerArm implements RunningArm {
       timeoutMs: 60_000,
       pollMs: 50,
     });
+    this.#pids.set(part, (await this.#engine.state(id)).pid);
   }
 
   stop(): Promise<void> {
@@ -153,13 +195,17 @@ class ContainerArm implements RunningArm {
 
   /** Of those that were there all the time. @throws Error when one was not held to its quota: then nothing was measured against it */
   async #noteQuotas(): Promise<void> {
-    for (const [part, id] of this.#ids) {
-      if (this.#killed.has(part)) continue;
-      const accounts = { from: this.#first.get(part)!, to: await this.#engine.account(id), elapsedMs: systemClock.nowMs() - this.#firstMs };
-      const quota = quotaOf(part, await this.#engine.state(id), accounts);
-      appendFileSync(join(this.#runDir, 'quotas.jsonl'), `${JSON.stringify({ arm: this.name, ...quota })}\n`);
-      if (!quota.kept) throw new Error(`${part} of ${this.name} was not held to its quota: ${JSON.stringify(quota)}`);
-    }
+    const whole = [...this.#ids].filter(([part]) => !this.#killed.has(part));
+    const quotas = await Promise.all(
+      whole.map(async ([part, id]) => {
+        const to = await this.#engine.account(id);
+        const elapsedMs = systemClock.nowMs() - this.#firstMs;
+        return quotaOf(part, await this.#engine.state(id), { from: this.#first.get(part)!, to, elapsedMs });
+      }),
+    );
+    for (const quota of quotas) this.#note({ arm: this.name, ...quota });
+    const broken = quotas.find(({ kept }) => !kept);
+    if (broken) throw new Error(`${broken.part} of ${this.name} was not held to its quota: ${JSON.stringify(broken)}`);
   }
 }
 
@@ -168,26 +214,21 @@ interface ArmOf {
   readonly url: string;
   readonly firstGoodReplyMs: number;
   readonly project: string;
-  readonly runDir: string;
+  readonly note: (quota: ArmQuota) => void;
 }
 
-const composed = (project: string, args: readonly string[]) => ['compose', '--project-name', project, ...args];
-const environment = (variables: Readonly<Record<string, string>>) => ({ ...process.env, ...variables });
-
-function compose(project: string, variables: Readonly<Record<string, string>>, args: readonly string[]): void {
-  const { status, stderr } = spawnSync('docker', composed(project, args), {
-    cwd: WORKSPACE,
-    env: environment(variables),
-    encoding: 'utf8',
-  });
-  if (status !== 0) throw new Error(`docker compose ${args.join(' ')}: ${stderr}`);
+/** @returns what it wrote, without the end of the line. @throws Error with its complaint */
+function docker(args: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync('docker', args, { cwd: WORKSPACE, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`docker ${args.join(' ')}: ${stderr}`);
+  return stdout.trim();
 }
 
 /** While the lab goes on. In a process group of its own, so that Ctrl-C ends the lab and not what cleans up after it. */
 async function composeAside(project: string, variables: Readonly<Record<string, string>>, args: readonly string[]): Promise<void> {
-  const child = spawn('docker', composed(project, args), {
+  const child = spawn('docker', ['compose', '--project-name', project, ...args], {
     cwd: WORKSPACE,
-    env: environment(variables),
+    env: { ...process.env, ...variables },
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true,
   });

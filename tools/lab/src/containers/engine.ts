@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { Client } from 'undici';
+import { Pool } from 'undici';
 
 /** What the engine's control groups say of one container since it was started. */
 export interface Account {
@@ -26,6 +26,8 @@ export interface ContainerState {
   readonly memoryLimitBytes: number;
 }
 
+const CONNECTIONS = 16;
+
 interface Stats {
   cpu_stats: { cpu_usage: { total_usage: number }; throttling_data: { throttled_periods: number; throttled_time: number } };
   memory_stats: { usage: number; limit: number; stats: Record<string, number> };
@@ -39,9 +41,9 @@ interface Inspected {
 
 /** The container engine that the `docker` command talks to, by its own interface: a figure costs milliseconds, and the command hundreds. */
 export class Engine implements AsyncDisposable {
-  readonly #client: Client;
+  readonly #client: Pool;
 
-  private constructor(client: Client) {
+  private constructor(client: Pool) {
     this.#client = client;
   }
 
@@ -54,7 +56,11 @@ export class Engine implements AsyncDisposable {
     if (status !== 0 || !host) throw new Error(`there is no container engine: ${stderr?.trim() || 'no docker command was found'}`);
     const socketPath = /^unix:\/\/(.+)$/.exec(host)?.[1];
     if (socketPath === undefined && !host.startsWith('tcp://')) throw new Error(`a container engine at ${host} is not spoken to from here`);
-    const client = socketPath === undefined ? new Client(host.replace('tcp:', 'http:')) : new Client('http://localhost', { socketPath });
+    // Each figure on a connection of its own: an engine may look only once a second, and then tells all who have asked.
+    const client =
+      socketPath === undefined
+        ? new Pool(host.replace('tcp:', 'http:'), { connections: CONNECTIONS })
+        : new Pool('http://localhost', { socketPath, connections: CONNECTIONS });
     const engine = new Engine(client);
     try {
       await engine.#send('GET', '/version');
@@ -89,6 +95,7 @@ export class Engine implements AsyncDisposable {
     };
   }
 
+  /** Takes up to a second where another was asked for less than a second ago. */
   async account(id: string): Promise<Account> {
     const { cpu_stats: cpu, memory_stats: memory } = await this.#send<Stats>('GET', `/containers/${id}/stats?stream=false&one-shot=true`);
     // Names as in cgroup v2, and in v1.

@@ -27,6 +27,18 @@ export function partsOf(arm: PanelName): PartName[] {
   return Object.keys(LIMITS[arm]) as PartName[];
 }
 
+/** What each arm's containers may use, in a sentence. */
+export function limitsInWords(): string {
+  const arms = (Object.keys(LIMITS) as PanelName[]).map((arm) => {
+    const parts = partsOf(arm).map((part) => {
+      const { cpus, memoryMb } = LIMITS[arm][part]!;
+      return `${part === arm ? '' : `${part} `}${cpus} CPU and ${memoryMb} MiB`;
+    });
+    return `${arm} ${parts.join(', ')}`;
+  });
+  return `in containers held to quotas: ${arms.join('; ')}`;
+}
+
 /** As docker-compose.yml wants them. */
 export function limitVariables(arm: PanelName): Record<string, string> {
   return Object.fromEntries(

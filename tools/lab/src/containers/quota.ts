@@ -14,8 +14,11 @@ export interface Quota {
   readonly kept: boolean;
 }
 
-/** A period of 100 ms, in which all that a period allows may be used at once, at both ends of what was looked at. */
-const SLACK_MS = 200;
+/** An engine's own period, unless it is told another. */
+const PERIOD_MS = 100;
+
+/** A period, in which all that a period allows may be used at once, at both ends of what was looked at. */
+const SLACK_MS = 2 * PERIOD_MS;
 
 export function quotaOf(
   part: PartName,
@@ -33,4 +36,15 @@ export function quotaOf(
     memoryLimitBytes,
     kept: cpus > 0 && memoryLimitBytes > 0 && cpuMs <= cpus * (elapsedMs + SLACK_MS),
   };
+}
+
+/** A sentence for each container of each arm: what it was allowed, and over all its runs what it took and how often it was held back. */
+export function quotaFindings(quotas: ReadonlyArray<Quota & { readonly arm: string }>): string[] {
+  return [...Map.groupBy(quotas, ({ arm, part }) => (arm === part ? arm : `${part} of the ${arm}`))].map(([name, runs]) => {
+    const sum = (of: (quota: Quota) => number) => runs.reduce((total, quota) => total + of(quota), 0);
+    const { cpus, memoryLimitBytes } = runs[0]!;
+    const periods = sum(({ elapsedMs }) => elapsedMs) / PERIOD_MS;
+    const held = sum(({ throttledPeriods }) => throttledPeriods);
+    return `${name}: allowed ${cpus} of a core and ${Math.round(memoryLimitBytes / 2 ** 20)} MiB; took ${(sum(({ cpuMs }) => cpuMs) / sum(({ elapsedMs }) => elapsedMs)).toFixed(2)} of a core over ${runs.length} run(s), and was held back in ${held} of ${Math.round(periods)} periods of ${PERIOD_MS} ms (${((held / periods) * 100).toFixed(1)} %).`;
+  });
 }

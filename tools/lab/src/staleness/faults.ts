@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@diptych/kernel';
+import { PARTITION, type FaultPoint, type Tally } from '@diptych/fault-proxy';
 import type { Arm } from '@diptych/testing';
 
 /** A stretch of a run, by the observer's clock. */
@@ -23,9 +24,9 @@ export const TIMELINE_SECONDS = TIMELINE.calm + TIMELINE.paused + TIMELINE.cutOf
 
 /**
  * One cache after the other trouble: its process stands still (SIGSTOP), its wire to the broker lets nothing through and tells nobody, its
- * connection is reset and refused; and after each it is given back.
+ * connection is reset, and so is each new one; and after each it is given back.
  */
-export async function playFaults(arm: Arm, victim: string, signal: AbortSignal): Promise<Played> {
+export async function playFaults(arm: Arm, { victim, wire }: { victim: string; wire: FaultPoint }, signal: AbortSignal): Promise<Played> {
   const phases: Phase[] = [];
   const proofs: string[] = [];
   const unproven: string[] = [];
@@ -36,7 +37,6 @@ export async function playFaults(arm: Arm, victim: string, signal: AbortSignal):
     phases.push({ name, startMs, endMs: systemClock.nowMs() });
   };
   const { pid } = arm.process(victim);
-  const wire = arm.wire(victim);
 
   await phase('calm', TIMELINE.calm);
   try {
@@ -48,23 +48,27 @@ export async function playFaults(arm: Arm, victim: string, signal: AbortSignal):
   }
   await phase('back from the pause', TIMELINE.after);
 
-  wire.hold();
-  const heldAt = wire.passedBytes;
+  await wire.setFaults(PARTITION);
   await phase('cut off', TIMELINE.cutOff);
-  prove(wire.passedBytes === heldAt, `${victim}: no byte passed its wire to the broker while it was held`);
-  wire.pass();
+  const held = await wire.tally();
+  prove(passedBytes(held) === 0 && heldBytes(held) > 0, `${victim}: no byte passed its wire to the broker, and some were held`);
+  await wire.setFaults({});
   await phase('back from the cut', TIMELINE.after);
-  prove(wire.passedBytes > heldAt, `${victim}: bytes pass its wire again`);
+  prove(passedBytes(await wire.tally()) > 0, `${victim}: bytes pass its wire again`);
 
-  wire.cut();
-  const cutAt = wire.passedBytes;
+  await wire.setFaults({ connect: 'reset' });
+  await wire.reset();
   await phase('reset', TIMELINE.reset);
-  prove(wire.passedBytes === cutAt && wire.connections === 0, `${victim}: its connection was reset, and none was made`);
-  wire.pass();
+  const { reset, accepted, open } = await wire.tally();
+  prove(reset > 0 && accepted === 0 && open === 0, `${victim}: its connection was reset, and none was made`);
+  await wire.setFaults({});
   await phase('back from the reset', TIMELINE.after);
-  prove(wire.passedBytes > cutAt, `${victim}: it has connected anew`);
+  prove((await wire.tally()).accepted > 0, `${victim}: it has connected anew`);
   return { phases, proofs, unproven };
 }
+
+const passedBytes = ({ toUpstream, toClient }: Tally) => toUpstream.bytesOut + toClient.bytesOut;
+const heldBytes = ({ toUpstream, toClient }: Tally) => toUpstream.heldBytes + toClient.heldBytes;
 
 /** `T`: stopped. Undefined where the system does not say; proc(5). */
 function stateOf(pid: number): string | undefined {

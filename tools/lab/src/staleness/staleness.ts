@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { FaultProxy } from '@diptych/fault-proxy';
 import { Arm, edgesWithCaches, profile, servicesWithCaches, waitFor, type ArmSpec } from '@diptych/testing';
 import { interruption } from '../interruption.js';
 import { assertBroker, describeRun } from '../manifest.js';
@@ -84,8 +85,16 @@ export async function staleness(options: StalenessOptions): Promise<number> {
 }
 
 async function run(way: Way, seed: number, signal: AbortSignal): Promise<Result> {
+  await using wires = new AsyncDisposableStack();
+  const laid: FaultProxy[] = [];
+  const wire = async (name: string, port: number) => {
+    if (name !== way.victim) return undefined;
+    laid[0] ??= wires.use(await FaultProxy.listen({ upstream: { host: '127.0.0.1', port } }));
+    return laid[0].port;
+  };
   await using arm = await Arm.start(way.spec, {
     variables: { DIPTYCH_CACHE_MAX_STALE_MS: String(MAX_STALE_MS), DIPTYCH_ROUTING_CACHE: way.routing },
+    wire,
   });
   const edges: Edge[] = way.spec.processes
     .filter(({ parts }) => parts.includes('gateway'))
@@ -98,7 +107,7 @@ async function run(way: Way, seed: number, signal: AbortSignal): Promise<Result>
   clients.start();
   let played: Played;
   try {
-    played = await playFaults(arm, way.victim, signal);
+    played = await playFaults(arm, { victim: way.victim, wire: laid[0]! }, signal);
   } finally {
     await clients.stop();
   }
