@@ -18,7 +18,7 @@ import type { NatsLink } from '@diptych/messaging';
 import { inProcess } from '@diptych/messaging';
 import type { Telemetry } from '@diptych/telemetry';
 import { measured } from '@diptych/telemetry';
-import type { DynamicModule } from '@nestjs/common';
+import type { DynamicModule, OnApplicationBootstrap } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { cacheMetrics } from './cache-metrics.js';
 import type { CachePort } from './cache.port.js';
@@ -115,7 +115,10 @@ export class CacheModule {
     };
   }
 
-  /** Answers for this process's CACHE_PORT over NATS. A stop answers what was accepted first. */
+  /**
+   * Answers for this process's CACHE_PORT over NATS, from when all else of its modules has started: what it is given before that would wait for the rest of
+   * the start, half a second at a quarter of a core, while the other caches could have answered. A stop answers what was accepted first.
+   */
   static served(): DynamicModule {
     return {
       module: CacheModule,
@@ -124,11 +127,12 @@ export class CacheModule {
         {
           provide: SERVER,
           inject: [CACHE_PORT, NATS_LINK, LIFETIME],
-          useFactory: async (port: CachePort, link: NatsLink, lifetime: Lifetime) => {
-            const responder = await link.serve(cachePort, port);
-            lifetime.own('cache.served', () => responder.drain(DRAIN_MS));
-            return responder;
-          },
+          useFactory: (port: CachePort, link: NatsLink, lifetime: Lifetime): OnApplicationBootstrap => ({
+            async onApplicationBootstrap() {
+              const responder = await link.serve(cachePort, port);
+              lifetime.own('cache.served', () => responder.drain(DRAIN_MS));
+            },
+          }),
         },
       ],
     };
