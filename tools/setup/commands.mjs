@@ -44,7 +44,8 @@ export const commands = {
       ['node', 'tools/lab/dist/main.js'],
     ],
     needs: ['nats-server'],
-    needsFor: ([command]) => (command === 'run' ? ['haproxy'] : []),
+    // In containers the balancer is one of them.
+    needsFor: ([command, ...rest]) => (command === 'run' && !rest.some((arg) => arg.endsWith('docker')) ? ['haproxy'] : []),
     about: 'the lab, with its commands',
   },
   'bench:http': {

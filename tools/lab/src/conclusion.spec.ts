@@ -55,9 +55,9 @@ describe('conclude', () => {
   });
 
   it('cannot say when keys could not be read back, or a capability was not seen while the part was away', () => {
-    expect(conclude(reportOf({ ...experiment, runs: [{ ...run, metrics: { ...run.metrics, unreadKeys: 3 } }] })).outcome).toBe(
-      'cannot say',
-    );
+    const unread = [{ ...run, metrics: { ...run.metrics, unreadKeys: 3 } }];
+    for (const id of ['crash', 'coming-and-going'])
+      expect(conclude(reportOf({ ...experiment, id, runs: unread })).outcome).toBe('cannot say');
     const [cell] = experiment.survival!;
     expect(conclude(reportOf({ ...experiment, survival: [{ ...cell!, seen: 'not measured' }] })).outcome).toBe('cannot say');
   });
@@ -73,6 +73,12 @@ describe('conclude', () => {
     expect(conclude(reportOf(experiment)).sentences[0]).toBe('The services held up better nowhere in this run.');
     const unseen = { ...cell!, arm: 'monolith', killed: 'monolith', expected: 'fails', seen: 'not measured' } as const;
     expect(conclude(reportOf({ ...experiment, survival: [cell!, unseen] })).sentences[0]).toContain('nowhere');
+  });
+
+  it('says nothing of who held up better where nothing is compared', () => {
+    const { survival: _nothing, ...alone } = experiment;
+    expect(conclude(reportOf({ ...alone, id: 'coming-and-going' }))).toMatchObject({ outcome: 'pass', sentences: [] });
+    expect(conclude(reportOf()).sentences).toHaveLength(3);
   });
 
   it('says what is not as expected, which alone is no failure', () => {

@@ -20,11 +20,12 @@ const USAGE = `Usage: npm run compare -- [options]
   report <results.json>   writes the page of an earlier run anew
   publish <results.json>  puts an earlier run into the documents: table, picture, data
 
-Options of compare, selfcheck and staleness:
+Options of compare, selfcheck, staleness and run:
   --seed <number>       repeats the arrivals, keys and orders of an earlier run
   --out <directory>     where the results go (default: results/<command>/<time>)
-  --blocks <number>     of compare: how many paired blocks, 6 (default, indicative) to 60; 12 carry a verdict
-  --runtime <name>      of compare: process (default), or docker: containers with limits of CPU and memory, the same in sum for both
+  --blocks <number>     of compare: how many paired blocks, 6 (default, indicative) to 60; 12 carry a verdict; of run: 1 (default) to 60
+  --runtime <name>      of compare: process (default), or docker: containers with limits of CPU and memory, the same in sum for both;
+                        of run scale-out and run elasticity too: each instance a container of a quarter of a core
   --operations <number> of linearizability: how many in each arm (default 20000); --crashes <number>, --arm <name>
   --help
 
@@ -72,7 +73,7 @@ async function main(args: string[]): Promise<number> {
     });
   }
   if (command === 'run') {
-    const { values, positionals } = parsed(rest, { ...OPTIONS, blocks: { type: 'string' } }, true);
+    const { values, positionals } = parsed(rest, { ...OPTIONS, blocks: { type: 'string' }, runtime: { type: 'string' } }, true);
     if (values.help) return usage(0);
     const [name = ''] = positionals;
     const experiment = EXPERIMENTS[name];
@@ -82,6 +83,7 @@ async function main(args: string[]): Promise<number> {
       seed: wholeNumber('seed', values.seed, 0, 999_999_999),
       outDir: values.out,
       blocks: wholeNumber('blocks', values.blocks, 1, 60),
+      runtime: oneOf('runtime', values.runtime, ['process', 'docker']),
     });
   }
   if (command === 'report' || command === 'publish') {

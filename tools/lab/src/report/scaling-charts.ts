@@ -15,7 +15,7 @@ export function scaleOutChart({ runs }: Experiment): string {
   const ideal = ones.flatMap((one) => [one, { ...one, instances: most, goodPerSecond: one.goodPerSecond * most }]);
   const placed = { x: 'instances', y: 'goodPerSecond', fy: 'workload', stroke: 'arm' } as const;
   const caption =
-    'good requests a second at the objective by instances of a quarter of a core; dashed: N times what one can; hollow: disturbed';
+    'good requests a second at the objective by instances, each held to a quarter of a core by a control group; dashed: N times what one can; hollow: disturbed';
   return figure(caption, () => ({
     height: 440,
     marginLeft: 60,
@@ -56,7 +56,7 @@ export function elasticityChart(run: Run): string {
         ),
       ],
     })) +
-    figure(caption('instances; dashed: how many it took'), (width) => ({
+    figure(caption('instances, each held to a quarter of a core by a control group; dashed: how many it took'), (width) => ({
       ...common(width),
       marginRight: 60,
       y: { label: null, grid: true, zero: true, ticks: 4 },

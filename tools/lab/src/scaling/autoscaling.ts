@@ -30,7 +30,7 @@ interface ScaledPart {
 }
 
 /**
- * Drives a fleet of plain processes by the decisions on their live signals: each part by itself, once a second, and a line for each decision in a file. A
+ * Drives a fleet by the decisions on their live signals: each part by itself, once a second, and a line for each decision in a file. A
  * change that is under way is waited for at `stop`.
  */
 export class Autoscaling {

@@ -2,7 +2,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Balancer, whyNoBalancer } from './balancer.js';
+import { BalancerProcess, whyNoBalancer, type Balancer } from './balancer.js';
 
 /** Answers with its name; ready while it says so; holds back answers while there is somebody to keep them. */
 class Stub {
@@ -36,7 +36,7 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
   });
 
   const started = async (spreading: 'least busy' | 'by key', names: readonly string[]) => {
-    const balancer = await Balancer.start(spreading, (command, args) => ({ command, args }));
+    const balancer = await BalancerProcess.start(spreading);
     ended.push(() => balancer[Symbol.asyncDispose]());
     const stubs = names.map((name) => new Stub(name));
     for (const [i, stub] of stubs.entries()) {

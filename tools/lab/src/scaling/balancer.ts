@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { freePort, startProcess, tempDir, waitFor, WORKSPACE, type Launcher, type RunningProcess, type TempDir } from '@diptych/testing';
+import { freePort, startProcess, tempDir, waitFor, WORKSPACE, type RunningProcess, type TempDir } from '@diptych/testing';
 
 /** How requests are spread: to the least busy, or by the key in their path, so that each key has one server (consistent hashing). */
 export type Spreading = 'least busy' | 'by key';
@@ -20,48 +20,19 @@ export interface BalancerSlot {
 const SLOTS = 8;
 
 /** HAProxy before instances of one part, by `tools/balancer/replicas.cfg` (active L7 checks) and a list of free places that instances take and leave at run time. */
-export class Balancer implements AsyncDisposable {
+export class Balancer {
   readonly url: string;
-  readonly #process: RunningProcess;
-  readonly #dir: TempDir;
   readonly #socket: string;
 
-  private constructor(url: string, process: RunningProcess, dir: TempDir, socket: string) {
+  /** @param socket where it takes commands, as `BALANCER_CONTROL` told it */
+  constructor(url: string, socket: string) {
     this.url = url;
-    this.#process = process;
-    this.#dir = dir;
     this.#socket = socket;
   }
 
-  static async start(spreading: Spreading, launcher: Launcher): Promise<Balancer> {
-    const dir = await tempDir('diptych-balancer-');
-    const port = await freePort();
-    const socket = join(dir.path, 'control.sock');
-    const config = join(dir.path, 'instances.cfg');
-    writeFileSync(config, configuration(port, spreading));
-    const { command, args } = launcher(haproxy(), ['-db', '-q', '-f', join(WORKSPACE, 'tools/balancer/replicas.cfg'), '-f', config]);
-    const starting = startProcess({
-      name: 'haproxy',
-      command,
-      args,
-      env: { ...process.env, BALANCER_CONTROL: socket },
-      ready: async () => (await ask(socket, 'show info').catch(() => '')).includes('Uptime_sec'),
-    });
-    try {
-      return new Balancer(`http://127.0.0.1:${port}`, await starting, dir, socket);
-    } catch (error) {
-      await dir.remove();
-      throw error;
-    }
-  }
-
-  get pid(): number {
-    return this.#process.pid;
-  }
-
   /** Takes an instance in; resolves when its check has answered and it gets requests. */
-  async admit(slot: number, port: number): Promise<void> {
-    await this.#tell(`set server edges/s${slot} addr 127.0.0.1 port ${port}`);
+  async admit(slot: number, port: number, address = '127.0.0.1'): Promise<void> {
+    await this.#tell(`set server edges/s${slot} addr ${address} port ${port}`);
     // One that has just been enabled counts as up until a check fails; it says that it is ready before it comes here.
     await this.#tell(`set server edges/s${slot} state ready`);
     await waitFor(async () => (await this.slots()).some((each) => each.slot === slot && each.status.startsWith('UP')), {
@@ -94,9 +65,9 @@ export class Balancer implements AsyncDisposable {
     });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process.stop();
-    await this.#dir.remove();
+  /** Whether it takes commands. Never rejects. */
+  async isThere(): Promise<boolean> {
+    return (await ask(this.#socket, 'show info').catch(() => '')).includes('Uptime_sec');
   }
 
   /** @throws Error with what it answered: it answers a line without a word to what it did, and a sentence to what it did not */
@@ -105,6 +76,54 @@ export class Balancer implements AsyncDisposable {
     if (answer !== '' && !/^(no need to change|IP changed|nothing changed|port changed)/i.test(answer))
       throw new Error(`haproxy: ${command}: ${answer}`);
   }
+}
+
+/** A balancer that is a plain process of ours. */
+export class BalancerProcess extends Balancer implements AsyncDisposable {
+  readonly #process: RunningProcess;
+  readonly #dir: TempDir;
+
+  private constructor(url: string, socket: string, process: RunningProcess, dir: TempDir) {
+    super(url, socket);
+    this.#process = process;
+    this.#dir = dir;
+  }
+
+  static async start(spreading: Spreading): Promise<BalancerProcess> {
+    const dir = await tempDir('diptych-balancer-');
+    const where = `127.0.0.1:${await freePort()}`;
+    const url = `http://${where}`;
+    const { socket, config } = placesIn(dir.path, where, spreading);
+    const starting = startProcess({
+      name: 'haproxy',
+      command: haproxy(),
+      args: ['-db', '-q', '-f', join(WORKSPACE, 'tools/balancer/replicas.cfg'), '-f', config],
+      env: { ...process.env, BALANCER_CONTROL: socket },
+      ready: () => new Balancer(url, socket).isThere(),
+    });
+    try {
+      return new BalancerProcess(url, socket, await starting, dir);
+    } catch (error) {
+      await dir.remove();
+      throw error;
+    }
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process.stop();
+    await this.#dir.remove();
+  }
+}
+
+/** Writes who the replicas are: nobody yet. @param where it listens, as HAProxy spells it */
+export function placesIn(dir: string, where: string, spreading: Spreading): { readonly socket: string; readonly config: string } {
+  const config = join(dir, 'instances.cfg');
+  writeFileSync(config, configuration(where, spreading));
+  return { socket: join(dir, 'control.sock'), config };
 }
 
 /** Why there is no balancer, if so: asked before anything is started. */
@@ -119,12 +138,12 @@ function haproxy(): string {
   return process.env['DIPTYCH_HAPROXY'] || 'haproxy';
 }
 
-function configuration(port: number, spreading: Spreading): string {
+function configuration(where: string, spreading: Spreading): string {
   // The whole path: a key. A weight of 256 gives each server 16 times as many places on the ring as the default, and so more equal shares.
   const byKey = ['  balance uri path-only', '  hash-type consistent sdbm avalanche'];
   return [
     'frontend edge from clients',
-    `  bind 127.0.0.1:${port}`,
+    `  bind ${where}`,
     '  default_backend edges',
     'backend edges from replicas',
     ...(spreading === 'by key' ? byKey : []),

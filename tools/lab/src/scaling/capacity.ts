@@ -170,14 +170,21 @@ async function offerOnce(
     connections,
     mode: 'open',
   };
-  const begun: { use?: readonly FleetUse[]; cores?: ReturnType<typeof coreTimes> } = {};
-  const ended: typeof begun = {};
-  const look = (into: typeof begun) => Object.assign(into, { use: fleet.use(), cores: coreTimes() });
-  const load = await runLoad(plan, { cores, signal, onPhase: (phase) => look(phase === 'sending' ? begun : ended) });
+  const looks: Array<Promise<readonly FleetUse[]>> = [];
+  const busy: Array<ReturnType<typeof coreTimes>> = [];
+  const look = () => {
+    const looking = fleet.use();
+    // Waited for below, when the load is over.
+    looking.catch(() => undefined);
+    looks.push(looking);
+    busy.push(coreTimes());
+  };
+  const load = await runLoad(plan, { cores, signal, onPhase: look });
   signal.throwIfAborted();
-  const parts = partsUse(begun.use!, ended.use!, seconds * 1000);
-  const cpuMs = ended.use!.reduce((sum, { name, cpuMs }) => sum + cpuMs - (begun.use!.find((each) => each.name === name)?.cpuMs ?? 0), 0);
-  const [before, after] = [begun.cores, ended.cores];
+  const [begun = [], ended = []] = await Promise.all(looks);
+  const parts = partsUse(begun, ended, seconds * 1000);
+  const cpuMs = ended.reduce((sum, { name, cpuMs }) => sum + cpuMs - (begun.find((each) => each.name === name)?.cpuMs ?? 0), 0);
+  const [before, after] = busy;
   return {
     ratePerSecond,
     goodPerSecond: load.good / seconds,
@@ -185,7 +192,7 @@ async function offerOnce(
     p50Ms: load.latency.p50Ms,
     p90Ms: load.latency.p90Ms,
     cpuMsPer1000Good: (cpuMs / Math.max(1, load.good)) * 1000,
-    memoryBytes: fleet.memoryBytes(),
+    memoryBytes: await fleet.memoryBytes(),
     parts,
     machineBusy: before && after ? (after.busyMs - before.busyMs) / (after.totalMs - before.totalMs) : Number.NaN,
     disturbed: generatorGate(load),

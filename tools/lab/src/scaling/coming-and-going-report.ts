@@ -1,6 +1,6 @@
 import type { Experiment, Run } from '../results.js';
 import { CAUSES, COMING_AND_GOING, type Comings, type Strike } from './coming-and-going.js';
-import { PANEL_OF } from './fleet.js';
+import { CPUS_AN_INSTANCE, PANEL_OF } from './fleet.js';
 
 const RECOVERY_MS_MAX = 2_000;
 const SHARE_OFF_MAX = 0.2;
@@ -11,7 +11,7 @@ export function comingAndGoingExperiment(done: readonly Comings[]): Experiment {
     title: 'Coming and going',
     claim: 'What holds no state of its own can come and go unnoticed; what does takes it along.',
     expectation: `The services lose no request and no acknowledged write in ${COMING_AND_GOING.cycles} cycles; the replicas lose what only the one that left knew. Survivors of a kill share within ${SHARE_OFF_MAX * 100} % of equally, and all is well ${RECOVERY_MS_MAX / 1000} s after it.`,
-    caveat: `At ${COMING_AND_GOING.ratePerSecond} requests a second, far from any bound. A request without a right answer within ${COMING_AND_GOING.timeoutMs / 1000} s is lost. The replicas’ logs are private and nobody moves or copies their data: that is the experiment, and why a load balancer’s affinity is no durability.`,
+    caveat: `Each instance is held to ${CPUS_AN_INSTANCE} of a core by a control group. At ${COMING_AND_GOING.ratePerSecond} requests a second, far from any bound. A request without a right answer within ${COMING_AND_GOING.timeoutMs / 1000} s is lost. The replicas’ logs are private and nobody moves or copies their data: that is the experiment, and why a load balancer’s affinity is no durability.`,
     runs: done.map(runOf),
     contrasts: [],
     findings: done.map(finding),
@@ -44,12 +44,13 @@ function shareOffOf({ shares }: Strike): number {
   return Math.max(...Object.values(shares).map((share) => Math.abs(share - 1)));
 }
 
-function finding({ what, arm, offered, good, outcomes, durability, strike }: Comings): string {
+function finding({ what, arm, offered, good, outcomes, durability, missed, strike }: Comings): string {
   const bad = Object.entries(outcomes).filter(([name, count]) => name !== 'good' && name !== 'pending' && count > 0);
   const writes = `${durability.lost.length} of ${durability.acknowledged} acknowledged writes lost`;
   const by = bad.length > 0 ? ` (${bad.map(([name, count]) => `${name} ${count}`).join(', ')})` : '';
+  const between = missed?.between ? `, ${missed.between} of them while no instance came or went` : '';
   if (!strike)
-    return `${arm}, ${CAUSES[what].words} under load: ${offered - good} of ${offered} requests without a right answer${by}; ${writes}.`;
+    return `${arm}, ${CAUSES[what].words} under load: ${offered - good} of ${offered} requests without a right answer${by}${between}; ${writes}.`;
   const shares = Object.entries(strike.shares).map(([name, share]) => `${name} ${(share * 100).toFixed(0)} %`);
   const last = strike.bad === 0 ? '' : `, the last of them sent ${(strike.recoveryMs / 1000).toFixed(1)} s after`;
   const absent = strike.absentReads > 0 ? `; ${strike.absentReads} reads of keys that only that one knew were answered 404` : '';

@@ -11,7 +11,8 @@ import type { KeySpec } from '../load/keys.js';
 import { runLoad } from '../load/run-load.js';
 import type { LoadPlan, Stream } from '../load/schedule.js';
 import type { LoadResult } from '../load/summary.js';
-import { Fleet, SCALED_ARMS, type Instance, type ScaledArmName } from './fleet.js';
+import { SCALED_ARMS, type ScaledArmName } from './fleet.js';
+import { ProcessFleet, type ProcessInstance } from './process-fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
 
 const KEYS: KeySpec = { kind: 'uniform', prefix: 'entry', count: 1_000 };
@@ -50,7 +51,19 @@ export interface Comings {
   readonly outcomes: LoadResult['outcomes'];
   readonly durability: DurabilityFinding;
   readonly series: LoadResult['series'];
+  /** Of cycles: every coming and going. */
+  readonly moves?: readonly Move[] | undefined;
+  /** Requests without a right answer that were under way while an instance came or went, and all others. */
+  readonly missed?: { readonly moving: number; readonly between: number } | undefined;
   readonly strike?: Strike | undefined;
+}
+
+/** An instance that came, until it took requests, or went, until it had ended; in milliseconds of the load's schedule. */
+export interface Move {
+  readonly name: string;
+  readonly kind: 'in' | 'out';
+  readonly fromMs: number;
+  readonly toMs: number;
 }
 
 /** One of the instances was killed or frozen. */
@@ -81,7 +94,7 @@ export const COMING_AND_GOING_SECONDS = 2 * (CAUSES.cycles.seconds + CAUSES.kill
 async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['what']): Promise<Comings> {
   const { edge } = SCALED_ARMS[arm];
   const { instances, ratePerSecond, timeoutMs, valueBytes } = COMING_AND_GOING;
-  await using fleet = await Fleet.start(arm, { [edge]: instances, cache: 2 });
+  await using fleet = await ProcessFleet.start(arm, { [edge]: instances, cache: 2 });
   await fill(fleet.url, [KEYS], valueBytes, lab.signal);
   fleet.hold();
   const historyFile = join(lab.runDir, 'history', `${what}-${arm}.jsonl.gz`);
@@ -109,7 +122,7 @@ async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['wha
     onPhase: (phase) => phase === 'sending' && begin(),
   }).finally(begin);
   const causing = sending
-    .then((): Promise<Struck | { cycles: number }> => (what === 'cycles' ? cycle(lab, fleet) : strike(lab, fleet, what)))
+    .then((): Promise<Struck | Cycled> => (what === 'cycles' ? cycle(lab, fleet) : strike(lab, fleet, what)))
     .finally(() => over.abort());
   const [loaded, caused] = await Promise.allSettled([loading, causing]);
   if (caused.status === 'rejected') throw caused.reason;
@@ -122,27 +135,51 @@ async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['wha
   return {
     what,
     arm,
-    cycles: 'cycles' in caused.value ? caused.value.cycles : 0,
+    cycles: 'moves' in caused.value ? COMING_AND_GOING.cycles : 0,
     offered: load.offered,
     good: load.good,
     outcomes: load.outcomes,
     durability,
     series: load.series.filter(({ offered }) => Object.keys(offered).length > 0),
+    ...('moves' in caused.value && movesOf(caused.value, history, load.startedWallMs)),
     ...('proof' in caused.value && { strike: strikeOf(caused.value, history, load.startedWallMs) }),
   };
 }
 
 /** Out by one and in by one, twenty times; of the services gateways and caches in turn. The oldest goes, so that in the end all have been replaced. */
-async function cycle(lab: ScalingLab, fleet: Fleet): Promise<{ cycles: number }> {
+async function cycle(lab: ScalingLab, fleet: ProcessFleet): Promise<Cycled> {
   const pools = SCALED_ARMS[fleet.arm].pools.filter(({ isScaled }) => isScaled).map(({ pool }) => pool);
+  const moves: Move[] = [];
+  const move = async (kind: Move['kind'], moving: Promise<ProcessInstance>) => {
+    const fromMs = systemClock.wallMs();
+    const { name } = await moving;
+    moves.push({ name, kind, fromMs, toMs: systemClock.wallMs() });
+  };
   for (let cycles = 0; cycles < COMING_AND_GOING.cycles; cycles++) {
     lab.signal.throwIfAborted();
     const pool = pools[cycles % pools.length]!;
-    await fleet.add(pool);
-    await fleet.remove(fleet.serving(pool)[0]!);
+    await move('in', fleet.add(pool));
+    const oldest = fleet.serving(pool)[0]!;
+    await move(
+      'out',
+      fleet.remove(oldest).then(() => oldest),
+    );
     lab.progress.note(`  ${fleet.arm}: cycle ${cycles + 1}, a ${pool}`);
   }
-  return { cycles: COMING_AND_GOING.cycles };
+  return { moves };
+}
+
+/** Moves by wall clock. */
+interface Cycled {
+  readonly moves: readonly Move[];
+}
+
+/** Which of the requests that were missed any move can have had a part in: those between their sending and their end of which something moved. */
+function movesOf({ moves }: Cycled, history: readonly TimedLine[], startedWallMs: number): Pick<Comings, 'moves' | 'missed'> {
+  const inSchedule = moves.map((each) => ({ ...each, fromMs: each.fromMs - startedWallMs, toMs: each.toMs - startedWallMs }));
+  const bad = history.filter(isMissed);
+  const moving = bad.filter(({ at, done }) => inSchedule.some(({ fromMs, toMs }) => at <= toMs && (done ?? at) >= fromMs)).length;
+  return { moves: inSchedule, missed: { moving, between: bad.length - moving } };
 }
 
 interface Struck {
@@ -151,7 +188,7 @@ interface Struck {
   readonly shares: Readonly<Record<string, number>>;
 }
 
-async function strike(lab: ScalingLab, fleet: Fleet, what: 'kill' | 'freeze'): Promise<Struck> {
+async function strike(lab: ScalingLab, fleet: ProcessFleet, what: 'kill' | 'freeze'): Promise<Struck> {
   const { secondsBefore, secondsAfter } = COMING_AND_GOING;
   await sleep(secondsBefore * 1000, undefined, { signal: lab.signal });
   const victim = fleet.serving(SCALED_ARMS[fleet.arm].edge)[1]!;
@@ -167,7 +204,7 @@ async function strike(lab: ScalingLab, fleet: Fleet, what: 'kill' | 'freeze'): P
 }
 
 /** Resolves when the operating system calls it stopped. */
-async function freeze({ name, process }: Instance): Promise<string> {
+async function freeze({ name, process }: ProcessInstance): Promise<string> {
   await process.kill('SIGSTOP');
   return `${name} (process ${process.pid}) stands still`;
 }
@@ -185,9 +222,13 @@ async function linesOf(file: string): Promise<TimedLine[]> {
   return lines;
 }
 
+function isMissed({ outcome }: TimedLine): boolean {
+  return outcome !== 'good' && outcome !== 'pending';
+}
+
 function strikeOf({ proof, struckWallMs, shares }: Struck, history: readonly TimedLine[], startedWallMs: number): Strike {
   const struckMs = struckWallMs - startedWallMs;
-  const bad = history.filter(({ outcome }) => outcome !== 'good' && outcome !== 'pending');
+  const bad = history.filter(isMissed);
   const absent = bad.filter(({ op, status }) => op === 'hit' && status === 404);
   const missed = bad.filter((line) => !absent.includes(line));
   const lastMs = Math.max(struckMs, ...missed.map(({ at }) => at));

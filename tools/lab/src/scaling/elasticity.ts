@@ -9,7 +9,7 @@ import type { SeriesPoint } from '../results.js';
 import { Autoscaling, type Change } from './autoscaling.js';
 import { best, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
 import { bySecond, elasticityOf, secondsToObjective, type Elasticity } from './elasticity-measures.js';
-import { CPUS_AN_INSTANCE, Fleet, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
+import { CPUS_AN_INSTANCE, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
 import { ELASTIC } from './policy.js';
 import type { ScalingLab } from './scaling-lab.js';
 
@@ -95,7 +95,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
   const { streams, stretches } = DEMANDS[demand]!;
   const cores = profile().generator;
   const name = `${block}-${arm}-${demand.replaceAll(/\W+/g, '-')}`;
-  await using fleet = await Fleet.start(arm, {});
+  await using fleet = await lab.startFleet(arm, {});
   await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
   await warm(fleet.url, [ZIPF_KEYS], lab.signal);
   fleet.hold();
@@ -120,7 +120,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
   };
   const pools = SCALED_ARMS[arm].pools.filter(({ isScaled }) => isScaled).map(({ pool }) => pool);
   const autoscaling = new Autoscaling(fleet, ELASTIC, pools, join(lab.runDir, `decisions-${name}.jsonl`));
-  const cpuBeforeMs = fleet.cpuMs();
+  const cpuBeforeMs = await fleet.cpuMs();
   autoscaling.start();
   const load = await runLoad(plan, { cores, signal: lab.signal }).finally(() => autoscaling.stop());
   lab.signal.throwIfAborted();
@@ -152,8 +152,8 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
     offered: load.offered,
     good: load.good,
     outcomes: load.outcomes,
-    cpuMsPer1000Good: ((fleet.cpuMs() - cpuBeforeMs) / Math.max(1, load.good)) * 1000,
-    memoryBytesAtEnd: fleet.memoryBytes(),
+    cpuMsPer1000Good: (((await fleet.cpuMs()) - cpuBeforeMs) / Math.max(1, load.good)) * 1000,
+    memoryBytesAtEnd: await fleet.memoryBytes(),
     series: load.series,
     failures: autoscaling.failures,
     disturbed: generatorGate(load) ?? steps.find((step) => step.disturbed !== undefined)?.disturbed,

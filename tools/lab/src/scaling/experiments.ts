@@ -8,11 +8,24 @@ import { runScaling, type ScalingExperiment, type ScalingOptions } from './scali
 
 /** What `npm run lab -- run <name>` runs. */
 export const EXPERIMENTS: Readonly<Record<string, (options: ScalingOptions) => Promise<number>>> = {
-  'scale-out': running({ plan: SCALE_OUT, secondsABlock: SCALE_OUT_SECONDS, measure: scaleOut, describe: scaleOutExperiment }),
-  elasticity: running({ plan: ELASTICITY, secondsABlock: ELASTICITY_SECONDS, measure: elasticity, describe: elasticityExperiment }),
+  'scale-out': running({
+    plan: SCALE_OUT,
+    secondsABlock: SCALE_OUT_SECONDS,
+    runtimes: ['process', 'docker'],
+    measure: scaleOut,
+    describe: scaleOutExperiment,
+  }),
+  elasticity: running({
+    plan: ELASTICITY,
+    secondsABlock: ELASTICITY_SECONDS,
+    runtimes: ['process', 'docker'],
+    measure: elasticity,
+    describe: elasticityExperiment,
+  }),
   'coming-and-going': running({
     plan: COMING_AND_GOING,
     secondsABlock: COMING_AND_GOING_SECONDS,
+    runtimes: ['process'],
     measure: comingAndGoing,
     describe: comingAndGoingExperiment,
   }),

@@ -5,7 +5,7 @@ import type { Stream } from '../load/schedule.js';
 import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
 import { best, bottleneck, OBJECTIVE, offerTo, search, SEARCH, type Step } from './capacity.js';
 import { PERIOD_MS } from './cpu-quota.js';
-import { CPUS_AN_INSTANCE, Fleet, type ScaledArmName } from './fleet.js';
+import { CPUS_AN_INSTANCE, type ScaledArmName } from './fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
 
 export const SCALE_OUT = {
@@ -54,11 +54,11 @@ export async function scaleOut(lab: ScalingLab): Promise<Scaled[]> {
 
 async function measure(lab: ScalingLab, block: number, arm: ScaledArmName, instances: number): Promise<Scaled[]> {
   lab.progress.step(`block ${block + 1}: ${arm}, ${instances} instance(s)`, SECONDS_A_SEARCH);
-  await using fleet = await Fleet.start(arm, countsOf(arm, instances));
+  await using fleet = await lab.startFleet(arm, countsOf(arm, instances));
   await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
   await warm(fleet.url, [ZIPF_KEYS], lab.signal);
   fleet.hold();
-  const cpus = fleet.use().reduce((sum, each) => sum + (each.cpus ?? 0), 0);
+  const cpus = (await fleet.use()).reduce((sum, each) => sum + (each.cpus ?? 0), 0);
   const measured: Scaled[] = [];
   for (const [name, streams] of Object.entries(SCALE_OUT.workloads)) {
     const options = { seed: lab.seed + block, streams, cores: profile().generator, signal: lab.signal };

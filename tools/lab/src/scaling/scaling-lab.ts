@@ -3,14 +3,14 @@ import { profile } from '@diptych/testing';
 import { join } from 'node:path';
 import { conclude, EXIT_CODES } from '../conclusion.js';
 import { interruption } from '../interruption.js';
-import { assertBroker, describeRun } from '../manifest.js';
+import { describeRun } from '../manifest.js';
 import { Progress } from '../progress.js';
 import { printTable } from '../report/terminal.js';
 import { writeReport } from '../report/write-report.js';
 import type { Experiment, LabReport } from '../results.js';
 import { beginRunDirectory, writeWhole } from '../run-directory.js';
-import { whyNoBalancer } from './balancer.js';
-import { whyNoQuota } from './cpu-quota.js';
+import type { StartFleet } from './fleet.js';
+import { RUNTIMES, type RuntimeName } from './runtimes.js';
 
 export interface ScalingOptions {
   readonly seed: number | undefined;
@@ -19,6 +19,8 @@ export interface ScalingOptions {
   readonly name: string;
   /** Default 1: indicative. */
   readonly blocks: number | undefined;
+  /** Default: plain processes. */
+  readonly runtime?: RuntimeName | undefined;
 }
 
 /** What an experiment of scaling is given. */
@@ -28,6 +30,7 @@ export interface ScalingLab {
   readonly signal: AbortSignal;
   readonly progress: Progress;
   readonly runDir: string;
+  readonly startFleet: StartFleet;
   /** Keeps what was measured so far, in full, beside the report. */
   keep(measured: unknown): void;
 }
@@ -35,6 +38,8 @@ export interface ScalingLab {
 export interface ScalingExperiment<Measured> {
   readonly plan: object;
   readonly secondsABlock: number;
+  /** What its instances can run in. */
+  readonly runtimes: readonly RuntimeName[];
   measure(lab: ScalingLab): Promise<Measured>;
   describe(measured: Measured): Experiment;
 }
@@ -42,24 +47,28 @@ export interface ScalingExperiment<Measured> {
 /**
  * Runs one experiment of scaling and writes its table, results and page.
  *
- * @returns 0, 1 or 2: nothing forbidden was seen, something was, or it cannot be said (no balancer or no quotas here among it)
+ * @returns 0, 1 or 2: nothing forbidden was seen, something was, or it cannot be said
+ * @throws Error with one sentence when what its instances run in is not here: no balancer, no quotas, no container engine
  */
 export async function runScaling<Measured>(experiment: ScalingExperiment<Measured>, options: ScalingOptions): Promise<number> {
-  assertBroker();
-  const whyNot = whyNoBalancer() ?? (await whyNoQuota());
-  if (whyNot !== undefined) throw new Error(`${options.name} cannot run: ${whyNot}`);
+  const { runtime = 'process' } = options;
+  if (!experiment.runtimes.includes(runtime))
+    throw new TypeError(`${options.name} runs with --runtime ${experiment.runtimes.join(', ')} only`);
+  const running = await RUNTIMES[runtime]().catch((error: unknown) => {
+    throw new Error(`${options.name} cannot run: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  });
   const startedMs = systemClock.nowMs();
   const seed = options.seed ?? Math.floor(Math.random() * 1_000_000_000);
   const blocks = options.blocks ?? 1;
   const cores = {
     ...profile(),
-    words: 'system on all cores, each instance held to its quota by a control group; generator on the last core, shared',
+    words: `system on all cores, ${running.words}; generator on the last core, shared`,
   };
-  const plan = { ...experiment.plan, blocks };
+  const plan = { ...experiment.plan, blocks, ...(runtime === 'docker' && { runtime }) };
   const meta = describeRun({
     command: `lab -- run ${options.name}`,
     seed,
-    options: ` --blocks ${blocks}`,
+    options: ` --blocks ${blocks}${runtime === 'docker' ? ' --runtime docker' : ''}`,
     startedAt: new Date(),
     profile: cores,
     plan,
@@ -75,7 +84,7 @@ export async function runScaling<Measured>(experiment: ScalingExperiment<Measure
   };
   let failed: string | undefined;
   try {
-    keep(await experiment.measure({ seed, blocks, signal: interrupt.signal, progress, runDir, keep }));
+    keep(await experiment.measure({ seed, blocks, signal: interrupt.signal, progress, runDir, startFleet: running.startFleet, keep }));
   } catch (error) {
     failed = interrupt.signal.aborted
       ? 'stopped by a signal'

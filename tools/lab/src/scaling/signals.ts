@@ -23,7 +23,7 @@ export class SignalReader {
   /** Asks all of them at once. Never throws: who does not answer is a signal that is missing. */
   read(instances: readonly Instance[]): Promise<InstanceSignals[]> {
     for (const name of this.#before.keys()) if (!instances.some((each) => each.name === name)) this.#before.delete(name);
-    return Promise.all(instances.map((instance) => this.#readOne(instance.name, instance.process.url).catch(() => ({}))));
+    return Promise.all(instances.map((instance) => this.#readOne(instance.name, instance.url).catch(() => ({}))));
   }
 
   async #readOne(name: string, url: string): Promise<InstanceSignals> {

@@ -1,0 +1,164 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ContainerFleet } from './container-fleet.js';
+import type { GroupUse } from './control-group.js';
+import type { Counts, ScaledArmName } from './fleet.js';
+
+interface Container {
+  readonly id: string;
+  readonly service: string;
+  readonly name: string;
+  isRunning: boolean;
+  exitCode: number;
+}
+
+const USE: GroupUse = { cpuMs: 100, memoryBytes: 1_000, throttling: { periods: 9, throttled: 3, throttledMs: 9 } };
+
+/** As much of an engine, of compose and of a balancer as the driver uses; it keeps a journal of what was changed. */
+class MadeUpEngine {
+  readonly journal: string[] = [];
+  readonly containers: Container[] = [];
+  /** How whoever is told to stop ends. */
+  exitCode = 0;
+  /** Services of which compose makes none. */
+  barren = '';
+  #made = 0;
+
+  readonly docker = async (args: readonly string[]): Promise<string> => {
+    await turn();
+    const [command] = args;
+    if (command === 'compose') return this.#compose(args);
+    if (command === 'ps') {
+      const service = /service=(.*)/.exec(args.at(-1)!)![1]!;
+      return this.containers.flatMap((each) => (each.service === service ? [`${each.id}\n`] : [])).join('');
+    }
+    if (command === 'inspect') return JSON.stringify(args.slice(1).map((id) => inspected(this.#find(id))));
+    const container = this.#find(args.at(-1)!);
+    this.journal.push(`${command} ${container.name}`);
+    if (command === 'stop') Object.assign(container, { isRunning: false, exitCode: this.exitCode });
+    else if (command === 'rm' && !container.isRunning) this.containers.splice(this.containers.indexOf(container), 1);
+    else throw new Error(`docker ${args.join(' ')}: not while it is like this`);
+    return '';
+  };
+
+  readonly balancerAt = (url: string) => ({
+    url,
+    isThere: () => Promise.resolve(true),
+    admit: async (slot: number, port: number, address?: string) => void this.journal.push(`admit ${slot} ${address}:${port}`),
+    drain: async (slot: number) => void this.journal.push(`drain ${slot}`),
+  });
+
+  #find(id: string): Container {
+    const found = this.containers.find((each) => each.id === id);
+    if (!found) throw new Error(`no such container: ${id}`);
+    return found;
+  }
+
+  #compose(args: readonly string[]): string {
+    const at = args.indexOf('up');
+    if (at < 0) {
+      this.journal.push('down');
+      this.containers.splice(0);
+      return '';
+    }
+    const counts = new Map(args.flatMap((arg, i) => (args[i - 1] === '--scale' ? [arg.split('=') as [string, string]] : [])));
+    const services = args.slice(at + 1).filter((arg, i, all) => !arg.startsWith('--') && all[i - 1] !== '--scale');
+    if (!args.includes('--no-deps')) services.push('nats');
+    // As the real one: it starts what there is too little of, whoever stopped it.
+    const stopped = this.containers.find(({ isRunning, service }) => !isRunning && services.includes(service));
+    if (stopped) throw new Error(`compose starts ${stopped.name} again`);
+    this.journal.push(`up ${[...counts].map((each) => each.join('=')).join(' ')}`);
+    for (const service of services.filter((each) => each !== this.barren))
+      for (let have = this.containers.filter((each) => each.service === service).length; have < Number(counts.get(service) ?? 1); have++) {
+        const number = ++this.#made;
+        this.containers.push({ id: `id${number}`, service, name: `${service}-${number}`, isRunning: true, exitCode: 0 });
+      }
+    return '';
+  }
+}
+
+function inspected({ id, name, exitCode }: Container) {
+  const address = `10.0.0.${id.slice(2)}`;
+  return {
+    Id: id,
+    Name: `/test-${name}`,
+    State: { ExitCode: exitCode, Pid: 1 },
+    NetworkSettings: { Networks: { test_edge: { IPAddress: address } } },
+  };
+}
+
+describe('a fleet of containers', () => {
+  let engine: MadeUpEngine;
+  beforeEach(() => void (engine = new MadeUpEngine()));
+  const started = async (arm: ScaledArmName, counts: Counts) => {
+    const { docker, balancerAt } = engine;
+    const options = { project: 'test', docker, balancerAt, groupUseOf: () => USE, isReady: () => Promise.resolve(true) };
+    const fleet = await ContainerFleet.start(arm, counts, options);
+    engine.journal.splice(0, engine.journal.findIndex((line) => line.startsWith('up')) + 1);
+    return fleet;
+  };
+
+  it('takes in what compose started, the edge last, and is all gone in the end', async () => {
+    const fleet = await started('services-scaled', { gateway: 2, cache: 2 });
+    expect(engine.journal).toEqual(['admit 1 10.0.0.5:8080', 'admit 2 10.0.0.6:8080']);
+    expect(fleet.serving('cache').map(({ name }) => name)).toEqual(['cache-3', 'cache-4']);
+    expect(fleet.serving('gateway').map(({ url }) => url)).toEqual(['http://10.0.0.5:8080', 'http://10.0.0.6:8080']);
+    expect((await fleet.use()).map(({ pool }) => pool).sort()).toEqual([
+      'balancer',
+      'broker',
+      'cache',
+      'cache',
+      'gateway',
+      'gateway',
+      'log',
+    ]);
+    await fleet[Symbol.asyncDispose]();
+    expect(engine.journal.at(-1)).toBe('down');
+  });
+
+  it('asks compose for one more, and gives it requests when it is ready', async () => {
+    const fleet = await started('monolith-replicas', {});
+    engine.journal.splice(0);
+    const added = await fleet.add('replica');
+    expect(engine.journal).toEqual(['up monolith-replica=2', `admit 2 ${new URL(added.url).host}`]);
+    expect(fleet.serving('replica').at(-1)).toBe(added);
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  it('drains at the balancer, then stops, then removes; its place and what it used are kept', async () => {
+    const fleet = await started('services-scaled', { gateway: 2 });
+    const cpuMs = await fleet.cpuMs();
+    engine.journal.splice(0);
+    const [oldest] = fleet.serving('gateway');
+    await fleet.remove(oldest!);
+    expect(engine.journal).toEqual(['drain 1', `stop ${oldest!.name}`, `rm ${oldest!.name}`]);
+    expect(await fleet.cpuMs()).toBe(cpuMs);
+    expect(await fleet.memoryBytes()).toBe(5 * USE.memoryBytes);
+    expect((await fleet.add('gateway')).slot).toBe(1);
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  it('never lets compose see a container that is stopped and not yet removed', async () => {
+    const fleet = await started('services-scaled', { cache: 3 });
+    const [first, second] = fleet.serving('cache');
+    await Promise.all([fleet.remove(first!), fleet.add('cache'), fleet.remove(second!), fleet.add('cache')]);
+    expect(fleet.serving('cache')).toHaveLength(3);
+    expect(engine.containers.filter(({ service }) => service === 'cache')).toHaveLength(3);
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  it('says of one that did not end cleanly how it ended, and is rid of it', async () => {
+    const fleet = await started('services-scaled', {});
+    engine.exitCode = 137;
+    await expect(fleet.remove(fleet.serving('cache')[0]!)).rejects.toThrow(/cache-\d+ ended with 137 instead of draining/);
+    expect(engine.containers.some(({ service }) => service === 'cache')).toBe(false);
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  it('leaves nothing behind when it cannot start', async () => {
+    engine.barren = 'scaling-balancer';
+    await expect(started('services-scaled', {})).rejects.toThrow('compose started no scaling-balancer');
+    expect(engine.journal.at(-1)).toBe('down');
+    expect(engine.containers).toEqual([]);
+  });
+});

@@ -1,0 +1,182 @@
+import { DiptychError } from '@diptych/kernel';
+import { cpuMsOf, startApp, startNatsServer, tempDir, usageOf, type AppProcess, type NatsServer, type TempDir } from '@diptych/testing';
+import { BalancerProcess, type BalancerSlot } from './balancer.js';
+import { cpuQuota, type CpuQuota } from './cpu-quota.js';
+import {
+  CPUS_AN_INSTANCE,
+  Places,
+  SCALED_ARMS,
+  type Counts,
+  type Fleet,
+  type FleetUse,
+  type Instance,
+  type Pool,
+  type ScaledArmName,
+} from './fleet.js';
+
+export interface ProcessInstance extends Instance {
+  readonly process: AppProcess;
+  readonly quota: CpuQuota;
+}
+
+interface Broker {
+  readonly server: NatsServer;
+  readonly quota: CpuQuota;
+}
+
+const MAINS: Readonly<Record<Pool, string>> = {
+  replica: 'apps/monolith/dist/main.js',
+  log: 'apps/log/dist/main.js',
+  cache: 'apps/cache/dist/main.js',
+  gateway: 'apps/gateway/dist/main.js',
+};
+
+/** Of plain processes, each in a control group of its own. */
+export class ProcessFleet implements Fleet<ProcessInstance> {
+  readonly arm: ScaledArmName;
+  readonly #balancer: BalancerProcess;
+  readonly #dir: TempDir;
+  readonly #broker: Broker | undefined;
+  readonly #instances: ProcessInstance[] = [];
+  readonly #places = new Places();
+  #isHeld = false;
+  #started = 0;
+  #goneCpuMs = 0;
+
+  private constructor(arm: ScaledArmName, balancer: BalancerProcess, dir: TempDir, broker: Broker | undefined) {
+    this.arm = arm;
+    this.#balancer = balancer;
+    this.#dir = dir;
+    this.#broker = broker;
+  }
+
+  /** As `StartFleet` says. */
+  static async start(arm: ScaledArmName, counts: Counts): Promise<ProcessFleet> {
+    const { spreading, pools, broker } = SCALED_ARMS[arm];
+    const dir = await tempDir('diptych-fleet-');
+    const natsQuota = broker ? cpuQuota('broker', CPUS_AN_INSTANCE, true) : undefined;
+    const server = natsQuota && (await startNatsServer({ launcher: natsQuota.launcher }));
+    const balancer = await BalancerProcess.start(spreading);
+    const fleet = new ProcessFleet(arm, balancer, dir, server && natsQuota && { server, quota: natsQuota });
+    try {
+      const starting = pools.flatMap(({ pool, isScaled }) =>
+        Array.from({ length: isScaled ? (counts[pool] ?? 1) : 1 }, () => fleet.add(pool)),
+      );
+      // All of them have to have ended, one way or the other, before what has started can be ended.
+      for (const each of await Promise.allSettled(starting)) if (each.status === 'rejected') throw each.reason;
+      return fleet;
+    } catch (error) {
+      await fleet[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  hold(): void {
+    this.#isHeld = true;
+    for (const quota of [this.#broker?.quota, ...this.#instances.map((each) => each.quota)]) quota?.hold();
+  }
+
+  get url(): string {
+    return this.#balancer.url;
+  }
+
+  serving(pool: Pool): ProcessInstance[] {
+    return this.#instances.filter((instance) => instance.pool === pool);
+  }
+
+  async add(pool: Pool): Promise<ProcessInstance> {
+    const number = ++this.#started;
+    const name = `${pool}-${number}`;
+    const quota = cpuQuota(name, CPUS_AN_INSTANCE, !this.#isHeld);
+    const variables = {
+      DIPTYCH_HTTP_PORT: '0',
+      DIPTYCH_TELEMETRY_LEVEL: 'info',
+      ...((pool === 'log' || pool === 'replica') && { DIPTYCH_LOG_DATA_DIR: `${this.#dir.path}/${name}` }),
+      ...(this.#broker && { DIPTYCH_NATS_URL: this.#broker.server.url }),
+    };
+    let process: AppProcess | undefined;
+    let slot: number | undefined;
+    try {
+      process = await startApp({ name, main: MAINS[pool], variables, launcher: quota.launcher });
+      slot = pool === SCALED_ARMS[this.arm].edge ? this.#places.take() : undefined;
+      const instance: ProcessInstance = { name, pool, url: process.url, process, quota, slot };
+      if (slot !== undefined) await this.#balancer.admit(slot, process.port);
+      this.#instances.push(instance);
+      return instance;
+    } catch (error) {
+      this.#places.free(slot);
+      await process?.kill('SIGKILL');
+      await quota.remove();
+      throw error;
+    }
+  }
+
+  async remove(instance: ProcessInstance): Promise<void> {
+    this.#forget(instance);
+    if (instance.slot !== undefined) await this.#balancer.drain(instance.slot);
+    this.#places.free(instance.slot);
+    this.#keepCpu(instance);
+    const exit = await instance.process.stop();
+    await instance.quota.remove();
+    if (exit.code !== 0) throw new DiptychError('INTERNAL', `${instance.name} ended with ${exit.code ?? exit.signal} instead of draining`);
+  }
+
+  /** SIGKILL, by surprise: nobody is told. @returns what the operating system said of its end */
+  async kill(instance: ProcessInstance): Promise<string> {
+    this.#keepCpu(instance);
+    await instance.process.kill('SIGKILL');
+    const { signal } = await instance.process.exited;
+    this.#forget(instance);
+    this.#places.free(instance.slot);
+    await instance.quota.remove();
+    return `${instance.name} (process ${instance.process.pid}) ended by ${signal}`;
+  }
+
+  async use(): Promise<FleetUse[]> {
+    const of = (name: string, pool: FleetUse['pool'], pid: number, quota?: CpuQuota): FleetUse => {
+      return { name, pool, cpus: quota?.cpus, cpuMs: cpuMsOf([pid]) ?? Number.NaN, throttling: quota?.throttling() };
+    };
+    return [
+      ...this.#instances.map(({ name, pool, process, quota }) => of(name, pool, process.pid, quota)),
+      ...(this.#broker ? [of('broker', 'broker', this.#broker.server.pid, this.#broker.quota)] : []),
+      of('balancer', 'balancer', this.#balancer.pid),
+    ];
+  }
+
+  async cpuMs(): Promise<number> {
+    return (await this.use()).reduce((sum, { cpuMs }) => sum + cpuMs, this.#goneCpuMs);
+  }
+
+  async memoryBytes(): Promise<number> {
+    const pids = [
+      ...this.#instances.map(({ process }) => process.pid),
+      this.#balancer.pid,
+      ...(this.#broker ? [this.#broker.server.pid] : []),
+    ];
+    return usageOf(pids).memoryBytes ?? Number.NaN;
+  }
+
+  /** Of the balancer's places, those that instances hold. */
+  async shares(): Promise<Map<string, BalancerSlot>> {
+    const slots = await this.#balancer.slots();
+    return new Map(
+      this.#instances.flatMap(({ name, slot }) => (slot === undefined ? [] : [[name, slots.find((each) => each.slot === slot)!] as const])),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#balancer[Symbol.asyncDispose]();
+    await Promise.allSettled(this.#instances.map(({ process }) => process.kill('SIGKILL')));
+    await this.#broker?.server.stop();
+    await Promise.allSettled([...this.#instances.map(({ quota }) => quota.remove()), this.#broker?.quota.remove()]);
+    await this.#dir.remove();
+  }
+
+  #forget(instance: ProcessInstance): void {
+    this.#instances.splice(this.#instances.indexOf(instance), 1);
+  }
+
+  #keepCpu({ process }: ProcessInstance): void {
+    this.#goneCpuMs += cpuMsOf([process.pid]) ?? 0;
+  }
+}
