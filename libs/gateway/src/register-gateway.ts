@@ -3,12 +3,12 @@ import { DiptychError, isDiptychError } from '@diptych/kernel';
 import type { HttpEdge } from '@diptych/host';
 import type { Exchange } from './exchange.js';
 import type { Gateway } from './gateway.js';
-import { methodsOf } from './dispatch.js';
+import { methodsOf, operationOf } from './dispatch.js';
 import { noSuchMethod, noSuchRoute, Refusal } from './problem.js';
-import type { Resource } from './target.js';
+import { KEY_PATH, type Resource } from './target.js';
 
 /**
- * Mounts the HTTP table. Every route is taken over in its `onRequest` hook, before Fastify would look at the body or its type, and
+ * Mounts the HTTP table, and takes keys before it is asked: what a framework makes of a request costs more than the gateway's own work on it. Every route is taken over in its `onRequest` hook, before Fastify would look at the body or its type, and
  * answered on Node's response: what Fastify adds here is the routing table that the host's own paths are in as well.
  */
 export function registerGateway(edge: HttpEdge, gateway: Gateway): void {
@@ -25,6 +25,12 @@ export function registerGateway(edge: HttpEdge, gateway: Gateway): void {
       handler: unreachable,
     });
   }
+  edge.takeFirst((request, response) => {
+    // In absolute form, or with a method that keys do not have, it is left to the table.
+    if (!request.url!.startsWith(KEY_PATH) || !operationOf('key', request.method!)) return false;
+    gateway.handle(request, response);
+    return true;
+  });
   edge.answerWith({
     onNotFound(request, reply, allow) {
       void reply.hijack();

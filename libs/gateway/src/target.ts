@@ -4,7 +4,7 @@ import { KEY_BYTES_MAX } from '@diptych/log';
 /** What a request target names. The raw target is read, never a normalised one: `.`, `..` and `//` are ordinary in keys. */
 export type Resource = 'key' | 'keys' | 'report' | 'openapi';
 
-const KEY_PATH = '/v1/keys/';
+export const KEY_PATH = '/v1/keys/';
 
 /** Undefined when there is no such path. `/v1/keys/` is a key path, with an empty key. */
 export function resourceOf(path: string): Resource | undefined {

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 /**
@@ -11,6 +12,14 @@ export interface HttpEdge {
   readonly fastify: FastifyInstance;
   /** @throws RangeError when another part has done so before */
   answerWith(answers: HttpAnswers): void;
+  /**
+   * Has requests that are known at a glance pass by the routing table, which costs more than a cached answer. Only for what the table would give to the same
+   * part, which answers all that it takes.
+   *
+   * @param take whether it has taken the request. Must not throw
+   * @throws RangeError when another part has done so before
+   */
+  takeFirst(take: (request: IncomingMessage, response: ServerResponse) => boolean): void;
 }
 
 export interface HttpAnswers {

@@ -31,6 +31,8 @@ export class HttpListener {
         // How exact the two above are; Node's own default would let a slow sender have 30 s more.
         connectionsCheckingInterval: 1_000,
         noDelay: true,
+        // A request without a body has a stream that has ended already, and says nothing of it: whoever reads bodies looks at the head first.
+        optimizeEmptyRequests: true,
         // Refused below: Node's own refusal has no document.
         requireHostHeader: false,
       },

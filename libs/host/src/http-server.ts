@@ -20,6 +20,7 @@ export function createHttpServer(
   let handler: RequestListener | undefined;
   let answers: HttpAnswers = {};
   let answered = false;
+  let takeFirst: Parameters<HttpEdge['takeFirst']>[0] | undefined;
   const server = fastify({
     serverFactory: (fastifyHandler) => {
       handler = fastifyHandler;
@@ -62,9 +63,15 @@ export function createHttpServer(
       answered = true;
       answers = given;
     },
+    takeFirst(take) {
+      if (takeFirst) throw new RangeError('two parts of this process want to take requests first');
+      takeFirst = take;
+    },
     async open() {
       await server.ready();
-      listener.serve(handler!);
+      const route = handler!;
+      const take = takeFirst;
+      listener.serve(take ? (request, response) => void (take(request, response) || route(request, response)) : route);
     },
   };
 }

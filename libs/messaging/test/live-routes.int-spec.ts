@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { systemClock, within } from '@diptych/kernel';
 import type { NatsServer, ProcessOptions, RunningProcess } from '@diptych/testing';
-import { fromSource, keepRecord, seedFromEnv, startNatsServer, startProcess, waitFor } from '@diptych/testing';
+import { cpuMsOf, fromSource, keepRecord, seedFromEnv, startNatsServer, startProcess, waitFor } from '@diptych/testing';
 import { firstValueFrom } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NatsLink, PortDescriptor } from '../src/index.js';
@@ -273,11 +273,13 @@ describe('at full processors', () => {
     { timeout },
     async () => {
       const servers = await startServers(3);
-      for (let i = 0; i < availableParallelism() * 2; i++) await start({ command: process.execPath, args: ['-e', 'for (;;);'] }, 'burner');
+      for (let i = 0; i < availableParallelism(); i++) await start({ command: process.execPath, args: ['-e', 'for (;;);'] }, 'burner');
       const slow = Array.from({ length: 20 }, (_, i) => codeOf(port.hold({ id: `slow ${i}` }, within(900_000))));
       const load = new Load(2_000, (i) => port.produce({ bytes: i % 5_000 }, within(5_000)));
       const seed = seedFromEnv();
       const random = seeded(seed);
+      const pids = [process.pid, broker.pid, ...running.map(({ pid }) => pid)];
+      const cpuMs = cpuMsOf(pids);
       const startMs = systemClock.nowMs();
       const endMs = startMs + (long ? 600_000 : 6_000);
       const steps = { blocked: 0, paused: 0, restarts: 0 };
@@ -300,6 +302,8 @@ describe('at full processors', () => {
       }
       load[Symbol.dispose]();
       const { ejections } = caller.routing;
+      const processorsMs = (systemClock.nowMs() - startMs) * availableParallelism();
+      const share = cpuMs === undefined ? 0 : (cpuMsOf(pids)! - cpuMs) / processorsMs;
       await caller.close(0);
       await Promise.all(slow);
       await waitFor(() => load.settled);
@@ -307,15 +311,18 @@ describe('at full processors', () => {
       await Promise.all(servers.map((server) => server.stop(60_000)));
       const standstills = servers.reduce((sum, { stdout }) => sum + standstillsIn(stdout), 0);
       const { answered, failures } = load;
-      const record = { seed, ms: systemClock.nowMs() - startMs, ...steps, answered, failed: failures.length, ejections, standstills };
+      const record = { seed, ms: systemClock.nowMs() - startMs, ...steps, answered, failed: failures.length, ejections, standstills, share };
       console.info(JSON.stringify(record));
       if (long) keepRecord('live-routes', { at: new Date().toISOString(), ...record });
       expect(answered).toBeGreaterThan(0);
-      // On a machine that others use too a member may get no processor for a second, and is rightly out: it says so itself.
-      expect(ejections).toBeLessThanOrEqual(standstills);
+      // Where others took the processors from us a member may get none for a second, and is rightly out: it says so itself.
+      expect(ejections).toBeLessThanOrEqual(share > OURS_ALONE ? 0 : standstills);
     },
   );
 });
+
+/** Of all the time there was, on a machine that does nothing else; the restarted broker is not counted. */
+const OURS_ALONE = 0.85;
 
 /** The loop turns and nothing happens: what comes meanwhile is the test. */
 const pause = (ms: number) => new Promise<void>((resolve) => systemClock.after(ms, resolve));

@@ -1,4 +1,4 @@
-import type { Clock } from '@diptych/kernel';
+import type { CallContext, Clock } from '@diptych/kernel';
 import { DiptychError } from '@diptych/kernel';
 import type { CircuitBreakerPolicy, IBackoff } from 'cockatiel';
 import { circuitBreaker, CircuitState, handleWhen, SamplingBreaker } from 'cockatiel';
@@ -68,6 +68,7 @@ export class Breaker {
   /** The circuit in front of `call`. @throws (each call) CIRCUIT_OPEN, with the time until the next probe */
   around(call: Call, what: string): Call {
     return (request, context) => {
+      if (this.#policy.state === CircuitState.Closed) return this.#callClosed(call, request, context);
       const refusal = this.refusal(what);
       if (refusal) return Promise.reject(refusal);
       return this.#policy.execute(() => {
@@ -77,6 +78,24 @@ export class Breaker {
         return call(request, context).then(undefined, (error: unknown) => this.#judge(error, beganMs, probe));
       });
     };
+  }
+
+  /**
+   * With the circuit closed cockatiel has nothing to say before a call, so it hears only how that ended: of a success as it would note it itself, of a failure by
+   * a call that fails so. Its three promises a call cost more than all else about a guarded call.
+   */
+  #callClosed(call: Call, request: unknown, context: CallContext): Promise<unknown> {
+    const beganMs = this.#clock.nowMs();
+    return call(request, context).then(
+      (reply) => {
+        this.#samples.success(CircuitState.Closed);
+        return reply;
+      },
+      (error: unknown) => {
+        const rethrow = () => this.#judge(error, beganMs, false);
+        return this.#policy.state === CircuitState.Closed ? this.#policy.execute(rethrow) : rethrow();
+      },
+    );
   }
 
   /** Why a call could not begin now, if it could not. */

@@ -1,47 +1,25 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer } from 'node:net';
-import { createInterface } from 'node:readline';
 import { openHandles, assertNoLeaks, waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
+import { startScriptedBroker, type ScriptedBroker } from '../../test/scripted-broker.js';
 import { Connection } from './connection.js';
 import { dial, parseServerAddress } from './dial.js';
-
-/** What each connection is made of: a socket, and when it began and ended. */
-interface Dial {
-  readonly socket: Socket;
-  readonly beganMs: number;
-  endedMs: number;
-  pings: number;
-}
 
 const cleanUps: Array<() => unknown> = [];
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-/** A broker that greets, answers pings, and does with the nth connection what the test says when a ping comes. */
-async function startBroker(onPing: (dial: Dial, nth: number) => 'answer' | 'drop') {
-  const dials: Dial[] = [];
-  const server = createServer((socket) => {
-    const dial = { socket, beganMs: performance.now(), endedMs: Number.POSITIVE_INFINITY, pings: 0 };
-    const nth = dials.push(dial);
-    socket.on('error', () => undefined).on('close', () => (dial.endedMs = performance.now()));
-    socket.write('INFO {"server_id":"x","version":"2.10.0","proto":1,"headers":true,"max_payload":1048576}\r\n');
-    const lines = createInterface(socket).on('error', () => undefined);
-    lines.on('line', (line) => {
-      if (line !== 'PING') return;
-      dial.pings++;
-      if (onPing(dial, nth) === 'answer') socket.write('PONG\r\n');
-      else socket.destroy();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cleanUps.push(() => {
-    dials.forEach(({ socket }) => socket.destroy());
-    return new Promise((resolve) => server.close(resolve));
-  });
+async function startBroker(onPing?: Parameters<typeof startScriptedBroker>[0]) {
+  const broker = await startScriptedBroker(onPing);
+  cleanUps.push(() => broker.close());
+  return { dials: broker.dials, connection: await connectTo(broker) };
+}
+
+async function connectTo(...brokers: ScriptedBroker[]): Promise<Connection> {
   const connection = await Connection.open({
-    servers: [parseServerAddress(`127.0.0.1:${(server.address() as AddressInfo).port}`)],
+    servers: brokers.map(({ port }) => parseServerAddress(`127.0.0.1:${port}`)),
     name: 'test',
     connectTimeoutMs: 5_000,
     pingIntervalMs: 20,
@@ -50,7 +28,7 @@ async function startBroker(onPing: (dial: Dial, nth: number) => 'answer' | 'drop
     onFault: () => undefined,
   });
   cleanUps.push(() => connection.close());
-  return { dials, connection };
+  return connection;
 }
 
 describe('a connection that is lost again while its subscriptions are made anew', () => {
@@ -85,6 +63,21 @@ describe('a connection that is lost again while its subscriptions are made anew'
     await assertNoLeaks(before);
     expect(dials).toHaveLength(length);
   });
+});
+
+it('of several brokers the one that was lost is tried last: it may be gone without a word', async () => {
+  // Half of them would find it first, in the list that is begun anywhere.
+  for (let round = 0; round < 8; round++) {
+    const brokers = [await startScriptedBroker(), await startScriptedBroker()];
+    cleanUps.push(...brokers.map((broker) => () => broker.close()));
+    const connection = await connectTo(...brokers);
+    const lost = brokers.find(({ dials }) => dials.length > 0)!;
+    lost.mute();
+    lost.dials[0]!.socket.destroy();
+    await waitFor(() => connection.status === 'disconnected');
+    await waitFor(() => connection.status === 'connected', { timeoutMs: 60_000 });
+    expect(lost.dials).toHaveLength(1);
+  }
 });
 
 it('a subject that NATS cannot have is refused, and keeps no connection from being made anew', async () => {
@@ -153,7 +146,7 @@ describe('a broker that says what no broker says', () => {
     const sockets: Socket[] = [];
     const server = createServer((socket) => {
       sockets.push(socket.on('error', () => undefined).resume());
-      socket.write('INFO {"tls_required":true}\r\n');
+      socket.write('INFO {"tls_required":true,"headers":true}\r\n');
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;

@@ -1,7 +1,7 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
-import { pause } from './before.js';
+import { before, pause } from './before.js';
 import { backoffMs, Brokers, Flaps } from './brokers.js';
 import type { Message } from './client/message.js';
 import type { BrokerAddress, TlsOptions } from './client/broker.js';
@@ -12,7 +12,7 @@ import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
 import type { Forbidden, SessionOptions } from './session.js';
 import { Session } from './session.js';
-import { settle, type Mover } from './settle.js';
+import { ECHO_MS_MAX, settle, type Mover } from './settle.js';
 
 export type LinkStatus = 'connected' | 'disconnected' | 'closed';
 
@@ -199,8 +199,10 @@ export class Connection {
     throw this.downError();
   }
 
-  /** Becomes connected once the broker knows all subscriptions, so that whoever sees two links connected can rely on both. */
-  async #adopt(nats: NatsClient): Promise<void> {
+  /**
+   * Becomes connected once the broker knows all subscriptions, so that whoever sees two links connected can rely on both, and the connection before is `left`.
+   */
+  async #adopt(nats: NatsClient, left?: Promise<void>): Promise<void> {
     const session = new Session(nats, this.#options, {
       onLost: (why) => this.#lose(session, why),
       onForbidden: (what) => this.#forbiddenListeners.forEach((listener) => listener(what)),
@@ -215,6 +217,7 @@ export class Connection {
     for (const kept of this.#subscriptions) kept.attach(nats);
     // Ends also when the session is lost meanwhile, or the link is closed.
     if (this.#subscriptions.size > 0) await nats.flush();
+    await left;
     if (this.#session === session) return this.#become('connected');
     await session.end();
     throw new Error('it was lost as soon as it was made');
@@ -225,6 +228,7 @@ export class Connection {
     if (this.#session !== session) return;
     this.#session = undefined;
     this.#brokers.learn(session.announced);
+    this.#brokers.failed(session.nats.address);
     const wasConnected = this.#status === 'connected';
     this.#become('disconnected');
     if (why) this.#options.onFault(new DiptychError('UNAVAILABLE', `the connection to NATS was lost: ${messageOf(why)}`, { cause: why }));
@@ -249,8 +253,9 @@ export class Connection {
   }
 
   /**
-   * Goes to another broker before this one ends. Once that one has taken us, nobody calls any more, and after a notice no call is taken; those under way have a moment to
-   * be answered, so that mostly none is lost, and what is called meanwhile has definitely not happened.
+   * Goes to another broker before this one ends. Once that one has taken us, nobody calls any more from here; calls and events come by the one or the other, and
+   * none is lost on the way; the calls of this process have a moment to be answered, so that mostly none is lost, and what is called meanwhile has definitely not
+   * happened.
    */
   async #move(session: Session): Promise<void> {
     const isOver = () => this.#session !== session || this.#closing.signal.aborted;
@@ -265,15 +270,17 @@ export class Connection {
     }
     if (next && !isOver()) {
       this.#isLeaving = true;
-      await settle(session, this.#subscriptions, this.#movers, isOver);
+      await settle(session, next, this.#subscriptions, this.#movers, isOver);
       this.#isLeaving = false;
     }
     if (isOver()) return next?.close();
     this.#session = undefined;
     this.#become('disconnected');
-    await session.end();
-    if (this.#closing.signal.aborted) return next!.close();
-    await this.#adopt(next!).catch(() => (this.#redialling = this.#redial()));
+    // What is answered from now on goes by the next one. What went by this one has arrived when it says so.
+    const left = before(systemClock.nowMs() + ECHO_MS_MAX, session.nats.flush()).then(() => session.end());
+    if (!this.#closing.signal.aborted) return this.#adopt(next!, left).catch(() => (this.#redialling = this.#redial()));
+    await left;
+    await next!.close();
   }
 
   #become(status: LinkStatus): void {

@@ -1,7 +1,8 @@
 import { DiptychError } from '@diptych/kernel';
 import type { FaultListener } from '../faults.js';
 import type { Message } from './client/message.js';
-import type { ClientSubscription, NatsClient } from './client/nats-client.js';
+import type { ClientSubscription } from './client/client-subscription.js';
+import type { NatsClient } from './client/nats-client.js';
 import { messageOf } from './message-of.js';
 
 export interface KeptOptions {
@@ -18,6 +19,8 @@ export class KeptSubscription implements Disposable {
   readonly takesCalls: boolean;
   readonly #options: KeptOptions;
   #live: ClientSubscription | undefined;
+  /** On the connection that is next. */
+  #joined: ClientSubscription | undefined;
   #ended = false;
 
   constructor(options: KeptOptions) {
@@ -25,10 +28,26 @@ export class KeptSubscription implements Disposable {
     this.takesCalls = options.takesCalls ?? false;
   }
 
-  /** Without effect on a connection that is closed: there will be another. */
+  /** On this connection from now on, if it is not so yet. Without effect on one that is closed: there will be another. */
   attach(nats: NatsClient): void {
+    if (!this.#live?.isOf(nats)) this.#live = this.#subscribe(nats);
+  }
+
+  /** Of a queue group, which gives each message to one of its members: joins it on the connection that is next, too. Others would hear all of it twice. */
+  join(next: NatsClient): void {
+    if (this.#options.queue !== undefined) this.#joined = this.#subscribe(next);
+  }
+
+  /** Takes what the broker has already given out, and what comes by the next connection, which then is the one it is on. */
+  leaveFor(next: NatsClient): void {
+    void this.#live?.drain();
+    this.#live = this.#joined?.isOf(next) ? this.#joined : this.#subscribe(next);
+    this.#joined = undefined;
+  }
+
+  #subscribe(nats: NatsClient): ClientSubscription {
     const { subject, queue, onMessage, onFault } = this.#options;
-    this.#live = nats.subscribe(subject, queue, (message) => {
+    return nats.subscribe(subject, queue, (message) => {
       if (this.#ended) return;
       // Anything thrown in here would end the connection.
       try {
@@ -39,15 +58,10 @@ export class KeptSubscription implements Disposable {
     });
   }
 
-  /** Takes what the broker has already given out, and no more from this connection. */
-  detach(): void {
-    void this.#live?.drain();
-  }
-
   /** Takes what the broker has already given out, then ends. Never rejects; ends with the connection, which has nothing more to give out then. */
   async drain(): Promise<void> {
     this.#options.onEnd(this);
-    await this.#live?.drain();
+    await Promise.all([this.#live?.drain(), this.#joined?.drain()]);
     this.#ended = true;
   }
 
@@ -55,5 +69,6 @@ export class KeptSubscription implements Disposable {
     this.#ended = true;
     this.#options.onEnd(this);
     this.#live?.end();
+    this.#joined?.end();
   }
 }

@@ -69,7 +69,7 @@ export class PortResponder<Port> implements Responder {
     this.#isAddressed = !wire || wire.addressOf !== undefined;
     const inFlight = () => this.#calls.inFlight;
     if (this.#isAddressed) this.#heartbeat = new Heartbeat(descriptor, connection, { instance, inFlight, catalog: wire?.catalog?.() });
-    this.#count = connection.regard({ inFlight: () => this.#calls.awaited, announceMove: () => this.#heartbeat?.move() });
+    this.#count = connection.regard({ announceMove: () => this.#heartbeat?.move() });
   }
 
   get inFlight(): number {

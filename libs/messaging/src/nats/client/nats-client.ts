@@ -2,13 +2,14 @@ import type { Socket } from 'node:net';
 import { connect as connectSocket, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { MsgHdrs } from '@nats-io/transport-node';
-import type { BrokerInfo, NatsClientOptions } from './broker.js';
+import { ClientSubscription } from './client-subscription.js';
+import type { BrokerAddress, BrokerInfo, NatsClientOptions } from './broker.js';
 import { parseInfo } from './broker.js';
 import type { Message } from './message.js';
 import type { BrokerListener } from './protocol-reader.js';
 import { ProtocolReader } from './protocol-reader.js';
 import { ProtocolWriter } from './protocol-writer.js';
-import { explainRefusal } from './refusal.js';
+import { explainRefusal, HEADERLESS, SILENT } from './refusal.js';
 
 /**
  * One connection to one broker, as long as it lasts: it is not made again, and does not ask by itself whether the broker is there. Speaks the NATS client
@@ -32,6 +33,8 @@ export class NatsClient implements BrokerListener {
   #lastSubscription = 0;
   /** Each hears of the answer to one PING, in their order. */
   readonly #pongs: Array<() => void> = [];
+  /** Asked by the broker since it had last taken all that was sent. */
+  #pingsUnread = 0;
   #opening: { resolve: (outcome: 'open' | 'needs TLS') => void; reject: (error: Error) => void } | undefined;
   #why: Error | undefined;
   #isClosed = false;
@@ -65,6 +68,10 @@ export class NatsClient implements BrokerListener {
 
   get info(): BrokerInfo {
     return this.#info;
+  }
+
+  get address(): BrokerAddress {
+    return this.#options.address;
   }
 
   /** What the broker has not taken yet. */
@@ -135,6 +142,10 @@ export class NatsClient implements BrokerListener {
   }
 
   onPing(): void {
+    if (this.#writer.isTaken) this.#pingsUnread = 0;
+    // The answers to more would be memory of ours that the other side fills.
+    if (++this.#pingsUnread > PINGS_UNREAD_MAX)
+      return this.#end(new Error('the broker asks without end whether we are there, and reads no answer'));
     this.#writer.line('PONG');
   }
 
@@ -154,6 +165,7 @@ export class NatsClient implements BrokerListener {
     this.#info = { ...this.#info, ...info };
     if (info.ldm) this.onLameDuck();
     if (!this.#opening || this.#pongs.length > 0) return;
+    if (this.#info.headers !== true) return this.#end(new Error(HEADERLESS));
     const { tls_required: required, tls_available: available } = this.#info;
     if (!required && !available) {
       if (this.#options.address.needsTls) this.#end(new Error('the address asks for TLS, which the broker does not have'));
@@ -190,9 +202,8 @@ export class NatsClient implements BrokerListener {
     const { address, name } = this.#options;
     const { user, password } = address;
     const credentials = user === undefined ? {} : password === undefined ? { auth_token: user } : { user, pass: password };
-    const hasHeaders = this.#info.headers === true;
     const about = { lang: 'node', version: '1', protocol: 1, verbose: false, pedantic: false };
-    const greeting = { ...about, name, headers: hasHeaders, no_responders: hasHeaders, tls_required: this.#isTls, ...credentials };
+    const greeting = { ...about, name, headers: true, no_responders: true, tls_required: this.#isTls, ...credentials };
     this.#writer.line(`CONNECT ${JSON.stringify(greeting)}`);
     void this.flush().then(() => this.#opening?.resolve('open'));
   }
@@ -200,6 +211,9 @@ export class NatsClient implements BrokerListener {
   #encrypt(): void {
     // Whoever stands between may say it twice.
     if (this.#stream !== this.#socket) return;
+    // It would be taken for what the broker says once nobody else can say anything, and did not come from it, which waits for our handshake.
+    if (this.#reader.unreadBytes > 0)
+      return this.#end(new Error('bytes came between the greeting of the broker and TLS: somebody on the way has added them'));
     const { address, tls } = this.#options;
     const { host } = address;
     this.#socket.removeAllListeners('data');
@@ -251,37 +265,12 @@ export class NatsClient implements BrokerListener {
   }
 }
 
-export class ClientSubscription {
-  readonly #client: NatsClient;
-  readonly #id: number;
-  readonly onMessage: (message: Message) => void;
-
-  constructor(client: NatsClient, id: number, onMessage: (message: Message) => void) {
-    this.#client = client;
-    this.#id = id;
-    this.onMessage = onMessage;
-  }
-
-  /** Nothing is heard from now on. Safe to repeat. */
-  end(): void {
-    this.#client.unsubscribe(this.#id);
-    this.#client.forget(this.#id);
-  }
-
-  /** Takes what the broker has already given out, then ends; or ends with the connection. Never rejects. */
-  async drain(): Promise<void> {
-    this.#client.unsubscribe(this.#id);
-    await this.#client.flush();
-    this.#client.forget(this.#id);
-  }
-}
-
 function encodeHeaders(headers: MsgHdrs): Uint8Array {
   return (headers as MsgHdrs & { encode(): Uint8Array }).encode();
 }
 
-const SILENT =
-  'it took the connection and said nothing: it stands still, or wants TLS from the first byte (handshake_first), which is not spoken here';
+/** A broker asks once in some minutes. */
+const PINGS_UNREAD_MAX = 1_000;
 const UTF8_BYTES_MAX = 3;
 /** Of all names on one line: a broker ends the connection at one of more than 4,096 bytes (`max_control_line`), and numbers follow. */
 export const SUBJECTS_BYTES_MAX = 4_080;

@@ -68,6 +68,11 @@ export class ProtocolReader {
     }
   }
 
+  /** What was read behind the line or message that a listener hears of now. */
+  get unreadBytes(): number {
+    return this.#end - this.#start;
+  }
+
   /** Nothing is heard from now on. */
   end(): void {
     this.#isEnded = true;

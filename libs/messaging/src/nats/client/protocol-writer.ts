@@ -22,6 +22,11 @@ export class ProtocolWriter {
     return this.#socket.writableLength + this.#bytes;
   }
 
+  /** Whether the system has taken all that was handed to the socket. */
+  get isTaken(): boolean {
+    return this.#socket.writableLength === 0;
+  }
+
   /** A line of the protocol, without its end. At most 32 KiB long. */
   line(text: string): void {
     this.#reserve(text.length * UTF8_BYTES_MAX + LINE_END.byteLength);
