@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, inject, it } from 'vitest';
 import { leftovers } from './support/panels.js';
 import { startPanels } from './support/panels-environment.js';
 
@@ -8,7 +8,7 @@ import { startPanels } from './support/panels-environment.js';
  * Method: a panel is started, seen to be there, and ended; another cannot start because its limit is not allowed.
  */
 it('a panel that was ended leaves no container, network or volume', async () => {
-  const { address, down } = await startPanels({ services: ['monolith'], build: false });
+  const { address, down } = await startPanels({ name: `${inject('panels').project}-ended`, services: ['monolith'], build: false });
   const there = await leftovers(address.project);
   for (const kind of ['container', 'network', 'volume']) expect(there.some((each) => each.startsWith(kind))).toBe(true);
   await down();
@@ -16,7 +16,7 @@ it('a panel that was ended leaves no container, network or volume', async () => 
 });
 
 it('neither does one that could not be started', async () => {
-  const name = `diptych-stillborn-${process.pid}`;
+  const name = `${inject('panels').project}-stillborn`;
   await expect(startPanels({ name, services: ['monolith'], build: false, variables: { MONOLITH_MEMORY: '1k' } })).rejects.toThrow(
     /memory/i,
   );

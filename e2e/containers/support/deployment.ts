@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { freePort, waitFor, WORKSPACE } from '@diptych/testing';
+import { inject } from 'vitest';
 import { leftovers } from './panels.js';
 
 const PORTS = { monolith: 'MONOLITH_PORT', services: 'GATEWAY_PORT', balancer: 'BALANCER_PORT' } as const;
@@ -20,7 +21,7 @@ export class Deployment implements AsyncDisposable {
   /** Nothing runs yet. @param variables of docker-compose.yml */
   static async prepare(variables: Readonly<Record<string, string>> = {}): Promise<Deployment> {
     const ports = { monolith: await freePort(), services: await freePort(), balancer: await freePort() };
-    return new Deployment(`diptych-profile-${ports.services}`, ports, variables);
+    return new Deployment(`${inject('panels').project}-profile-${ports.services}`, ports, variables);
   }
 
   /** Builds what is missing or has changed, and resolves when these services and what they need are healthy. @throws Error with what was written */

@@ -19,7 +19,7 @@ export interface Injection {
   after?(panels: Panels): Promise<string>;
   /** Ends what it has left running in this process. Safe to repeat. */
   abandon?(): Promise<void>;
-  /** It takes a while to take hold: its beginning is when it was proved. */
+  /** Whether its beginning is when it was proved, or when that was begun. Default: when it was proved; where it heals by itself, when that was begun. */
   readonly beginsWhenProved?: boolean;
   /** From its beginning to its end, at least. Default: 4,200. */
   readonly lastsMs?: number;
@@ -148,7 +148,7 @@ class Run implements AsyncDisposable {
     let beganMs = performance.now();
     this.#undo = () => injection.end(panels);
     const proofs = [await injection.begin(panels)];
-    if (injection.beginsWhenProved) beganMs = performance.now();
+    if (injection.beginsWhenProved ?? !injection.healsByItself) beganMs = performance.now();
     // What was due in the last second could still be answered in time by a part that has come back.
     let untilMs = beganMs + (injection.lastsMs ?? LASTS_MS) - TIMEOUT_MS;
     if (injection.healsByItself) {

@@ -3,11 +3,11 @@ import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { freePort, waitFor, WORKSPACE } from '@diptych/testing';
 import { DockerComposeEnvironment, Wait } from 'testcontainers';
-import { ARM_NAMES, compose, COMPOSE_FILES, leftovers, type ArmName, type PanelsAddress } from './panels.js';
+import { ARM_NAMES, compose, COMPOSE_FILES, leftovers, namelessImages, type ArmName, type PanelsAddress } from './panels.js';
 
 export interface PanelsEnvironment {
   readonly address: PanelsAddress;
-  /** @throws Error naming the containers, networks and volumes that are still there afterwards */
+  /** @throws Error naming the containers, networks, volumes and replaced images that are still there afterwards */
   down(): Promise<void>;
 }
 
@@ -94,8 +94,9 @@ export async function startPanels(options: PanelsOptions = {}): Promise<PanelsEn
     async down() {
       forget();
       end(5);
-      await waitFor(async () => (await leftovers(project)).length === 0, { what: 'nothing is left' }).catch(async () => {
-        throw new Error(`left behind: ${(await leftovers(project)).join(', ')}`);
+      const left = async () => [...(await leftovers(project)), ...(await namelessImages())];
+      await waitFor(async () => (await left()).length === 0, { what: 'nothing is left' }).catch(async () => {
+        throw new Error(`left behind: ${(await left()).join(', ')}`);
       });
     },
   };

@@ -3,18 +3,16 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { leftovers, namelessImages } from './panels.js';
+import { leftovers } from './panels.js';
 import { startPanels } from './panels-environment.js';
 import { writePages, type Manifest } from './page.js';
 
 /**
  * Both panels, started once for all container tests of a run and ended after them: each test leaves them whole for the next. At the end the
- * run writes what it found to results/outages/, and with `--update` to the pages that show it. A run that leaves anything of any project of the tests
- * behind fails.
+ * run writes what it found to results/outages/, and with `--update` to the pages that show it. A run that leaves anything of any of its projects
+ * behind fails, and so does one that leaves an image without a name.
  */
 export default async function panelsForAll(project: TestProject): Promise<() => Promise<void>> {
-  // What another run of the tests has at the same time is not this one's.
-  const before = new Set(await ours());
   const panels = await startPanels();
   mkdirSync(panels.address.recordDir, { recursive: true });
   writeFileSync(join(panels.address.recordDir, 'manifest.json'), JSON.stringify(manifest()));
@@ -25,14 +23,10 @@ export default async function panelsForAll(project: TestProject): Promise<() => 
     } finally {
       await panels.down();
     }
-    const left = (await ours()).filter((each) => !before.has(each));
+    // The names of all projects of this run begin like that of the panels.
+    const left = await leftovers(`${panels.address.project}*`);
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
   };
-}
-
-/** Of every project that the tests make: their names begin like this, and a user's own is `diptych` alone. */
-async function ours(): Promise<string[]> {
-  return [...(await leftovers('diptych-*')), ...(await namelessImages())];
 }
 
 function manifest(): Manifest {

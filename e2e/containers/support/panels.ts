@@ -274,9 +274,10 @@ export async function leftovers(project: string): Promise<string[]> {
   ];
 }
 
-/** Images of this repository that a later build has taken the name from. */
+/** Images of this repository that a later build has taken the name from, and that no container is made of. */
 export async function namelessImages(): Promise<string[]> {
   const { dockerode } = (await getContainerRuntimeClient()).container;
   const images = await dockerode.listImages({ filters: { dangling: ['true'], label: ['diptych'] } });
-  return images.map(({ Id: id }) => `image ${id}`);
+  const used = new Set((await dockerode.listContainers({ all: true })).map(({ ImageID: id }) => id));
+  return images.filter(({ Id: id }) => !used.has(id)).map(({ Id: id }) => `image ${id}`);
 }

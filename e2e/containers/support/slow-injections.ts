@@ -30,7 +30,6 @@ export function starve(part: PanelPart): Injection {
 export function slowDisk(part: PanelPart, delayMs: number): Injection {
   let tracer: Awaited<ReturnType<Panels['delaySyncs']>> | undefined;
   return {
-    beginsWhenProved: true,
     async begin(panels) {
       tracer = await panels.delaySyncs(part, delayMs);
       await waitFor(async () => (await tracer!.seen()).length > 0, {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { profile, seedFromEnv, tempDir, waitFor } from '@diptych/testing';
-import { expect, it } from 'vitest';
+import { expect, inject, it } from 'vitest';
 import { Containers } from './container-arms.js';
 import { partsOf } from './limits.js';
 import { quotaFindings } from './quota.js';
@@ -19,7 +19,7 @@ const ARMS = [
 // Under CI one of them, by the run's seed.
 it.each(process.env['CI'] === 'true' ? [ARMS[seedFromEnv() % 2]!] : ARMS)('%s', async (name, holder) => {
   await using dir = await tempDir('diptych-lab-');
-  await using containers = await Containers.build();
+  await using containers = await Containers.build(`${inject('panels').project}-lab`);
   const arm = await containers.arms(profile(), dir.path)(name, new AbortController().signal);
   try {
     const before = await arm.usage();

@@ -31,19 +31,27 @@ export class Containers implements AsyncDisposable {
   readonly quotas: ArmQuota[] = [];
   readonly #engine: Engine;
 
-  private constructor(engine: Engine, versions: Containers['versions']) {
+  readonly #name: string;
+
+  private constructor(engine: Engine, versions: Containers['versions'], name: string) {
     this.#engine = engine;
+    this.#name = name;
     this.versions = versions;
   }
 
-  /** Builds the images. @throws Error when there is no engine, or they cannot be built */
-  static async build(): Promise<Containers> {
+  /**
+   * Builds the images.
+   *
+   * @param name what the names of its compose projects begin with
+   * @throws Error when there is no engine, or they cannot be built
+   */
+  static async build(name = 'diptych-lab'): Promise<Containers> {
     const engine = await Engine.find();
     try {
-      docker(['compose', '--project-name', 'diptych-lab', '--profile', 'monolith', 'build', '--quiet']);
+      docker(['compose', '--project-name', name, '--profile', 'monolith', 'build', '--quiet']);
       const node = docker(['run', '--rm', '--network', 'none', 'diptych:local', 'node', '--version']);
       const nats = docker(['run', '--rm', '--network', 'none', process.env['NATS_IMAGE'] || 'nats:2.10-alpine', '--version']);
-      return new Containers(engine, { node: node.replace(/^v/, ''), nats: nats.replace(/^nats-server: v?/, '') });
+      return new Containers(engine, { node: node.replace(/^v/, ''), nats: nats.replace(/^nats-server: v?/, '') }, name);
     } catch (error) {
       await engine[Symbol.asyncDispose]();
       throw error;
@@ -58,7 +66,7 @@ export class Containers implements AsyncDisposable {
         throw new Error('monolith-threads has no container in docker-compose.yml; run it without --runtime docker');
       const { service, port } = EDGES[name];
       const number = await freePort();
-      const project = `diptych-lab-${number}`;
+      const project = `${this.#name}-${number}`;
       const variables = { ...limitVariables(name), [port]: String(number), SYSTEM_CPUSET: profile.system ?? '' };
       const down = () => composeAside(project, variables, ['--profile', 'monolith', 'down', '--volumes', '--timeout', '5']);
       const note = (quota: ArmQuota) => {
