@@ -1,13 +1,12 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
-import { freePort, waitFor, WORKSPACE, type Profile } from '@diptych/testing';
+import { freePort, waitFor, type Profile } from '@diptych/testing';
 import type { PartName } from '../dependency-table.js';
 import type { Injection, RunningArm, StartArm } from '../running-arm.js';
+import { docker } from '../scaling/container-engine.js';
+import { groupUseOf } from '../scaling/control-group.js';
 import { untilGoodReply } from '../start-arm.js';
-import { groupCpuMs } from './control-group.js';
 import { Engine, type Account, type ContainerState } from './engine.js';
 import { limitVariables, partsOf, type PanelName } from './limits.js';
 import { quotaOf, type Quota } from './quota.js';
@@ -30,7 +29,6 @@ export class Containers implements AsyncDisposable {
   /** Of each container that was there until its arm was stopped. */
   readonly quotas: ArmQuota[] = [];
   readonly #engine: Engine;
-
   readonly #name: string;
 
   private constructor(engine: Engine, versions: Containers['versions'], name: string) {
@@ -48,10 +46,10 @@ export class Containers implements AsyncDisposable {
   static async build(name = 'diptych-lab'): Promise<Containers> {
     const engine = await Engine.find();
     try {
-      docker(['compose', '--project-name', name, '--profile', 'monolith', 'build', '--quiet']);
-      const node = docker(['run', '--rm', '--network', 'none', 'diptych:local', 'node', '--version']);
-      const nats = docker(['run', '--rm', '--network', 'none', process.env['NATS_IMAGE'] || 'nats:2.10-alpine', '--version']);
-      return new Containers(engine, { node: node.replace(/^v/, ''), nats: nats.replace(/^nats-server: v?/, '') }, name);
+      await docker(['compose', '--project-name', name, '--profile', 'monolith', 'build', '--quiet']);
+      const node = await docker(['run', '--rm', '--network', 'none', 'diptych:local', 'node', '--version']);
+      const nats = await docker(['run', '--rm', '--network', 'none', process.env['NATS_IMAGE'] || 'nats:2.10-alpine', '--version']);
+      return new Containers(engine, { node: node.trim().replace(/^v/, ''), nats: nats.trim().replace(/^nats-server: v?/, '') }, name);
     } catch (error) {
       await engine[Symbol.asyncDispose]();
       throw error;
@@ -68,14 +66,15 @@ export class Containers implements AsyncDisposable {
       const number = await freePort();
       const project = `${this.#name}-${number}`;
       const variables = { ...limitVariables(name), [port]: String(number), SYSTEM_CPUSET: profile.system ?? '' };
-      const down = () => composeAside(project, variables, ['--profile', 'monolith', 'down', '--volumes', '--timeout', '5']);
+      const compose = (args: readonly string[]) => docker(['compose', '--project-name', project, ...args], variables);
+      const down = () => compose(['--profile', 'monolith', 'down', '--volumes', '--timeout', '5']);
       const note = (quota: ArmQuota) => {
         this.quotas.push(quota);
         appendFileSync(join(runDir, 'quotas.jsonl'), `${JSON.stringify(quota)}\n`);
       };
       const startedMs = systemClock.nowMs();
       try {
-        await composeAside(project, variables, ['up', '--detach', '--no-build', service]);
+        await compose(['up', '--detach', '--no-build', service]);
         const url = `http://127.0.0.1:${number}`;
         const arm = { name, url, firstGoodReplyMs: await untilGoodReply(url, startedMs, signal), project, note };
         return await ContainerArm.of(this.#engine, arm, down);
@@ -105,7 +104,7 @@ class ContainerArm implements RunningArm {
   readonly #first: ReadonlyMap<PartName, Account>;
   readonly #firstMs = systemClock.nowMs();
   readonly #note: (quota: ArmQuota) => void;
-  readonly #down: () => Promise<void>;
+  readonly #down: () => Promise<unknown>;
   /** A control group ends with its container: what it had used is kept from just before. */
   #goneCpuMs = 0;
   readonly #killed = new Set<PartName>();
@@ -116,7 +115,7 @@ class ContainerArm implements RunningArm {
     arm: ArmOf,
     containers: ReadonlyMap<PartName, ContainerState>,
     first: ReadonlyMap<PartName, Account>,
-    down: () => Promise<void>,
+    down: () => Promise<unknown>,
   ) {
     const ids = new Map([...containers].map(([part, { id }]) => [part, id]));
     this.name = arm.name;
@@ -133,7 +132,7 @@ class ContainerArm implements RunningArm {
     this.#down = down;
   }
 
-  static async of(engine: Engine, arm: ArmOf, down: () => Promise<void>): Promise<ContainerArm> {
+  static async of(engine: Engine, arm: ArmOf, down: () => Promise<unknown>): Promise<ContainerArm> {
     const containers = new Map<PartName, ContainerState>();
     for (const part of partsOf(arm.name)) containers.set(part, await engine.containerOf(arm.project, part));
     const accounts = await Promise.all([...containers].map(async ([part, { id }]) => [part, await engine.account(id)] as const));
@@ -152,13 +151,9 @@ class ContainerArm implements RunningArm {
 
   /** At this moment, where the control groups are seen from here: the engine's own account may be of up to a second later. */
   async cpuMs() {
-    let sum = this.#goneCpuMs;
-    for (const [part, id] of this.#ids) {
-      const cpuMs = groupCpuMs(this.#pids.get(part)!, id);
-      if (cpuMs === undefined) return (await this.usage()).cpuMs;
-      sum += cpuMs;
-    }
-    return sum;
+    const processes = [...this.#ids].map(([part, id]) => ({ id, pid: this.#pids.get(part)! }));
+    if (!processes.every(isSeen)) return (await this.usage()).cpuMs;
+    return processes.reduce((sum, { pid }) => sum + groupUseOf(pid).cpuMs, this.#goneCpuMs);
   }
 
   async kill(part: PartName): Promise<Injection> {
@@ -217,31 +212,19 @@ class ContainerArm implements RunningArm {
   }
 }
 
+/** Of an engine elsewhere the number of a process is nobody's here, or somebody else's. */
+function isSeen({ id, pid }: { id: string; pid: number }): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(id);
+  } catch {
+    return false;
+  }
+}
+
 interface ArmOf {
   readonly name: PanelName;
   readonly url: string;
   readonly firstGoodReplyMs: number;
   readonly project: string;
   readonly note: (quota: ArmQuota) => void;
-}
-
-/** @returns what it wrote, without the end of the line. @throws Error with its complaint */
-function docker(args: readonly string[]): string {
-  const { status, stdout, stderr } = spawnSync('docker', args, { cwd: WORKSPACE, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`docker ${args.join(' ')}: ${stderr}`);
-  return stdout.trim();
-}
-
-/** While the lab goes on. In a process group of its own, so that Ctrl-C ends the lab and not what cleans up after it. */
-async function composeAside(project: string, variables: Readonly<Record<string, string>>, args: readonly string[]): Promise<void> {
-  const child = spawn('docker', ['compose', '--project-name', project, ...args], {
-    cwd: WORKSPACE,
-    env: { ...process.env, ...variables },
-    stdio: ['ignore', 'ignore', 'pipe'],
-    detached: true,
-  });
-  let stderr = '';
-  child.stderr.on('data', (text) => (stderr += String(text)));
-  const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0) throw new Error(`docker compose ${args.join(' ')}: ${stderr}`);
 }
