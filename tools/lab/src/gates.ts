@@ -21,12 +21,14 @@ export const GATES = {
  * Reasons not to believe a block. They are all about the instruments and the machine, never about the system under test: a slow *system* voids
  * nothing.
  */
-export function generatorGate(load: Pick<LoadResult, 'generator'>): string | undefined {
+export function generatorGate(
+  load: Pick<LoadResult, 'generator'>,
+  { latenessP99MsMax, sentShareMin }: { readonly latenessP99MsMax: number; readonly sentShareMin: number } = GATES,
+): string | undefined {
   const { latenessMs, sentOnScheduleShare, cpuShare } = load.generator;
-  if (latenessMs.p99 > GATES.latenessP99MsMax)
-    return `generator late: p99 ${latenessMs.p99.toFixed(1)} ms, bound ${GATES.latenessP99MsMax} ms`;
-  if (sentOnScheduleShare < GATES.sentShareMin)
-    return `only ${(sentOnScheduleShare * 100).toFixed(2)} % sent on schedule, bound ${GATES.sentShareMin * 100} %`;
+  if (latenessMs.p99 > latenessP99MsMax) return `generator late: p99 ${latenessMs.p99.toFixed(1)} ms, bound ${latenessP99MsMax} ms`;
+  if (sentOnScheduleShare < sentShareMin)
+    return `only ${(sentOnScheduleShare * 100).toFixed(2)} % sent on schedule, bound ${sentShareMin * 100} %`;
   if (cpuShare > GATES.generatorCpuShareMax)
     return `generator used ${(cpuShare * 100).toFixed(0)} % of its core, bound ${GATES.generatorCpuShareMax * 100} %`;
   return undefined;

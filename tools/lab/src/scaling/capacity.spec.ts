@@ -55,24 +55,30 @@ describe('the search for a capacity', () => {
 });
 
 describe('what ends the growth', () => {
-  const used = (pool: PartUse['pool'], usedShare: number): PartUse => ({
-    name: `${pool}-1`,
+  const used = (pool: PartUse['pool'], usedShare: number, throttledShare = 0.1, name = `${pool}-1`): PartUse => ({
+    name,
     pool,
     usedShare,
-    throttledShare: 0.9,
-    throttledPeriods: 180,
+    throttledShare,
+    throttledPeriods: throttledShare * 200,
   });
 
   it('is the part that has used up its share when the objective was missed first', () => {
     const steps = [
       step(400, 1, [used('log', 0.5)]),
       step(900, 0.2, [used('gateway', 1)]),
-      step(600, 0.9, [used('gateway', 0.6), used('log', 0.97)]),
+      step(600, 0.9, [used('gateway', 0.6), used('log', 0.97, 0.9)]),
     ];
     expect(bottleneck(steps)).toBe('log (1, 97 % of its share, stopped in 90 % of its periods)');
   });
+  it('is the one instance that has, where keys have their servers', () =>
+    expect(bottleneck([step(600, 0.9, [used('replica', 0.7), used('replica', 0.96, 0.8, 'replica-2')])])).toBe(
+      'replica (the fullest of 2: 96 % of its share, stopped in 80 % of its periods; 83 % on average)',
+    ));
+  it('is one that was stopped in many of its periods, though an overload left it less to do', () =>
+    expect(bottleneck([step(600, 0.9, [used('gateway', 0.7), used('broker', 0.8, 0.5)])])).toMatch(/^broker/));
   it('is the machine when no part has, and its cores are', () =>
-    expect(bottleneck([step(600, 0.9, [used('gateway', 0.3)], 0.98)])).toMatch(/^the machine \(98 %/));
+    expect(bottleneck([step(600, 0.9, [used('gateway', 0.3), used('balancer', 0.9)], 0.98)])).toMatch(/^the machine \(98 %.*gateway/));
   it('is not known when nothing is', () => expect(bottleneck([step(600, 0.9, [used('gateway', 0.3)])])).toMatch(/^nothing near its bound/));
   it('is nothing when the objective was never missed', () => expect(bottleneck([step(600, 1)])).toBe('the objective was never missed'));
 });

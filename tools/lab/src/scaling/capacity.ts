@@ -8,6 +8,12 @@ import type { Fleet, FleetUse } from './fleet.js';
 /** The objective, the same for every arm and number of instances: 99 of 100 requests answered rightly within the deadline. */
 export const OBJECTIVE = { goodShareMin: 0.99, deadlineMs: 250 } as const;
 
+/**
+ * When the generator is not believed. It shares its core with the arm, and time counts from the scheduled moment: when it is late an arm looks worse and never
+ * better, and up to a fifth of the deadline that is let pass.
+ */
+export const GENERATOR_BOUNDS = { latenessP99MsMax: OBJECTIVE.deadlineMs / 5, sentShareMin: 0 } as const;
+
 /** How the highest rate that meets the objective is looked for. Each rate is offered until two of its tries agree. */
 export const SEARCH = {
   firstRatePerInstance: 500,
@@ -109,33 +115,37 @@ function ratesOf(steps: readonly Step[]): Array<{ met: boolean; last: Step }> {
     });
 }
 
-/** From this share of its quota on, a process is what stops the others: the rest goes to what a period's end cuts off. */
+/** From this share of its quota on, or when it was stopped in this share of its periods, an instance is at its bound: the rest goes to what a period's end cuts off. */
 const SATURATED_SHARE = 0.85;
+const STOPPED_SHARE = 0.4;
 const MACHINE_BUSY_SHARE = 0.95;
 
 /**
- * What ended the growth, by the lowest rate that missed the objective: the first part whose instances together used up their quota, else the machine, else
- * nothing that was measured.
+ * What ended the growth, by the lowest rate that missed the objective: the part with the fullest instance, if that was at its bound, else the machine, else
+ * nothing that was measured. One is enough to miss it: by key, nobody else can answer for it, and its requests are more than the objective lets pass.
  */
 export function bottleneck(steps: readonly Step[]): string {
   const step = ratesOf(steps).find(({ met }) => !met)?.last;
   if (!step) return 'the objective was never missed';
-  const pools = [...Map.groupBy(step.parts, ({ pool }) => pool)].map(([pool, parts]) => {
-    return { pool, share: parts.reduce((sum, { usedShare }) => sum + usedShare, 0) / parts.length, count: parts.length };
-  });
-  const fullest = pools.sort((a, b) => b.share - a.share)[0]!;
-  const used = `${(fullest.share * 100).toFixed(0)} % of its share`;
-  if (fullest.share >= SATURATED_SHARE) return `${fullest.pool} (${fullest.count}, ${used}${throttledWords(step, fullest.pool)})`;
+  const fullest = step.parts.filter(({ pool }) => pool !== 'balancer').sort((a, b) => b.usedShare - a.usedShare)[0];
+  if (!fullest) return 'nothing that was measured';
+  const words = fullnessOf(fullest, step);
+  if (fullest.usedShare >= SATURATED_SHARE || (fullest.throttledShare ?? 0) >= STOPPED_SHARE) return words;
   if (step.machineBusy >= MACHINE_BUSY_SHARE)
-    return `the machine (${(step.machineBusy * 100).toFixed(0)} % of its cores busy; fullest of the arm: ${fullest.pool}, ${used})`;
-  return `nothing near its bound on average: ${fullest.pool} is fullest with ${used}${throttledWords(step, fullest.pool)}`;
+    return `the machine (${percent(step.machineBusy)} of its cores busy; fullest of the arm: ${words})`;
+  return `nothing near its bound; fullest is ${words}`;
 }
 
-function throttledWords({ parts }: Step, pool: FleetUse['pool']): string {
-  const of = parts.filter((part) => part.pool === pool).flatMap(({ throttledShare }) => throttledShare ?? []);
-  return of.length === 0
-    ? ''
-    : `, stopped in ${((of.reduce((sum, share) => sum + share, 0) / of.length) * 100).toFixed(0)} % of its periods`;
+function fullnessOf({ pool, usedShare, throttledShare }: PartUse, { parts }: Step): string {
+  const all = parts.filter((part) => part.pool === pool);
+  const stopped = throttledShare === undefined ? '' : `, stopped in ${percent(throttledShare)} of its periods`;
+  const used = `${percent(usedShare)} of its share${stopped}`;
+  if (all.length === 1) return `${pool} (1, ${used})`;
+  return `${pool} (the fullest of ${all.length}: ${used}; ${percent(all.reduce((sum, part) => sum + part.usedShare, 0) / all.length)} on average)`;
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`;
 }
 
 export interface OfferOptions {
@@ -195,7 +205,7 @@ async function offerOnce(
     memoryBytes: await fleet.memoryBytes(),
     parts,
     machineBusy: before && after ? (after.busyMs - before.busyMs) / (after.totalMs - before.totalMs) : Number.NaN,
-    disturbed: generatorGate(load),
+    disturbed: generatorGate(load, GENERATOR_BOUNDS),
     series: load.series,
   };
 }

@@ -126,14 +126,14 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     this.#instances.splice(this.#instances.indexOf(instance), 1);
     if (instance.slot !== undefined) await this.#balancer!.drain(instance.slot);
     this.#places.free(instance.slot);
-    this.#goneCpuMs += this.#groupUseOf(instance.pid).cpuMs;
+    this.#goneCpuMs += this.#groupOf(instance.pid)?.cpuMs ?? 0;
     const exitCode = await this.#alone(() => this.#end(instance.id));
     if (exitCode !== 0) throw new DiptychError('INTERNAL', `${instance.name} ended with ${exitCode} instead of draining`);
   }
 
   async use(): Promise<FleetUse[]> {
     return this.#processes().map(({ name, pool, pid }) => {
-      const { cpuMs, throttling } = this.#groupUseOf(pid);
+      const { cpuMs = Number.NaN, throttling } = this.#groupOf(pid) ?? {};
       return pool === 'balancer'
         ? { name, pool, cpus: undefined, cpuMs, throttling: undefined }
         : { name, pool, cpus: this.#cpus, cpuMs, throttling };
@@ -145,7 +145,7 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   async memoryBytes(): Promise<number> {
-    return this.#processes().reduce((sum, { pid }) => sum + this.#groupUseOf(pid).memoryBytes, 0);
+    return this.#processes().reduce((sum, { pid }) => sum + (this.#groupOf(pid)?.memoryBytes ?? Number.NaN), 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -171,6 +171,15 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
 
   #processes(): ReadonlyArray<{ readonly name: string; readonly pool: FleetUse['pool']; readonly pid: number }> {
     return [...this.#instances, ...[...this.#others].map(([what, pid]) => ({ name: what, pool: what, pid }))];
+  }
+
+  /** Undefined: it has ended by itself, and the engine has perhaps started it anew. */
+  #groupOf(pid: number): GroupUse | undefined {
+    try {
+      return this.#groupUseOf(pid);
+    } catch {
+      return undefined;
+    }
   }
 
   /** Resolves when it takes requests. */

@@ -7,7 +7,7 @@ import type { LoadPlan, RateStretch, Stream } from '../load/schedule.js';
 import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
 import type { SeriesPoint } from '../results.js';
 import { Autoscaling, type Change } from './autoscaling.js';
-import { best, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
+import { best, GENERATOR_BOUNDS, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
 import { bySecond, elasticityOf, secondsToObjective, type Elasticity } from './elasticity-measures.js';
 import { CPUS_AN_INSTANCE, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
 import { ELASTIC } from './policy.js';
@@ -52,6 +52,7 @@ export const ELASTICITY = {
   demands: DEMANDS,
   policy: ELASTIC,
   objective: OBJECTIVE,
+  generator: GENERATOR_BOUNDS,
   cpusAnInstance: CPUS_AN_INSTANCE,
 } as const;
 
@@ -156,7 +157,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
     memoryBytesAtEnd: await fleet.memoryBytes(),
     series: load.series,
     failures: autoscaling.failures,
-    disturbed: generatorGate(load) ?? steps.find((step) => step.disturbed !== undefined)?.disturbed,
+    disturbed: generatorGate(load, GENERATOR_BOUNDS) ?? steps.find((step) => step.disturbed !== undefined)?.disturbed,
   };
 }
 

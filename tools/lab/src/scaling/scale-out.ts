@@ -3,7 +3,7 @@ import { fill, warm } from '../load/fill.js';
 import { shuffled, seededRandom } from '../load/random.js';
 import type { Stream } from '../load/schedule.js';
 import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
-import { best, bottleneck, OBJECTIVE, offerTo, search, SEARCH, type Step } from './capacity.js';
+import { best, bottleneck, GENERATOR_BOUNDS, OBJECTIVE, offerTo, search, SEARCH, type Step } from './capacity.js';
 import { PERIOD_MS } from './cpu-quota.js';
 import { CPUS_AN_INSTANCE, type ScaledArmName } from './fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
@@ -15,6 +15,7 @@ export const SCALE_OUT = {
   cpusAnInstance: CPUS_AN_INSTANCE,
   periodMs: PERIOD_MS,
   objective: OBJECTIVE,
+  generator: GENERATOR_BOUNDS,
   search: SEARCH,
 } as const;
 
