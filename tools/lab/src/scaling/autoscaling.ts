@@ -1,9 +1,9 @@
 import { appendFileSync } from 'node:fs';
 import { systemClock } from '@diptych/kernel';
-import { decide, NOTHING_DECIDED, type Decision, type ScalingPolicy, type ScalingState } from './decide.js';
-import type { Fleet, Pool } from './fleet.js';
+import { decide, NOTHING_DECIDED, type Decision, type InstanceSignals, type ScalingPolicy, type ScalingState } from './decide.js';
+import { SCALED_ARMS, type Fleet, type Pool } from './fleet.js';
 import { SIGNALS_EVERY_MS } from './policy.js';
-import { SignalReader } from './signals.js';
+import { SignalReader, withPlace } from './signals.js';
 
 /** A change of the number of instances of one part, and when it was done: out when the new one takes requests, in when the old one gets none. */
 export interface Change {
@@ -69,7 +69,7 @@ export class Autoscaling {
   async #look(part: ScaledPart): Promise<void> {
     part.isAsking = true;
     try {
-      const serving = await part.reader.read(this.#fleet.serving(part.pool));
+      const serving = await this.#read(part);
       const { decision, state } = decide(this.#policy, part.state, { serving, starting: part.starting }, systemClock.nowMs());
       part.state = state;
       appendFileSync(this.#file, `${JSON.stringify({ wallMs: systemClock.wallMs(), pool: part.pool, ...decision, serving })}\n`);
@@ -79,6 +79,13 @@ export class Autoscaling {
     } finally {
       part.isAsking = false;
     }
+  }
+
+  async #read({ pool, reader }: ScaledPart): Promise<InstanceSignals[]> {
+    const instances = this.#fleet.serving(pool);
+    if (pool !== SCALED_ARMS[this.#fleet.arm].edge) return reader.read(instances);
+    const [signals, places] = await Promise.all([reader.read(instances), this.#fleet.places()]);
+    return signals.map((own, i) => withPlace(own, places.get(instances[i]!.name)));
   }
 
   async #out(part: ScaledPart, decision: Decision, decidedWallMs: number): Promise<void> {

@@ -194,9 +194,9 @@ async function strike(lab: ScalingLab, fleet: ProcessFleet, what: 'kill' | 'free
   const victim = fleet.serving(SCALED_ARMS[fleet.arm].edge)[1]!;
   const struckWallMs = systemClock.wallMs();
   const proof = what === 'kill' ? await fleet.kill(victim) : await freeze(victim);
-  const before = await fleet.shares();
+  const before = await fleet.places();
   await sleep(secondsAfter * 1000, undefined, { signal: lab.signal });
-  const after = await fleet.shares();
+  const after = await fleet.places();
   await victim.process.kill('SIGCONT');
   const given = [...after].flatMap(([name, { total }]) => (name === victim.name ? [] : [[name, total - before.get(name)!.total] as const]));
   const equal = given.reduce((sum, [, count]) => sum + count, 0) / given.length;

@@ -44,6 +44,7 @@ class MadeUpEngine {
   readonly balancerAt = (url: string) => ({
     url,
     isThere: () => Promise.resolve(true),
+    slots: () => Promise.resolve([]),
     admit: async (slot: number, port: number, address?: string) => void this.journal.push(`admit ${slot} ${address}:${port}`),
     drain: async (slot: number) => void this.journal.push(`drain ${slot}`),
   });

@@ -1,12 +1,13 @@
 import { DiptychError } from '@diptych/kernel';
 import { tempDir, waitFor, type TempDir } from '@diptych/testing';
-import { Balancer, placesIn } from './balancer.js';
+import { Balancer, placesIn, type BalancerSlot } from './balancer.js';
 import { docker as dockerHere, type Docker } from './container-engine.js';
 import { groupUseOf, type GroupUse } from './control-group.js';
 import { PERIOD_MS } from './cpu-quota.js';
 import {
   CPUS_AN_INSTANCE,
   Places,
+  placesOf,
   SCALED_ARMS,
   type Counts,
   type Fleet,
@@ -40,7 +41,7 @@ export interface ContainerFleetOptions {
   /** The engine, what the kernel says of a container, what is told to the balancer, and whether a container is ready; replaced in its own test. */
   readonly docker?: Docker;
   readonly groupUseOf?: (pid: number) => GroupUse;
-  readonly balancerAt?: (url: string, socket: string) => Pick<Balancer, 'url' | 'admit' | 'drain' | 'isThere'>;
+  readonly balancerAt?: (url: string, socket: string) => Pick<Balancer, 'url' | 'admit' | 'drain' | 'isThere' | 'slots'>;
   readonly isReady?: (url: string) => Promise<boolean>;
 }
 
@@ -69,7 +70,7 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   readonly #known = new Set<string>();
   /** The broker and the balancer, by what they are. */
   readonly #others = new Map<'broker' | 'balancer', number>();
-  #balancer: Pick<Balancer, 'url' | 'admit' | 'drain' | 'isThere'> | undefined;
+  #balancer: Pick<Balancer, 'url' | 'admit' | 'drain' | 'isThere' | 'slots'> | undefined;
   /** Compose starts whatever there is too little of, and so must not look while a container is stopped and not yet removed. */
   #changes: Promise<unknown> = Promise.resolve();
   #goneCpuMs = 0;
@@ -138,6 +139,10 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
         ? { name, pool, cpus: undefined, cpuMs, throttling: undefined }
         : { name, pool, cpus: this.#cpus, cpuMs, throttling };
     });
+  }
+
+  async places(): Promise<Map<string, BalancerSlot>> {
+    return placesOf(this.#instances, await this.#balancer!.slots());
   }
 
   async cpuMs(): Promise<number> {

@@ -1,4 +1,4 @@
-import type { Spreading } from './balancer.js';
+import type { BalancerSlot, Spreading } from './balancer.js';
 import type { Throttling } from './cpu-quota.js';
 
 export type ScaledArmName = 'monolith-replicas' | 'services-scaled';
@@ -70,6 +70,8 @@ export interface Fleet<Each extends Instance = Instance> extends AsyncDisposable
   hold(): void;
   /** Those that take requests, oldest first. */
   serving(pool: Pool): readonly Each[];
+  /** By name, the places of those that stand behind the balancer, as it sees them now. */
+  places(): Promise<ReadonlyMap<string, BalancerSlot>>;
   /** Starts one more and resolves when it takes requests. */
   add(pool: Pool): Promise<Each>;
   /**
@@ -90,6 +92,16 @@ export type Counts = Partial<Record<Pool, number>>;
 
 /** With so many instances of each scaled part, none of them held to its quota yet. @throws Error of what did not start; what had been started is ended */
 export type StartFleet = (arm: ScaledArmName, counts: Counts) => Promise<Fleet>;
+
+/** Who has which of the balancer's places. */
+export function placesOf(instances: readonly Instance[], slots: readonly BalancerSlot[]): Map<string, BalancerSlot> {
+  return new Map(
+    instances.flatMap(({ name, slot }) => {
+      const place = slots.find((each) => each.slot === slot);
+      return place ? [[name, place] as const] : [];
+    }),
+  );
+}
 
 /** Places at the balancer: those that instances hold, and those of instances that come or go. */
 export class Places {

@@ -6,7 +6,8 @@ import type { ScalingPolicy } from './decide.js';
  * four readings in a row have to agree before it scales out.
  *
  * 0.6 of an event loop leaves room for what a second's mean hides. A loop that is full says 1 however much more there is to do, so it asks for two thirds more at a time; a
- * turn that comes 10 ms late on average, and 32 calls under way in one instance, say how far beyond it is. In trials idle loops were 1 to 5 ms late and full ones 10 to 50.
+ * turn that comes 10 ms late on average, and 32 calls under way in one instance, say how far beyond it is. In trials idle loops were 1 to 5 ms late and full ones 10 to 50. Behind the balancer, under way is what the balancer counts: what
+ * waits for a full instance waits before it, so by its own count one with 500 waiting had 40, and two were started where four were needed.
  */
 export const ELASTIC: ScalingPolicy = {
   instancesMin: 1,

@@ -5,6 +5,7 @@ import { cpuQuota, type CpuQuota } from './cpu-quota.js';
 import {
   CPUS_AN_INSTANCE,
   Places,
+  placesOf,
   SCALED_ARMS,
   type Counts,
   type Fleet,
@@ -156,12 +157,8 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     return usageOf(pids).memoryBytes ?? Number.NaN;
   }
 
-  /** Of the balancer's places, those that instances hold. */
-  async shares(): Promise<Map<string, BalancerSlot>> {
-    const slots = await this.#balancer.slots();
-    return new Map(
-      this.#instances.flatMap(({ name, slot }) => (slot === undefined ? [] : [[name, slots.find((each) => each.slot === slot)!] as const])),
-    );
+  async places(): Promise<Map<string, BalancerSlot>> {
+    return placesOf(this.#instances, await this.#balancer.slots());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { signalsOf, sumOf } from './signals.js';
+import { decide, NOTHING_DECIDED } from './decide.js';
+import { ELASTIC } from './policy.js';
+import { signalsOf, sumOf, withPlace } from './signals.js';
 
 describe('what an instance exports', () => {
   const text = [
@@ -26,4 +28,16 @@ describe('what an instance exports', () => {
       'queueingDelayMs',
     ]);
   });
+});
+
+describe('behind the balancer', () => {
+  const full = { eventLoopUtilization: 1, queueingDelayMs: 12, inFlight: 40, ratePerSecond: 3_700 };
+  const place = { slot: 1, status: 'UP', current: 512, total: 9_000 };
+
+  it('what waits before a full instance counts as under way in it, and asks for as many as it takes', () => {
+    const policy = { ...ELASTIC, outWindowMs: 0 };
+    const of = (serving: typeof full) => decide(policy, NOTHING_DECIDED, { serving: [serving], starting: 0 }, 0).decision.to;
+    expect([of(full), of(withPlace(full, place) as typeof full)]).toEqual([2, 4]);
+  });
+  it('one that the balancer does not know says what it knows itself', () => expect(withPlace(full, undefined)).toBe(full));
 });

@@ -1,3 +1,4 @@
+import type { BalancerSlot } from './balancer.js';
 import type { InstanceSignals } from './decide.js';
 import type { Instance } from './fleet.js';
 
@@ -53,6 +54,11 @@ export function signalsOf(text: string, before: Reading | undefined, now: Readin
   const seconds = before === undefined ? 0 : (now.atMs - before.atMs) / 1000;
   if (before === undefined || seconds <= 0) return own;
   return { ...own, inFlight: (now.callSeconds - before.callSeconds) / seconds, ratePerSecond: (now.calls - before.calls) / seconds };
+}
+
+/** What waits for a full instance waits before it, where it cannot count it: behind the balancer, in flight is what the balancer has given it and not got back. */
+export function withPlace(own: InstanceSignals, place: BalancerSlot | undefined): InstanceSignals {
+  return place ? { ...own, inFlight: place.current } : own;
 }
 
 /** Over all labels, in the text format of Prometheus; 0 without any. */
