@@ -78,7 +78,9 @@ class CrashSuite {
     const { wrap, bursts, imagesPerStep, violationsMax } = this.#options;
     const disk = new MemoryDisk();
     const workload = new Workload(disk, random, withShortWrites(wrap(disk), random));
-    const history = await workload.run(bursts);
+    const history = await workload.run(bursts).catch((error: Error) => error);
+    // On a broken disk even a restart may fail.
+    if (history instanceof Error) return void this.#report.violations.push(`the workload failed: ${history.message}`);
     const state = new CrashState(disk.initial);
     const { records } = disk;
     this.#report.operations += records.length;

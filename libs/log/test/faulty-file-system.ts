@@ -32,6 +32,10 @@ export class FaultyFileSystem implements FileSystem {
   syncs = true;
   /** Asked before each operation. */
   fault: (operation: DiskOperation, path: string) => Fault | undefined = () => undefined;
+  /** True: files that are written to show their descriptors, so that a thread may write without being asked here. */
+  unwatched = false;
+  /** What such a file shows, instead of its own. */
+  descriptor: number | undefined;
   readonly #disk: FileSystem;
 
   constructor(disk: FileSystem = nodeFileSystem) {
@@ -46,7 +50,7 @@ export class FaultyFileSystem implements FileSystem {
     await this.#before('open', path);
     const file = await this.#disk.open(path, how);
     this.openFiles++;
-    return this.#wrap(path, file);
+    return this.#wrap(path, file, how);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -74,7 +78,8 @@ export class FaultyFileSystem implements FileSystem {
     return this.#disk.lock(directory);
   }
 
-  #wrap(path: string, file: File): File {
+  #wrap(path: string, file: File, how: 'read' | 'write' | 'create'): File {
+    const shown = () => (how === 'read' ? file.descriptor : (this.descriptor ?? file.descriptor));
     return {
       read: async (target, targetOffset, length, position) => {
         const fault = this.#take('read', path);
@@ -109,7 +114,9 @@ export class FaultyFileSystem implements FileSystem {
       },
       size: () => file.size(),
       close: () => (this.openFiles--, file.close()),
-      ...(file.descriptor !== undefined && { descriptor: file.descriptor }),
+      get descriptor() {
+        return shown();
+      },
     };
   }
 

@@ -8,6 +8,7 @@ import type { FileLog, FileLogOptions } from '@diptych/log';
 export const CONTEXT = within(3_600_000);
 
 const VALUE_BYTES = 256;
+const VALUES = 10_000;
 const CONTENT_TYPE = 'application/octet-stream';
 
 /** Of 24 bytes, spread over the order of keys so that neighbours in time are none in it. */
@@ -20,10 +21,14 @@ export function keyOf(number: number): string {
  * Makes puts of so many keys in turn, each with a request id of its own. Keys and ids are made beforehand, because making them is the caller's business.
  */
 export function requestsOf(count: number, keys: number): (i: number) => AppendRequest {
-  const value = new Uint8Array(VALUE_BYTES).map((_, i) => i * 7);
+  // Many, as the bare loop has many records: one that is always the same would always lie in the processor's nearest cache.
+  const values = Array.from({ length: Math.min(keys, VALUES) }, (_, v) => new Uint8Array(VALUE_BYTES).map((_, i) => i * 7 + v));
   const names = Array.from({ length: keys }, (_, i) => flat(keyOf(i)));
   const ids = Array.from({ length: count }, () => flat(randomUUID()));
-  return (i) => ({ mutation: { kind: 'put', key: names[i % keys]!, value, contentType: CONTENT_TYPE }, requestId: ids[i]! });
+  return (i) => ({
+    mutation: { kind: 'put', key: names[i % keys]!, value: values[i % values.length]!, contentType: CONTENT_TYPE },
+    requestId: ids[i]!,
+  });
 }
 
 /** Node puts a UUID together out of 20 pieces, and they are joined by whoever reads it first. What comes out of a message is in one piece. */

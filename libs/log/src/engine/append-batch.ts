@@ -1,14 +1,15 @@
 import type { Clock, DiptychError } from '@diptych/kernel';
 import { assertAlive, isStopped } from '@diptych/kernel';
 import { conflictWith, otherPayload } from './append-refusals.js';
+import type { ByteBlock } from './byte-block.js';
 import { byteBlock, withRoom } from './byte-block.js';
-import { equalBytes, hashBytes } from './byte-hash.js';
+import { equalBytes } from './byte-hash.js';
 import type { DedupeWindow } from './dedupe-window.js';
 import { AGED } from './dedupe-window.js';
 import type { KeyIndex } from './key-index.js';
 import type { PendingAppend } from './pending-append.js';
 import { END, OTHER, ProbeTable } from './probe-table.js';
-import { encodeRecord, finishRecord, recordHashStart, recordKeyBytes, recordRequestIdBytes, stampRecord } from './record.js';
+import { markBatch, recordHashStart, stampRecord, writePayloadHash } from './record.js';
 import { HASH_BYTES, RECORD_HEAD_BYTES } from './record-layout.js';
 
 export interface BatchState {
@@ -18,12 +19,6 @@ export interface BatchState {
   readonly partition: number;
   readonly clock: Clock;
   readonly head: () => number;
-}
-
-/** Where a batch is going to be written, as far as it is known when it is begun. */
-export interface BatchPlace {
-  readonly batch: number;
-  readonly seed: number;
 }
 
 /**
@@ -40,12 +35,14 @@ export class AppendBatch {
   readonly #bytesMax: number;
   #block = byteBlock(BUFFER_BYTES_MIN);
   #length = 0;
+  /** Behind the batch's records lie those that are prepared, up to here. */
+  #preparedEnd = 0;
   #wallMs = 0;
   #atMs = 0;
   /** Revision that the first staged append gets. */
   #firstRevision = 0;
-  /** What the checksums were made for that are there already. */
-  #place: BatchPlace = { batch: 0, seed: 0 };
+  /** Its number in the segment, as the records say. */
+  #batch = 0;
   /** At the disk, and not applied. */
   #before: AppendBatch | undefined;
   /** Who is answered with the batch, in order. */
@@ -70,14 +67,9 @@ export class AppendBatch {
     return this.#members.length === 0;
   }
 
-  /** The batch's records, after `finish`. */
-  get buffer(): Buffer {
-    return this.#block.bytes;
-  }
-
-  /** Of the buffer. */
-  get view(): DataView {
-    return this.#block.view;
+  /** Holds the batch's records, after `finish` all but what `completeRecords` writes. */
+  get block(): ByteBlock {
+    return this.#block;
   }
 
   get length(): number {
@@ -89,9 +81,9 @@ export class AppendBatch {
     return this.#atMs;
   }
 
-  /** Empties the batch for the next one. @param before the batch at the disk, if there is one */
-  begin(place: BatchPlace, before: AppendBatch | undefined): void {
-    this.#place = place;
+  /** Empties the batch for the next one. @param batch its number, as far as it is known @param before the batch at the disk, if there is one */
+  begin(batch: number, before: AppendBatch | undefined): void {
+    this.#batch = batch;
     this.#before = before;
     this.#firstRevision = (before ? before.#firstRevision + before.#staged.length - 1 : this.#state.head()) + 1;
     this.#length = 0;
@@ -107,7 +99,7 @@ export class AppendBatch {
     this.#before = undefined;
   }
 
-  /** Looks at the clock, for the appends that are added next. */
+  /** Looks at the clock, for the appends that are prepared next. */
   tick(): void {
     this.#wallMs = this.#state.clock.wallMs();
     this.#atMs = this.#state.clock.nowMs();
@@ -115,7 +107,27 @@ export class AppendBatch {
 
   /** Whether there is room left for this one. An empty batch takes anything. */
   hasRoomFor(pending: PendingAppend): boolean {
-    return this.#staged.length === 0 || this.#length + pending.bytesBound <= this.#bytesMax;
+    return this.#hasRoomAfter(this.#length, pending);
+  }
+
+  /**
+   * Encodes the first of these appends, as many as there is room for, in about so many bytes; `add` each of them right afterwards. So what has to be looked up
+   * for all of them is on its way to the processor before the first one asks for it. Returns how many.
+   */
+  prepare(appends: readonly PendingAppend[], bytesMax: number): number {
+    const { index, dedupe } = this.#state;
+    this.#preparedEnd = this.#length;
+    let count = 0;
+    for (const pending of appends) {
+      if (this.#preparedEnd >= this.#length + bytesMax || !this.#hasRoomAfter(this.#preparedEnd, pending)) break;
+      this.#block = withRoom(this.#block, this.#preparedEnd, pending.bytesBound);
+      pending.encode(this.#block, this.#preparedEnd);
+      this.#preparedEnd += pending.length;
+      dedupe.touch(pending.requestIdHash);
+      index.touch(pending.keyHash);
+      count++;
+    }
+    return count;
   }
 
   /** True: it is answered with the batch. False: it has been answered. Never throws. */
@@ -123,7 +135,12 @@ export class AppendBatch {
     try {
       // The time of the tick will do, unless it says that time is up.
       if (isStopped(pending.context) || pending.context.deadlineMs <= this.#atMs) assertAlive(pending.context, this.#state.clock);
-      if (!this.#decide(pending)) return false;
+      if (pending.length > 0) {
+        if (!this.#decide(pending)) return false;
+      } else {
+        pending.reject(pending.refusal);
+        return false;
+      }
     } catch (error) {
       pending.reject(error);
       return false;
@@ -132,16 +149,11 @@ export class AppendBatch {
     return true;
   }
 
-  /** Writes the checksums that are missing, all when the batch goes elsewhere than was thought. */
-  finish(place: BatchPlace): void {
-    const { batch, seed } = place;
+  /** Nothing is added any more. @param batch its number, which may be another than was thought */
+  finish(batch: number): void {
     const last = this.#staged.length - 1;
-    const anew = batch !== this.#place.batch || seed !== this.#place.seed;
-    this.#place = place;
-    for (let i = anew ? 0 : last; i <= last; i++) {
-      const { offset, length } = this.#staged[i]!;
-      finishRecord(this.#block, offset, offset + length, batch, i === last, seed);
-    }
+    for (let i = batch === this.#batch ? last : 0; i <= last; i++) markBatch(this.#block, this.#staged[i]!.offset, batch, i === last);
+    this.#batch = batch;
   }
 
   /** The key of a staged append as a string that hangs on to nothing larger. */
@@ -169,26 +181,20 @@ export class AppendBatch {
     }
   }
 
+  #hasRoomAfter(end: number, { bytesBound }: PendingAppend): boolean {
+    return end === 0 || end + bytesBound <= this.#bytesMax;
+  }
+
   /** As `add`. */
   #decide(pending: PendingAppend): boolean {
-    const { request, bytesBound } = pending;
+    const { request, keyBytes, keyHash } = pending;
     const offset = this.#length;
-    this.#block = withRoom(this.#block, offset, bytesBound);
-    const { view } = this.#block;
-    const length = encodeRecord(this.#block, offset, request);
-    const idBytes = recordRequestIdBytes(view, offset);
-    const idHash = hashBytes(view, offset + length - idBytes, idBytes);
-    pending.refusal = undefined;
+    // One before it got no place in the batch.
+    if (pending.offset !== offset) this.#block.bytes.copyWithin(offset, pending.offset, pending.offset + pending.length);
     pending.offset = offset;
-    pending.length = length;
-    pending.idBytes = idBytes;
-    pending.requestIdHash = idHash;
+    const { view } = this.#block;
     const repeat = this.#repeat(pending);
     if (repeat !== undefined) return repeat;
-    const keyBytes = recordKeyBytes(view, offset);
-    const keyHash = hashBytes(view, offset + RECORD_HEAD_BYTES, keyBytes);
-    pending.keyBytes = keyBytes;
-    pending.keyHash = keyHash;
     const cell = this.#cellOf(view, offset, keyBytes, keyHash);
     const twin = cell === NONE ? this.#before?.stagedKey(view, offset, keyBytes, keyHash) : this.#staged[this.#byKey.at(cell, keyHash)]!;
     pending.keyStagedBefore = twin !== undefined;
@@ -219,11 +225,7 @@ export class AppendBatch {
     if (cell === NONE) this.#byKey.add(pending.keyHash, number);
     else this.#byKey.replace(cell, number);
     this.#byRequestId.add(pending.requestIdHash, number);
-    // The one before it is not the last of the batch, so its checksum will not change any more.
-    if (number > 0) {
-      const { offset, length } = staged[number - 1]!;
-      finishRecord(this.#block, offset, offset + length, this.#place.batch, false, this.#place.seed);
-    }
+    markBatch(this.#block, pending.offset, this.#batch, false);
     staged.push(pending);
     this.#length += pending.length;
   }
@@ -265,6 +267,9 @@ export class AppendBatch {
     const first = own ?? this.#before?.stagedId(view, pending);
     if (first) {
       const { view: firstView } = own ? this.#block : this.#before!.#block;
+      // Whoever completes the records may be about to write the same.
+      writePayloadHash(firstView, first.offset);
+      writePayloadHash(view, pending.offset);
       const same = equalBytes(firstView, recordHashStart(first.offset), view, hashStart, HASH_BYTES);
       if (same) ({ revision: pending.revision, existed: pending.existed } = first);
       else pending.refusal = otherPayload(pending.request.requestId);
@@ -275,6 +280,7 @@ export class AppendBatch {
     const entry = dedupe.get(view, offset + length - idBytes, idBytes, requestIdHash, this.#atMs);
     pending.requestIdIsNew = entry === undefined;
     if (entry === undefined || entry === AGED) return undefined;
+    writePayloadHash(view, offset);
     if (dedupe.hasPayload(entry, view, hashStart))
       pending.resolve({ position: { incarnation, partition, revision: dedupe.revisionOf(entry) }, existed: dedupe.existed(entry) });
     else pending.reject(otherPayload(pending.request.requestId));

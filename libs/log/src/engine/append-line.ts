@@ -72,6 +72,14 @@ export class AppendLine {
     return line[this.#stagedEnd];
   }
 
+  /** The first that are not staged, up to so many. */
+  upcoming(countMax: number): PendingAppend[] {
+    const upcoming: PendingAppend[] = [];
+    for (let i = this.#stagedEnd; i < this.#line.length && upcoming.length < countMax; i++)
+      if (this.#line[i]!.waiting) upcoming.push(this.#line[i]!);
+    return upcoming;
+  }
+
   markStaged(): void {
     this.#stagedEnd++;
     this.#unstaged--;

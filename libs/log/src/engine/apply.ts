@@ -42,11 +42,11 @@ export function applyRecord(
 }
 
 /**
- * What a batch leaves that is durable. One table after the other: each of these loops is short, so that the processor has the misses of several appends under
+ * What a batch leaves that is durable, and lies in the view. One table after the other: each of these loops is short, so that the processor has the misses of several appends under
  * way at once.
  */
-export function applyBatch({ index, dedupe, ring }: LogState, batch: AppendBatch, place: Place): void {
-  const { staged, view, atMs } = batch;
+export function applyBatch({ index, dedupe, ring }: LogState, batch: AppendBatch, view: DataView, place: Place): void {
+  const { staged, atMs } = batch;
   for (const append of staged) {
     const { keyHash, length, offset, revision, keyBytes } = append;
     const keyStart = offset + RECORD_HEAD_BYTES;
@@ -66,7 +66,10 @@ export function applyBatch({ index, dedupe, ring }: LogState, batch: AppendBatch
         revision,
       );
   }
-  for (const { offset, revision, keyBytes, deleted } of staged) ring.push(view, offset + RECORD_HEAD_BYTES, keyBytes, revision, deleted);
+  for (const { offset, revision, keyBytes, deleted, requestIdHash } of staged) {
+    ring.push(view, offset + RECORD_HEAD_BYTES, keyBytes, revision, deleted);
+    dedupe.touch(requestIdHash);
+  }
   dedupe.makeRoom(staged.length, atMs);
   for (const { offset, length, revision, existed, idBytes, requestIdHash, requestIdIsNew } of staged)
     dedupe.add(view, offset + length - idBytes, idBytes, requestIdHash, recordHashStart(offset), revision, existed, atMs, requestIdIsNew);

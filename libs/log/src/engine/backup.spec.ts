@@ -142,7 +142,7 @@ describe('a backup', () => {
     const [segment] = segmentsIn(await logs.directory());
     const copied = await beside('copied');
     mkdirSync(copied);
-    writeFileSync(join(copied, basename(segment!)), readFileSync(segment!).subarray(0, -10));
+    writeFileSync(join(copied, basename(segment!)), readFileSync(segment!).subarray(0, log.status.diskBytes - 10));
     expect(await backupLog(copied, await beside('backup'), { clock })).toMatchObject({ head: 1, records: 1, unfinished: undefined });
   });
 
@@ -170,7 +170,7 @@ describe('a backup', () => {
     expect(await waitsOf('written to')).toBe(1);
     const [path] = segmentsIn(await logs.directory());
     const bytes = readFileSync(path!);
-    meanwhile = async () => truncateSync(path!, bytes.length - 1);
+    meanwhile = async () => truncateSync(path!, log.status.diskBytes - 1);
     await expect(waitsOf('taken back')).rejects.toThrow(/took its last write back/);
     expect(readdirSync(await beside('taken back'))).toEqual([]);
     writeFileSync(path!, bytes);

@@ -146,16 +146,14 @@ export class BatchStager {
     const line = this.#line;
     const batch = this.#next;
     const startedMs = this.#settings.clock.nowMs();
-    const lengthMax = batch.length + SLICE_BYTES;
-    let count = 0;
-    let full = false;
     batch.tick();
-    for (let pending = line.next; pending && count < SLICE_APPENDS && batch.length < lengthMax; pending = line.next, count++) {
-      full = !batch.hasRoomFor(pending);
-      if (full) break;
+    const slice = line.upcoming(SLICE_APPENDS);
+    const count = batch.prepare(slice, SLICE_BYTES);
+    for (let pending = line.next, i = 0; pending && i < count; pending = line.next, i++) {
       if (batch.add(pending)) line.markStaged();
       else line.markAnswered(pending);
     }
+    const full = count < slice.length && !batch.hasRoomFor(slice[count]!);
     this.#pace.staged(count, this.#settings.clock.nowMs() - startedMs);
     if (batch.isEmpty) line.takeStaged();
     return full;
@@ -169,8 +167,8 @@ export class BatchStager {
   }
 
   #begin(): void {
-    const { nextBatch, current } = this.#store;
-    this.#next.begin({ batch: this.#atDisk ? nextBatch + 1 : nextBatch, seed: current.seed }, this.#atDisk);
+    const { nextBatch } = this.#store;
+    this.#next.begin(this.#atDisk ? nextBatch + 1 : nextBatch, this.#atDisk);
   }
 
   #stageAnew(): void {

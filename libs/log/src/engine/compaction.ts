@@ -9,8 +9,9 @@ import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 import type { CompactedHeader } from './segment-header.js';
 import { scanSegment } from './segment-scan.js';
 import { SegmentWriter } from './segment-writer.js';
-import type { Segment, SegmentStore, SegmentTally } from './segment-store.js';
-import { emptyTally } from './segment-store.js';
+import type { SegmentStore } from './segment-store.js';
+import type { Segment, SegmentTally } from './segment.js';
+import { emptyTally } from './segment.js';
 
 export interface CompactionOptions {
   readonly fileSystem: FileSystem;

@@ -9,8 +9,9 @@ import { reasonOf } from './directory.js';
 import type { CompactionStatus, FileLogSettings } from './file-log-options.js';
 import type { KeyIndex } from './key-index.js';
 import type { Readers } from './readers.js';
-import type { Segment, SegmentStore } from './segment-store.js';
-import { isNoSpace } from './segment-store.js';
+import type { SegmentStore } from './segment-store.js';
+import type { Segment } from './segment.js';
+import { isNoSpace } from './file-system.js';
 
 export interface CompactorParts {
   readonly settings: FileLogSettings;

@@ -1,5 +1,5 @@
 import { ByteFifo } from './byte-fifo.js';
-import { copyBytes, equalBytes, hashBytes } from './byte-hash.js';
+import { equalBytes, hashBytes } from './byte-hash.js';
 import { END, OTHER, ProbeTable } from './probe-table.js';
 import { HASH_BYTES } from './record-layout.js';
 import type { RecordView } from './record-view.js';
@@ -23,6 +23,8 @@ export class DedupeWindow {
   /** Oldest; the entries from here on, `#count` of them, are in use. */
   #first = 0;
   #count = 0;
+  /** Means nothing; but what is touched has to go somewhere. */
+  #touched = 0;
 
   constructor(options: { countMax: number; ageMsMax: number }) {
     this.#countMax = options.countMax;
@@ -41,6 +43,11 @@ export class DedupeWindow {
   get(view: DataView, start: number, length: number, hash: number, nowMs: number): number | undefined {
     const entry = this.#find(view, start, length, hash);
     return entry === undefined || nowMs - this.#columns.atMs[entry]! <= this.#ageMsMax ? entry : AGED;
+  }
+
+  /** As `ProbeTable.touch`. */
+  touch(hash: number): void {
+    this.#touched ^= this.#byId.touch(hash);
   }
 
   /** What the mutation with a record's request id has for a revision, while it is in the window. */
@@ -64,7 +71,10 @@ export class DedupeWindow {
 
   /** Whether its payload has the hash that lies in the view. */
   hasPayload(entry: number, view: DataView, hashStart: number): boolean {
-    return equalBytes(this.#columns.payload, entry * HASH_BYTES, view, hashStart, HASH_BYTES);
+    const { payload } = this.#columns;
+    let same = true;
+    for (let i = 0; i < HASH_WORDS; i++) same &&= payload[entry * HASH_WORDS + i] === view.getInt32(hashStart + i * 4);
+    return same;
   }
 
   /**
@@ -98,7 +108,7 @@ export class DedupeWindow {
     columns.revision[entry] = revision;
     columns.existed[entry] = existed ? 1 : 0;
     columns.atMs[entry] = atMs;
-    copyBytes(view, payload, columns.payload, entry * HASH_BYTES, HASH_BYTES);
+    for (let i = 0; i < HASH_WORDS; i++) columns.payload[entry * HASH_WORDS + i] = view.getInt32(payload + i * 4);
     this.#byId.add(hash, entry);
   }
 
@@ -124,6 +134,7 @@ export class DedupeWindow {
   }
 
   #dropFirst(): void {
+    this.touch(this.#columns.hash[(this.#first + TOUCHED_AHEAD) & this.#columns.mask]!);
     // Does nothing for an id that was used again after its time: that has a newer entry.
     this.#byId.remove(this.#columns.hash[this.#first]!, this.#first);
     this.#first = (this.#first + 1) & this.#columns.mask;
@@ -157,7 +168,7 @@ class Columns {
   readonly hash: Int32Array;
   readonly idBytes: Uint8Array;
   readonly existed: Uint8Array;
-  readonly payload: DataView;
+  readonly payload: Int32Array;
 
   readonly length: number;
   readonly mask: number;
@@ -172,7 +183,7 @@ class Columns {
     this.hash = new Int32Array(length);
     this.idBytes = new Uint8Array(length);
     this.existed = new Uint8Array(length);
-    this.payload = new DataView(new ArrayBuffer(length * HASH_BYTES));
+    this.payload = new Int32Array(length * HASH_WORDS);
   }
 
   take(entry: number, from: Columns, other: number): void {
@@ -182,9 +193,11 @@ class Columns {
     this.hash[entry] = from.hash[other]!;
     this.idBytes[entry] = from.idBytes[other]!;
     this.existed[entry] = from.existed[other]!;
-    copyBytes(from.payload, other * HASH_BYTES, this.payload, entry * HASH_BYTES, HASH_BYTES);
+    for (let i = 0; i < HASH_WORDS; i++) this.payload[entry * HASH_WORDS + i] = from.payload[other * HASH_WORDS + i]!;
   }
 }
 
 export const AGED = -1;
 const RING_MIN = 256;
+const TOUCHED_AHEAD = 8;
+const HASH_WORDS = HASH_BYTES / 4;

@@ -92,7 +92,7 @@ it.each<[string, DiskOperation, Fault]>([
   ['write, by quota', 'write', { code: 'EDQUOT' }],
 ])('no space on %s is STORAGE_FULL, definite because the partial write is cut off', async (_, operation, fault) => {
   const fileSystem = new FaultyFileSystem();
-  const log = await logs.open({ fileSystem });
+  const log = await logs.open({ fileSystem, roomBytes: 0 });
   await put(log, 'a', 'old');
   const sizeBefore = log.status.diskBytes;
   for (let i = 0; i < 3; i++) {
@@ -170,7 +170,7 @@ it('a write that a full disk refused leaves its number: a torn tail after it is 
 
 it('after a torn batch that was kept in part, the next write is told from it, on a full disk too', async () => {
   const fileSystem = new FaultyFileSystem();
-  const log = await logs.open({ fileSystem });
+  const log = await logs.open({ fileSystem, roomBytes: 0 });
   await Promise.all([put(log, 'kept', '1'), put(log, 'torn', '1')]);
   const [path] = segmentsIn(await logs.directory());
   const image = readFileSync(path!);

@@ -22,6 +22,13 @@ export interface FileLogOptions {
    */
   readonly pipelineAppendsMin?: number;
   readonly pipelineBytesMin?: number;
+  /**
+   * Zeros that are written ahead of small batches, so that most syncs change no file's length and need not wait for the file system's journal; 0: none, for a
+   * file system that never writes in place. Default 256 KiB.
+   */
+  readonly roomBytes?: number;
+  /** After so many batches a thread of the log's own writes them, rather than Node's pool; Infinity: never. Default 64. */
+  readonly commitThreadAfter?: number;
   /** Request ids remembered. Default 100,000. */
   readonly dedupeCountMax?: number;
   /** How long they are remembered at most. Default 10 minutes. */
@@ -67,6 +74,8 @@ export const FILE_LOG_DEFAULTS = {
   batchBytesMax: 4 * 1024 * 1024,
   pipelineAppendsMin: 32,
   pipelineBytesMin: 32 * 1024,
+  roomBytes: 256 * 1024,
+  commitThreadAfter: 64,
   dedupeCountMax: 100_000,
   dedupeMs: 600_000,
   recentCommitsMax: 100_000,

@@ -8,6 +8,8 @@ import { lockDirectory } from './directory-lock.js';
  * Errors are Node's, with their `code` (`ENOSPC`, `EIO`, `ENOENT`, …).
  */
 export interface FileSystem {
+  /** Nobody stands between a file and its `descriptor`: another thread may write to that. */
+  readonly unwatched?: boolean;
   /** `create` refuses a file that exists (`EEXIST`); `write` and `read` one that does not (`ENOENT`). */
   open(path: string, how: 'read' | 'write' | 'create'): Promise<File>;
   /** Atomic; replaces what is there. Durable only after `syncDirectory`. */
@@ -41,6 +43,7 @@ export interface File {
 
 /** The real one. Callbacks rather than `fs/promises`: they cost about half as much a call. */
 export const nodeFileSystem: FileSystem = {
+  unwatched: true,
   open: (path, how) => settle<number>((done) => fs.open(path, OPEN_FLAGS[how], 0o600, done)).then((descriptor) => new NodeFile(descriptor)),
   rename: (from, to) => settle<void>((done) => fs.rename(from, to, done)),
   remove: (path) => settle<void>((done) => fs.unlink(path, done)),
@@ -120,6 +123,11 @@ export async function writeFully(file: File, source: Buffer, length: number, pos
 
 export function errorCodeOf(error: unknown): string | undefined {
   return typeof error === 'object' && error !== null ? (error as { code?: string }).code : undefined;
+}
+
+export function isNoSpace(error: unknown): boolean {
+  const code = errorCodeOf(error);
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 const OPEN_FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const;

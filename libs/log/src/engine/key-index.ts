@@ -33,6 +33,8 @@ export class KeyIndex {
   /** By segment id: records of puts that a later mutation superseded. */
   readonly #deadBytes: number[] = [];
   #valueBytesTotal = 0;
+  /** Means nothing; but what is touched has to go somewhere. */
+  #touched = 0;
 
   constructor() {
     this.#order = new KeyOrder({
@@ -61,6 +63,11 @@ export class KeyIndex {
     for (let cell = table.first(hash), slot; (slot = table.at(cell, hash)) !== END; cell = table.next(cell))
       if (slot !== OTHER && this.#isKey(slot, view, start, length)) return slot;
     return undefined;
+  }
+
+  /** As `ProbeTable.touch`. */
+  touch(hash: number): void {
+    this.#touched ^= this.#tables[hash >>> TABLE_SHIFT]!.touch(hash);
   }
 
   has(view: DataView, start: number, length: number): boolean {

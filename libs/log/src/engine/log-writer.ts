@@ -3,13 +3,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DiptychError } from '@diptych/kernel';
 import type { AppendBatch } from './append-batch.js';
 import { BatchStager } from './batch-stager.js';
+import type { ByteBlock } from './byte-block.js';
 import { byteBlock } from './byte-block.js';
 import { reasonOf } from './directory.js';
 import type { BatchMeasure, FileLogSettings } from './file-log-options.js';
 import type { PendingAppend } from './pending-append.js';
 import type { SegmentStore } from './segment-store.js';
-import { isNoSpace } from './segment-store.js';
-import { encodeSeal, finishRecord, stampRecord } from './record.js';
+import { isNoSpace } from './file-system.js';
+import { encodeSeal, markBatch, stampRecord } from './record.js';
 import { RECORD_HEAD_BYTES } from './record-layout.js';
 
 /**
@@ -28,7 +29,7 @@ export class LogWriter {
   readonly #settings: FileLogSettings;
   readonly #store: SegmentStore;
   readonly #head: () => number;
-  readonly #apply: (batch: AppendBatch) => void;
+  readonly #apply: (batch: AppendBatch, written: DataView) => void;
   readonly #freeSpace: () => Promise<boolean>;
   readonly #stager: BatchStager;
   /** Until the disk is free again. */
@@ -42,14 +43,14 @@ export class LogWriter {
   /**
    * @param options.batches empty, for nobody else
    * @param options.freeSpace gives back disk space that others took for a while; false when there is none
-   * @param options.apply makes the batch visible; runs right after the sync, in one synchronous step with the answers
+   * @param options.apply makes the batch visible, whose records lie in the view as they were written; runs right after the sync, in one synchronous step with the answers
    */
   constructor(options: {
     settings: FileLogSettings;
     store: SegmentStore;
     batches: readonly [AppendBatch, AppendBatch];
     head: () => number;
-    apply: (batch: AppendBatch) => void;
+    apply: (batch: AppendBatch, written: DataView) => void;
     unsealed: boolean;
     freeSpace: () => Promise<boolean>;
   }) {
@@ -123,10 +124,10 @@ export class LogWriter {
   /** True when the batch is durable and applied; false when it failed and was answered. */
   async #commit(batch: AppendBatch): Promise<boolean> {
     const startedMs = this.#settings.clock.nowMs();
-    for (let written = false; !written;) {
+    let written: ByteBlock | undefined;
+    while (!written) {
       try {
-        await this.#writeBatch(batch);
-        written = true;
+        written = await this.#writeBatch(batch);
       } catch (error) {
         // Once: a sync that failed would succeed the second time, and mean nothing.
         const cut = isNoSpace(error) && (await this.#cutBack());
@@ -137,7 +138,7 @@ export class LogWriter {
     }
     const writtenMs = this.#settings.clock.nowMs();
     const appends = batch.staged.length;
-    this.#apply(batch);
+    this.#apply(batch, written.view);
     this.#stager.measure(writtenMs - startedMs, appends, this.#settings.clock.nowMs() - writtenMs);
     this.#tell({ appends, bytes: batch.length, seconds: (writtenMs - startedMs) / 1_000 });
     return true;
@@ -152,11 +153,11 @@ export class LogWriter {
     }
   }
 
-  async #writeBatch(batch: AppendBatch): Promise<void> {
+  async #writeBatch(batch: AppendBatch): Promise<ByteBlock> {
     if (this.#store.mustRotate || this.#store.current.length + batch.length > this.#settings.segmentBytes) await this.#rotate();
-    batch.finish({ batch: this.#store.nextBatch, seed: this.#store.current.seed });
+    batch.finish(this.#store.nextBatch);
     this.#unsealed = true;
-    await this.#store.append(batch.buffer, batch.length);
+    return this.#store.append(batch.block, batch.length);
   }
 
   async #rotate(): Promise<void> {
@@ -237,8 +238,8 @@ export class LogWriter {
     const length = encodeSeal(seal, 0);
     const head = this.#head();
     stampRecord(seal, 0, head, head, this.#settings.clock.wallMs(), false);
-    finishRecord(seal, 0, length, this.#store.nextBatch, true, this.#store.current.seed);
-    await this.#store.append(seal.bytes, length);
+    markBatch(seal, 0, this.#store.nextBatch, true);
+    await this.#store.append(seal, length, 'cut');
     this.#unsealed = false;
   }
 

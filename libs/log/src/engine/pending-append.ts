@@ -1,6 +1,9 @@
 import type { CallContext } from '@diptych/kernel';
 import type { AppendReply, AppendRequest } from '../log.port.js';
-import { recordBytesBound } from './record.js';
+import type { ByteBlock } from './byte-block.js';
+import { hashBytes } from './byte-hash.js';
+import { encodeRecord, recordBytesBound, recordKeyBytes, recordRequestIdBytes } from './record.js';
+import { RECORD_HEAD_BYTES } from './record-layout.js';
 
 /** An append from call to answer. One object for all of its way, since there are several hundred thousand a second. */
 export class PendingAppend {
@@ -65,6 +68,24 @@ export class PendingAppend {
     used.bytesBound = recordBytesBound(request);
     used.waiting = true;
     return used;
+  }
+
+  /** Writes its record into a block with room for it. Never throws: one that cannot be encoded has no bytes then, and says why in `refusal`. */
+  encode(block: ByteBlock, offset: number): void {
+    this.offset = offset;
+    this.length = 0;
+    try {
+      const { view } = block;
+      const length = encodeRecord(block, offset, this.request);
+      this.refusal = undefined;
+      this.idBytes = recordRequestIdBytes(view, offset);
+      this.requestIdHash = hashBytes(view, offset + length - this.idBytes, this.idBytes);
+      this.keyBytes = recordKeyBytes(view, offset);
+      this.keyHash = hashBytes(view, offset + RECORD_HEAD_BYTES, this.keyBytes);
+      this.length = length;
+    } catch (error) {
+      this.refusal = error;
+    }
   }
 
   /**

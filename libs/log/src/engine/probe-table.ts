@@ -29,6 +29,11 @@ export class ProbeTable {
     return hash & this.#mask;
   }
 
+  /** Has the processor fetch what `first` will look at. To be called for many hashes, one after the other, some time before: then their misses overlap. */
+  touch(hash: number): number {
+    return this.#cells[(hash & this.#mask) * 2 + 1]!;
+  }
+
   next(cell: number): number {
     return (cell + 1) & this.#mask;
   }

@@ -5,7 +5,7 @@ import type { Location } from './key-index.js';
 import type { Epoch, Readers } from './readers.js';
 import { READ_BYTES_MAX, ReadThread } from './read-thread.js';
 import { RecordView } from './record-view.js';
-import type { Segment } from './segment-store.js';
+import type { Segment } from './segment.js';
 
 /** A read from call to answer. */
 interface PointRead {

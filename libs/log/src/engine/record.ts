@@ -21,7 +21,7 @@ export function recordBytesBound({ mutation, requestId }: AppendRequest): number
   return mutation.kind === 'put' ? head + mutation.contentType.length * 3 + mutation.value.byteLength : head;
 }
 
-/** Writes the parts of a record that come from the request; returns its length. `stampRecord` and `finishRecord` write the rest. */
+/** Writes the parts of a record that come from the request; returns its length. `stampRecord`, `markBatch` and `completeRecords` write the rest. */
 export function encodeRecord({ bytes, view }: ByteBlock, offset: number, { mutation, condition, requestId }: AppendRequest): number {
   const keyStart = offset + RECORD_HEAD_BYTES;
   let end = keyStart + writeText(bytes, view, keyStart, mutation.key);
@@ -41,7 +41,6 @@ export function encodeRecord({ bytes, view }: ByteBlock, offset: number, { mutat
   view.setUint32(offset + FIELD.contentTypeBytes, contentTypeBytes, true);
   view.setUint32(offset + FIELD.valueBytes, valueBytes, true);
   view.setUint32(offset + FIELD.conditionCrc, condition ? crc32(canonical(condition)) : 0, true);
-  writeHash128(view, offset + FIELD.kind, end, offset + FIELD.hash);
   const requestIdBytes = writeText(bytes, view, end, requestId);
   end += requestIdBytes;
   view.setUint32(offset + FIELD.requestIdBytes, requestIdBytes, true);
@@ -91,17 +90,35 @@ export function stampRecord(
   if (existed) view.setUint8(offset + FIELD.flags, FLAG_EXISTED);
 }
 
-/** The place of a record in its segment, and the checksum over it all. */
-export function finishRecord(
-  { bytes, view }: ByteBlock,
-  offset: number,
-  end: number,
-  batch: number,
-  batchEnd: boolean,
-  seed: number,
-): void {
+/** The place of a record in its segment. */
+export function markBatch({ view }: ByteBlock, offset: number, batch: number, batchEnd: boolean): void {
   view.setUint32(offset + FIELD.batch, batch, true);
   if (batchEnd) view.setUint8(offset + FIELD.flags, view.getUint8(offset + FIELD.flags) | FLAG_BATCH_END);
+}
+
+/** Writes what follows from all the rest of records one after the other, `length` bytes of them: payload hashes and checksums. Safe to repeat. */
+export function completeRecords(block: ByteBlock, length: number, seed: number): void {
+  const { bytes, view } = block;
+  for (let offset = 0; offset < length;) {
+    const recordBytes = view.getUint32(offset + FIELD.length, true);
+    writePayloadHash(view, offset);
+    view.setUint32(offset + FIELD.crc, crcOf(bytes, offset, recordBytes, seed), true);
+    offset += recordBytes;
+  }
+}
+
+/** Of kind, condition, key, content type and value. A seal has none. */
+export function writePayloadHash(view: DataView, offset: number): void {
+  if (view.getUint8(offset + FIELD.kind) === KIND_SEAL) return;
+  const textBytes = view.getUint16(offset + FIELD.keyBytes, true) + view.getUint16(offset + FIELD.contentTypeBytes, true);
+  const end = offset + RECORD_HEAD_BYTES + textBytes + view.getUint32(offset + FIELD.valueBytes, true);
+  writeHash128(view, offset + FIELD.kind, end, offset + FIELD.hash);
+}
+
+/** The place of a record in its segment, and the checksum over it all. */
+export function finishRecord(block: ByteBlock, offset: number, end: number, batch: number, batchEnd: boolean, seed: number): void {
+  const { bytes, view } = block;
+  markBatch(block, offset, batch, batchEnd);
   view.setUint32(offset + FIELD.crc, crcOf(bytes, offset, end - offset, seed), true);
 }
 

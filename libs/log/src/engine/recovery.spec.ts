@@ -123,7 +123,7 @@ describe('a torn tail', () => {
     const fileSystem = Object.assign(new FaultyFileSystem(), { syncs: false });
     const log = await logs.open();
     await put(log, 'before', '1');
-    const sizeBefore = statSync(segmentsIn(directory)[0]!).size;
+    const sizeBefore = log.status.diskBytes;
     await Promise.all(['x', 'y', 'z'].map((key) => put(log, key, key.repeat(10))));
     const sizeAfter = log.status.diskBytes;
     // The seal of a clean end is not there after a crash.
@@ -245,7 +245,7 @@ describe('a torn tail', () => {
 
     it('is damage, since that had been durable', async () => {
       const newest = await crashed();
-      truncateSync(newest, statSync(newest).size - 1);
+      truncateSync(newest, recordEnds(newest).at(-1)! - 1);
       await expect(logs.open(options)).rejects.toMatchObject({
         code: 'INTERNAL',
         message: expect.stringMatching(/is damaged at offset \d+: .* a segment was compacted after revision 5 had been durable/),
@@ -275,7 +275,7 @@ describe('a torn tail', () => {
     await log.close();
     const [, x, y] = recordEnds(segmentsIn(image)[0]!);
     const damages: Array<[(path: string) => void, string[]]> = [
-      [(path) => appendFileSync(path, Buffer.alloc(5_000)), ['before', 'x', 'y', 'z']],
+      [(path) => overwrite(path, x!, Buffer.alloc(200)), ['before', 'x']],
       [(path) => appendFileSync(path, Buffer.alloc(5_000, 0xff)), ['before', 'x', 'y', 'z']],
       [(path) => appendFileSync(path, RECORD_MARKER), ['before', 'x', 'y', 'z']],
       [(path) => overwrite(path, x! + 20, Buffer.alloc(40)), ['before', 'x']],
@@ -531,10 +531,12 @@ class SteppingClock extends FakeClock {
 }
 
 /** Offsets where the records of a segment end, by the lengths written in them. */
+/** Behind the last one there may be room. */
 function recordEnds(path: string): number[] {
   const bytes = readFileSync(path);
   const ends: number[] = [];
-  for (let offset = SEGMENT_HEADER_BYTES; offset < bytes.length; ends.push(offset)) offset += bytes.readUInt32LE(offset + 4);
+  const lengthAt = (offset: number) => (offset < bytes.length ? bytes.readUInt32LE(offset + 4) : 0);
+  for (let offset = SEGMENT_HEADER_BYTES, length; (length = lengthAt(offset)) > 0; ends.push(offset)) offset += length;
   return ends;
 }
 

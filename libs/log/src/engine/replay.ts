@@ -1,24 +1,31 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
-import { damageError } from './damage.js';
+import { CommitThread } from './commit-thread.js';
+import { NOT_WHOLE, damageError, laterWriteError } from './damage.js';
 import { assertNextSegment, listSegments, saveTornBytes, tornNames } from './directory.js';
 import type { FileSystem } from './file-system.js';
-import { readFully, writeFully } from './file-system.js';
+import { isNoSpace, readFully, writeFully } from './file-system.js';
 import { HistoryCheck } from './history-check.js';
 import type { OpenedSegment } from './open-segment.js';
 import { openSegment } from './open-segment.js';
 import { KIND_DELETE, KIND_SEAL, KIND_TRACE } from './record-layout.js';
 import type { RecordView } from './record-view.js';
+import { SegmentEnd } from './segment-end.js';
 import { SEGMENT_HEADER_BYTES, SKIPPED_REVISIONS } from './segment-header.js';
 import type { ScanResult } from './segment-scan.js';
-import { findLaterBatch, scanSegment } from './segment-scan.js';
-import type { Segment } from './segment-store.js';
-import { SegmentStore, emptyTally, isNoSpace } from './segment-store.js';
+import { findLaterBatch, isRoom, scanSegment } from './segment-scan.js';
+import type { Segment } from './segment.js';
+import { SegmentStore } from './segment-store.js';
+import { emptyTally } from './segment.js';
 
 export interface ReplayOptions {
   readonly fileSystem: FileSystem;
   readonly directory: string;
   readonly partition: number;
+  /** Zeros to write ahead of batches, from now on. */
+  readonly roomBytes: number;
+  /** So many batches from now on a thread commits them. */
+  readonly commitThreadAfter: number;
   readonly wallMs: () => number;
   /** Before the first record: that many mutations at least were written after the newest of this revision. */
   readonly onSegments?: (headMin: number) => void;
@@ -58,6 +65,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const opened: Array<OpenedSegment & { readonly path: string; readonly firstRevision: number }> = [];
   let last: ScanResult | undefined;
   let tail: TornTail | undefined;
+  let roomEnd = 0;
   try {
     assertNextSegment(directory, listed[0]!.firstRevision, 1);
     for (const name of listed) opened.push({ ...name, ...(await openSegment(fileSystem, name.path)) });
@@ -78,6 +86,10 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       check.beginSegment(path, firstRevision, header);
       segments.push(segment);
       last = await replaySegment(options, segment, check);
+      if (newest && last.wholeEnd < length && (await isRoom(reader, last.wholeEnd, length))) {
+        roomEnd = length;
+        segment.length = last.wholeEnd;
+      }
       if (last.wholeEnd < segment.length && newest && isGone())
         throw damageError(path, last.wholeEnd, `${NOT_WHOLE}, and a segment was compacted after revision ${seen} had been durable`);
       if (last.wholeEnd < segment.length) tail = await cutTornTail(options, segment, last, newest);
@@ -90,7 +102,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       options.onWarning(`the log in ${directory} ends at revision ${check.head}; it ended at ${seen} when a segment was compacted`);
     const cut = tail !== undefined || !last!.batchEnd || (await wasCut(fileSystem, directory, segments.at(-1)!));
     const skips = cut || seen > check.head;
-    const store = storeOf(options, incarnation, { segments, writer, last: last!, skips, cutTail: tail?.cut });
+    const store = storeOf(options, incarnation, { segments, writer, last: last!, skips, cutTail: tail?.cut }, roomEnd);
     // A process that was killed may have written what was never synced; nobody may read it before it is.
     await writer.sync();
     await fileSystem.syncDirectory(directory);
@@ -115,9 +127,12 @@ function storeOf(
   options: ReplayOptions,
   incarnation: string,
   parts: Pick<ConstructorParameters<typeof SegmentStore>[0], 'segments' | 'writer' | 'last' | 'skips' | 'cutTail'>,
+  roomEnd = 0,
 ): SegmentStore {
-  const { fileSystem, directory, partition } = options;
-  return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, ...parts });
+  const { fileSystem, directory, partition, roomBytes, commitThreadAfter } = options;
+  const thread = fileSystem.unwatched ? new CommitThread(commitThreadAfter) : undefined;
+  const end = new SegmentEnd({ roomBytes, roomEnd, thread });
+  return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, end, ...parts });
 }
 
 /** Shows the segment's records, and holds each against the one before it. */
@@ -146,8 +161,7 @@ async function cutTornTail(options: ReplayOptions, segment: Segment, scan: ScanR
   const { wholeEnd, batch, batchEnd } = scan;
   if (!newest) throw damageError(path, wholeEnd, `${NOT_WHOLE}, and later segments follow`);
   const later = await findLaterBatch(reader, wholeEnd, length, seed, batchEnd ? batch + 1 : batch);
-  if (later !== undefined)
-    throw damageError(path, wholeEnd, `${NOT_WHOLE}, and a later write, at offset ${later}, proves that it was durable once`);
+  if (later !== undefined) throw laterWriteError(path, wholeEnd, later);
   segment.length = wholeEnd;
   try {
     await saveAndCut(options, segment, length);
@@ -203,5 +217,3 @@ async function copyBytes(fileSystem: FileSystem, segment: Segment, length: numbe
     await file.close();
   }
 }
-
-const NOT_WHOLE = 'what stands there is no whole record (its length or checksum is wrong)';

@@ -6,7 +6,7 @@ import type { KeyIndex } from './key-index.js';
 import type { RecordPlaces, ReportBody } from './report-run.js';
 import { UnreadableRecord, reportInOneGo, reportInTurns } from './report-run.js';
 import type { WorkerResult, WorkerSegment, WorkerTask } from './report-worker.js';
-import type { Segment } from './segment-store.js';
+import type { Segment } from './segment.js';
 
 /**
  * How a report runs: `loop` holds up everything else on the event loop, `yielding` gives way every few milliseconds, `worker` uses another

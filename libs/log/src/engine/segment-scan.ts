@@ -80,6 +80,18 @@ export async function findLaterBatch(file: File, start: number, size: number, se
   return undefined;
 }
 
+/** Whether there are but zeros from `start` to the end of the file, as they are written ahead of batches: the log ends before them, and nothing is torn. */
+export async function isRoom(file: File, start: number, size: number): Promise<boolean> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(ROOM_WINDOW_BYTES, Math.max(0, size - start)));
+  for (let at = start; at < size; at += buffer.length) {
+    const wanted = Math.min(buffer.length, size - at);
+    const filled = await readFully(file, buffer, 0, wanted, at);
+    if (filled < wanted || buffer.subarray(0, filled).some((byte) => byte !== 0)) return false;
+  }
+  return true;
+}
+
+const ROOM_WINDOW_BYTES = 64 * 1024;
 /** Holds the largest record several times. */
 const SCAN_BUFFER_BYTES = 4 * 1024 * 1024;
 const SEARCH_BYTES = 4 * 1024 * 1024;

@@ -1,43 +1,19 @@
 import { basename, join } from 'node:path';
 import { DiptychError } from '@diptych/kernel';
+import type { ByteBlock } from './byte-block.js';
 import { damageError } from './damage.js';
 import { segmentName } from './directory.js';
 import type { File, FileSystem } from './file-system.js';
 import { errorCodeOf, readFully, writeFully } from './file-system.js';
 import { RecordView } from './record-view.js';
-import type { CompactedHeader, SegmentHeader } from './segment-header.js';
+import type { Segment } from './segment.js';
+import { emptyTally } from './segment.js';
+import type { SegmentHeader } from './segment-header.js';
+import type { SegmentEnd } from './segment-end.js';
 import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentSeed } from './segment-header.js';
 
 /** What all headers of a log have in common. */
 type LogHeader = Pick<SegmentHeader, 'incarnation' | 'partition'>;
-
-export interface Segment {
-  /** What the index calls it. Given to another once nobody can know this one any more. */
-  readonly id: number;
-  readonly path: string;
-  readonly firstRevision: number;
-  readonly seed: number;
-  /** Stays open until the store closes, or the segment was replaced and its last reader is done: reads never meet a closed file. */
-  readonly reader: File;
-  readonly skips: number;
-  readonly compacted: CompactedHeader | undefined;
-  /** Everything before this is durable; nothing after it is ever read. */
-  length: number;
-  readonly tally: SegmentTally;
-}
-
-/** What is in a segment, for compaction to plan by. Seals are not counted. */
-export interface SegmentTally {
-  records: number;
-  tombstoneBytes: number;
-  traceBytes: number;
-  /** When its newest mutation was written, on the clock's `nowMs`. */
-  newestAtMs: number;
-}
-
-export function emptyTally(): SegmentTally {
-  return { records: 0, tombstoneBytes: 0, traceBytes: 0, newestAtMs: -Infinity };
-}
 
 /** Where the newest segment stands on stable storage. Changed by what succeeded alone, so nothing has to be taken back. */
 interface Durable {
@@ -65,6 +41,7 @@ export class SegmentStore {
   #durable: Durable;
   /** An append failed: what the file holds after its durable length is not known. */
   #inDoubt = false;
+  readonly #end: SegmentEnd;
   /** A rotation failed: there may be a segment by this name that is not part of the log. */
   #stray: string | undefined;
   /** What was cut off the newest segment may have been acknowledged: the next one leaves out revisions, see format.md. */
@@ -81,6 +58,7 @@ export class SegmentStore {
     last: { readonly batch: number; readonly batchEnd: boolean };
     skips: boolean;
     cutTail?: (() => Promise<void>) | undefined;
+    end: SegmentEnd;
   }) {
     this.#fileSystem = options.fileSystem;
     this.#directory = options.directory;
@@ -90,6 +68,7 @@ export class SegmentStore {
     this.#writer = options.writer;
     this.#skips = options.skips;
     this.#cutTail = options.cutTail;
+    this.#end = options.end;
     const { batch, batchEnd } = options.last;
     this.#durable = { batch, batchEnd, lastBatchStart: this.segments.length > 0 ? this.current.length : 0 };
   }
@@ -146,23 +125,29 @@ export class SegmentStore {
     return !this.#durable.batchEnd || this.#skips;
   }
 
-  /** Writes once, syncs once: the batch `nextBatch`. @throws what the file system throws; then it is not known what was appended */
-  async append(bytes: Buffer, length: number): Promise<void> {
+  /**
+   * Makes the batch `nextBatch` durable, the records that a block begins with. Returns them as they were written, until the next append.
+   *
+   * @param room behind it, for the next: see segment-end.ts
+   * @throws what the file system throws; then it is not known what was appended
+   */
+  async append(block: ByteBlock, length: number, room: 'make' | 'cut' = 'make'): Promise<ByteBlock> {
     await this.#settleTail();
     const { current } = this;
     const writer = this.#requireWriter();
     this.#inDoubt = true;
-    await writeFully(writer, bytes, length, current.length);
-    await writer.sync();
+    const written = await this.#end.write(writer, block, length, { position: current.length, seed: current.seed, room });
     this.#durable = { batch: this.nextBatch, batchEnd: true, lastBatchStart: current.length };
     current.length += length;
     this.#inDoubt = false;
+    return written;
   }
 
   /** Starts a new segment. It is durable, its name too, before anything is written to it. @throws what the file system throws */
   async rotate(firstRevision: number, createdWallMs: number): Promise<void> {
     await this.#settleTail();
     this.#assertCertain();
+    await this.#endSegment();
     const path = join(this.#directory, segmentName(firstRevision));
     const temporary = `${path}.new`;
     const skips = this.#skips ? 1 : 0;
@@ -187,6 +172,7 @@ export class SegmentStore {
     this.#stray = undefined;
     this.#skips = false;
     this.#durable = { batch: 0, batchEnd: true, lastBatchStart: SEGMENT_HEADER_BYTES };
+    this.#end.forgetRoom();
     const segment: Segment = {
       id: this.freeId,
       path,
@@ -208,6 +194,7 @@ export class SegmentStore {
     if (!this.#inDoubt) return;
     if (!this.#writer) throw this.#notWritable();
     await this.#writer.truncate(this.current.length);
+    this.#end.forgetRoom();
     await this.#writer.sync();
     this.#inDoubt = false;
   }
@@ -231,6 +218,7 @@ export class SegmentStore {
       const size = await writer.size();
       if (size < current.length) throw damageError(current.path, size, `the file ends here, and ${current.length} bytes were durable`);
       await writer.truncate(current.length);
+      this.#end.forgetRoom();
       await writer.sync();
       await this.#verifyLastBatch(writer);
     } catch (error) {
@@ -245,7 +233,17 @@ export class SegmentStore {
   async close(): Promise<void> {
     const files = [this.#writer, ...this.#byId.map((segment) => segment?.reader)];
     this.#writer = undefined;
+    await this.#end.close();
     for (const file of files) await file?.close().catch(() => undefined);
+  }
+
+  /** Only the newest segment has room behind its end. */
+  async #endSegment(): Promise<void> {
+    if (!this.#writer || !this.#end.hasRoomAfter(this.current.length)) return;
+    this.#inDoubt = true;
+    await this.#end.cutRoom(this.#writer, this.current.length);
+    await this.#writer.sync();
+    this.#inDoubt = false;
   }
 
   async #verifyLastBatch(file: File): Promise<void> {
@@ -289,9 +287,4 @@ export class SegmentStore {
 
 function ignoreMissing(error: unknown): void {
   if (errorCodeOf(error) !== 'ENOENT') throw error;
-}
-
-export function isNoSpace(error: unknown): boolean {
-  const code = errorCodeOf(error);
-  return code === 'ENOSPC' || code === 'EDQUOT';
 }

@@ -1,5 +1,5 @@
 import { DiptychError } from '@diptych/kernel';
-import { damageError } from './damage.js';
+import { NOT_WHOLE, damageError, laterWriteError } from './damage.js';
 import { findSegments } from './directory.js';
 import type { File, FileSystem } from './file-system.js';
 import { errorCodeOf } from './file-system.js';
@@ -8,7 +8,7 @@ import { openSegment } from './open-segment.js';
 import type { RecordView } from './record-view.js';
 import type { SegmentHeader } from './segment-header.js';
 import { SEGMENT_HEADER_BYTES } from './segment-header.js';
-import { findLaterBatch, scanSegment } from './segment-scan.js';
+import { findLaterBatch, isRoom, scanSegment } from './segment-scan.js';
 
 export interface SnapshotSegment {
   readonly path: string;
@@ -102,7 +102,7 @@ export class Snapshot implements AsyncDisposable {
           await onWindow?.();
         },
       });
-      if (wholeEnd !== end) throw damageError(path, wholeEnd, 'what stands there is no whole record (its length or checksum is wrong)');
+      if (wholeEnd !== end) throw damageError(path, wholeEnd, NOT_WHOLE);
       check.endSegment(wholeEnd);
     }
     check.end();
@@ -185,7 +185,7 @@ async function order(directory: string, opened: readonly Opened[]): Promise<Pick
     check.skipSegment(path, firstRevision, header);
     const end = newest && !header.compacted ? await completeEnd(path, reader, header.seed, size) : size;
     segments.push({ path, reader, header, end });
-    if (end < size) unfinished = { path, offset: end, bytes: size - end };
+    if (end < size && !(newest && (await isRoom(reader, end, size)))) unfinished = { path, offset: end, bytes: size - end };
   }
   return { segments, leftovers, unfinished };
 }
@@ -193,19 +193,21 @@ async function order(directory: string, opened: readonly Opened[]): Promise<Pick
 /** Where the last complete batch ends. @throws INTERNAL when what stands behind it proves that it was durable once */
 async function completeEnd(path: string, reader: File, seed: number, size: number): Promise<number> {
   let end = SEGMENT_HEADER_BYTES;
-  const scan = await scanSegment(reader, SEGMENT_HEADER_BYTES, size, seed, (record, offset) => {
-    if (record.batchEnd) end = offset + record.length;
-  });
-  if (scan.wholeEnd < size) {
-    const later = await findLaterBatch(reader, scan.wholeEnd, size, seed, scan.batchEnd ? scan.batch + 1 : scan.batch);
-    if (later !== undefined)
-      throw damageError(
-        path,
-        scan.wholeEnd,
-        `what stands there is no whole record, and a later write, at offset ${later}, proves that it was durable once`,
-      );
+  let from = SEGMENT_HEADER_BYTES;
+  let last = { batch: 0, batchEnd: true };
+  for (let later: number | undefined; ;) {
+    const scan = await scanSegment(reader, from, size, seed, (record, offset) => {
+      const { batch, batchEnd } = record;
+      last = { batch, batchEnd };
+      if (batchEnd) end = offset + record.length;
+    });
+    if (later !== undefined && scan.wholeEnd === from) throw laterWriteError(path, from, later);
+    if (scan.wholeEnd === size) return end;
+    later = await findLaterBatch(reader, scan.wholeEnd, size, seed, last.batchEnd ? last.batch + 1 : last.batch);
+    if (later === undefined) return end;
+    // Or whoever writes to the log has filled its room meanwhile. Then what was written before the later one is whole by now.
+    from = scan.wholeEnd;
   }
-  return end;
 }
 
 async function closeAll(opened: Iterable<Pick<Opened, 'reader'>>): Promise<undefined> {

@@ -1,0 +1,150 @@
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { tempDir, waitFor } from '@diptych/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import { FaultyFileSystem } from '../../test/faulty-file-system.js';
+import { put, putRequest, useLogs, valueOf } from '../../test/log-fixture.js';
+import type { FileLog } from '../index.js';
+import type { ByteBlock } from './byte-block.js';
+import { byteBlock } from './byte-block.js';
+import { CommitThread } from './commit-thread.js';
+import { encodeRecord } from './record.js';
+import { RecordView } from './record-view.js';
+import { verifyLog } from './verify.js';
+
+const descriptors: number[] = [];
+afterEach(() => descriptors.splice(0).forEach((descriptor) => closeSync(descriptor)));
+
+function opened(path: string): number {
+  const descriptor = openSync(path, 'r+');
+  descriptors.push(descriptor);
+  return descriptor;
+}
+
+describe('CommitThread', () => {
+  const SEED = 0xfedc_ba98;
+
+  function records(block: ByteBlock, count: number): number {
+    let length = 0;
+    for (let i = 0; i < count; i++) length += encodeRecord(block, length, putRequest(`key ${i}`, `value ${i}`, undefined, `request ${i}`));
+    return length;
+  }
+
+  /** Once it takes batches; those before are of no effect. */
+  async function running(thread: CommitThread): Promise<void> {
+    const block = byteBlock(100);
+    const none = opened('/dev/null');
+    await waitFor(() => thread.commit(none, block, 0, 0, SEED)?.catch(() => true), { timeoutMs: 60_000, what: 'the thread runs' });
+  }
+
+  it('completes records, writes and syncs them where they belong, more and more of them', async () => {
+    await using directory = await tempDir('diptych-commit-thread-');
+    const path = join(directory.path, 'file');
+    const descriptor = openSync(path, 'wx+');
+    descriptors.push(descriptor);
+    const thread = new CommitThread(0);
+    await running(thread);
+    const record = new RecordView();
+    for (let round = 0, position = 7; round < 5; round++) {
+      const block = byteBlock(200_000 << round);
+      const length = records(block, 800 << round);
+      const { bytes } = (await thread.commit(descriptor, block, length, position, SEED))!;
+      const written = readFileSync(path).subarray(position);
+      expect(written.equals(bytes.subarray(0, length))).toBe(true);
+      for (let offset = 0; offset < length; offset += record.length) expect(record.at(written, offset, length, SEED)).toBe('whole');
+      position += length;
+    }
+    await thread.close();
+  });
+
+  it('leaves to others what it cannot do', async () => {
+    const thread = new CommitThread(2);
+    const block = byteBlock(4_096);
+    const length = records(block, 1);
+    expect([0, 1, 2].map(() => thread.commit(0, block, length, 0, SEED))).toEqual([undefined, undefined, undefined]);
+    await running(thread);
+    await thread.close();
+    expect(thread.commit(0, block, length, 0, SEED)).toBeUndefined();
+  });
+
+  it.each([
+    ['a write', '/dev/full', 'ENOSPC'],
+    ['a sync', '/dev/null', 'EINVAL'],
+  ])('says how %s failed', async (_, path, code) => {
+    const thread = new CommitThread(0);
+    await running(thread);
+    const block = byteBlock(4_096);
+    await expect(thread.commit(opened(path), block, records(block, 1), 0, SEED)).rejects.toMatchObject({ code });
+    await thread.close();
+  });
+
+  it('that ends fails what it was about', async () => {
+    await using directory = await tempDir('diptych-commit-thread-');
+    const descriptor = openSync(join(directory.path, 'file'), 'wx+');
+    descriptors.push(descriptor);
+    const thread = new CommitThread(0);
+    await running(thread);
+    // So much that it cannot be done before the thread is told to end.
+    const block = byteBlock(64 * 1024 * 1024);
+    const length = records(block, 150_000);
+    const committed = expect(thread.commit(descriptor, block, length, 0, SEED)).rejects.toThrow('the thread that writes the log ended');
+    await thread.close();
+    await committed;
+  });
+});
+
+describe('a log whose batches a thread commits', () => {
+  const logs = useLogs();
+
+  async function open(): Promise<{ log: FileLog; disk: FaultyFileSystem }> {
+    const disk = new FaultyFileSystem();
+    disk.unwatched = true;
+    const log = await logs.open({ fileSystem: disk, commitThreadAfter: 0, roomBytes: 0 });
+    // Until no write comes by the disk that counts.
+    await waitFor(
+      async () => {
+        const before = disk.count('write');
+        await put(log, 'a', 'old');
+        return disk.count('write') === before;
+      },
+      { timeoutMs: 60_000, what: 'the thread commits' },
+    );
+    return { log, disk };
+  }
+
+  it('holds what was acknowledged', async () => {
+    const { log } = await open();
+    const keys = Array.from({ length: 500 }, (_, i) => `key ${i}`);
+    await Promise.all(keys.map((key) => put(log, key, `value of ${key}`)));
+    expect(await verifyLog(await logs.directory())).toMatchObject({ head: log.status.headRevision, unfinished: undefined });
+    await log.close();
+    const again = await logs.open();
+    expect(await Promise.all(keys.map((key) => valueOf(again, key)))).toEqual(keys.map((key) => `value of ${key}`));
+    expect(logs.warnings).toEqual([]);
+  });
+
+  it('acknowledges nothing when the thread cannot sync, and recovers', async () => {
+    const { log, disk } = await open();
+    disk.descriptor = opened('/dev/null');
+    const failed = put(log, 'a', 'new');
+    await expect(failed).rejects.toMatchObject({ code: 'INTERNAL', definite: false });
+    disk.descriptor = undefined;
+    expect(await valueOf(log, 'a')).toBe('old');
+    await put(log, 'b', '1');
+    await log.close();
+    const again = await logs.open();
+    expect([await valueOf(again, 'a'), await valueOf(again, 'b')]).toEqual(['old', '1']);
+    expect(logs.warnings).toEqual([expect.stringContaining('EINVAL'), expect.stringContaining('open for writing again')]);
+  });
+
+  it('says STORAGE_FULL when the thread finds no space, and goes on when there is some', async () => {
+    const { log, disk } = await open();
+    disk.descriptor = opened('/dev/full');
+    await expect(put(log, 'a', 'new')).rejects.toMatchObject({ code: 'STORAGE_FULL', definite: true });
+    disk.descriptor = undefined;
+    expect(await valueOf(log, 'a')).toBe('old');
+    await put(log, 'a', 'new');
+    await log.close();
+    expect(await valueOf(await logs.open(), 'a')).toBe('new');
+  });
+});

@@ -1,0 +1,118 @@
+import { appendFileSync, cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { FaultyFileSystem } from '../../test/faulty-file-system.js';
+import { allKeys, put, segmentsIn, useLogs, valueOf } from '../../test/log-fixture.js';
+import { openFileLog } from './file-log.js';
+import { verifyLog } from './verify.js';
+
+/*
+ * Claim: the zeros that are written ahead of batches are never taken for anything else, and nothing else is taken for them.
+ */
+
+const logs = useLogs();
+const ROOM = 20_000;
+
+const sizesOf = (directory: string) => segmentsIn(directory).map((path) => statSync(path).size);
+
+/** The directory as a crash leaves it, with what was synced. */
+async function crashed(): Promise<string> {
+  const directory = await logs.directory();
+  const image = `${directory}-image`;
+  cpSync(directory, image, { recursive: true });
+  return image;
+}
+
+it('is there for small batches while the log is open, is filled by them, and is given back when it closes', async () => {
+  const directory = await logs.directory();
+  const log = await logs.open({ roomBytes: ROOM });
+  expect(sizesOf(directory)).toEqual([log.status.diskBytes]);
+  await put(log, 'a', 'x');
+  const [size] = sizesOf(directory);
+  expect(size).toBe(log.status.diskBytes + ROOM);
+  for (let i = 0; log.status.diskBytes < size! - 1_000; i++) {
+    await put(log, `k${i}`, 'x'.repeat(500));
+    expect(sizesOf(directory)).toEqual([size]);
+  }
+  // A large batch takes its place, and has none behind it.
+  await put(log, 'large', 'x'.repeat(ROOM));
+  expect(sizesOf(directory)).toEqual([log.status.diskBytes]);
+  await put(log, 'small', 'x');
+  await log.close();
+  expect(sizesOf(directory)).toEqual([log.status.diskBytes]);
+  expect(await valueOf(await logs.open(), 'small')).toBe('x');
+});
+
+it('is left behind by a crash without anything to report, and used by the next process', async () => {
+  const log = await logs.open({ roomBytes: ROOM });
+  await put(log, 'a', '1');
+  const directory = await crashed();
+  expect(await verifyLog(directory)).toMatchObject({ head: 1, unfinished: undefined });
+  const warnings: string[] = [];
+  const options = { directory, roomBytes: ROOM, onWarning: (message: string) => warnings.push(message) };
+  const again = await openFileLog(options);
+  expect((await put(again, 'b', '1')).position.revision).toBe(2);
+  await again.close();
+  expect(sizesOf(directory)).toEqual([again.status.diskBytes]);
+  const third = await openFileLog(options);
+  expect(await allKeys(third)).toEqual(['a', 'b']);
+  await third.close();
+  expect(warnings).toEqual([]);
+});
+
+it('with one bit that is not zero is a torn tail', async () => {
+  const log = await logs.open({ roomBytes: ROOM });
+  await put(log, 'a', '1');
+  const directory = await crashed();
+  const [path] = segmentsIn(directory);
+  const bytes = readFileSync(path!);
+  bytes[bytes.length - 1]! ^= 4;
+  writeFileSync(path!, bytes);
+  expect(await verifyLog(directory)).toMatchObject({ head: 1, unfinished: { bytes: ROOM } });
+  const warnings: string[] = [];
+  const again = await openFileLog({ directory, onWarning: (message) => warnings.push(message) });
+  expect(warnings).toEqual([expect.stringContaining(`${ROOM} bytes from offset ${bytes.length - ROOM} were cut off`)]);
+  expect(await allKeys(again)).toEqual(['a']);
+  await again.close();
+});
+
+it('stays behind no segment but the newest; zeros there are damage', async () => {
+  const directory = await logs.directory();
+  const log = await logs.open({ roomBytes: ROOM, segmentBytes: 65_536 });
+  for (let i = 0; i < 100; i++) await put(log, `k${i}`, 'x'.repeat(1_000));
+  expect(log.status.segments).toBe(2);
+  const [first, second] = sizesOf(directory);
+  expect(first! + second! - log.status.diskBytes).toBeLessThanOrEqual(ROOM);
+  await log.close();
+  appendFileSync(segmentsIn(directory)[0]!, Buffer.alloc(100));
+  await expect(logs.open()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining(`damaged at offset ${first}`) });
+});
+
+it('is not made where there is no space, and nobody is refused for it', async () => {
+  const directory = await logs.directory();
+  const fileSystem = new FaultyFileSystem();
+  const log = await logs.open({ fileSystem, roomBytes: ROOM });
+  let refused = 0;
+  // The first write of a segment's file that is not a record.
+  fileSystem.fault = (operation) => (operation === 'write' && refused++ === 0 ? { code: 'ENOSPC', bytes: 700 } : undefined);
+  await put(log, 'a', '1');
+  expect(refused).toBe(2);
+  expect(sizesOf(directory)).toEqual([log.status.diskBytes]);
+  await put(log, 'b', '1');
+  expect(sizesOf(directory)).toEqual([log.status.diskBytes + ROOM]);
+});
+
+it('that is filled while somebody verifies the log from outside is no damage', async () => {
+  const log = await logs.open({ roomBytes: ROOM });
+  await put(log, 'a', '1');
+  const fileSystem = new FaultyFileSystem();
+  let reads = 0;
+  // Two batches before each read, so that there is a later one behind every end that was seen.
+  const wait = async () => {
+    for (let i = 0; i < 2; i++) await put(log, `k${reads}`, '1');
+  };
+  fileSystem.fault = (operation) => (operation === 'read' && reads++ < 10 ? { wait: wait() } : undefined);
+  const { head, unfinished } = await verifyLog(await logs.directory(), { fileSystem });
+  expect(reads).toBeGreaterThan(4);
+  expect(head).toBeGreaterThan(3);
+  expect(unfinished).toBeUndefined();
+});
