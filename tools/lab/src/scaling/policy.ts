@@ -8,6 +8,9 @@ import type { ScalingPolicy } from './decide.js';
  * 0.6 of an event loop leaves room for what a second's mean hides. A loop that is full says 1 however much more there is to do, so it asks for two thirds more at a time; a
  * turn that comes 10 ms late on average, and 32 calls under way in one instance, say how far beyond it is. In trials idle loops were 1 to 5 ms late and full ones 10 to 50. Behind the balancer, under way is what the balancer counts: what
  * waits for a full instance waits before it, so by its own count one with 500 waiting had 40, and two were started where four were needed.
+ *
+ * Three seconds after scaling out, more of it may be decided: instances that are starting count as there, so what is on its way is not asked for twice, and
+ * with six the rest of what was needed came so late that it took 11 s to be back at the objective.
  */
 export const ELASTIC: ScalingPolicy = {
   instancesMin: 1,
@@ -17,7 +20,7 @@ export const ELASTIC: ScalingPolicy = {
   inAtShareOfTarget: 0.8,
   outWindowMs: 4_000,
   windowMs: 15_000,
-  coolDownOutMs: 6_000,
+  coolDownOutMs: 3_000,
   coolDownInMs: 8_000,
   stepOutFactor: 2,
   stepOutMin: 4,
