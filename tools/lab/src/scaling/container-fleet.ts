@@ -1,6 +1,7 @@
 import { DiptychError } from '@diptych/kernel';
 import { tempDir, waitFor, type TempDir } from '@diptych/testing';
 import { Balancer, placesIn, type BalancerSlot } from './balancer.js';
+import { ComposeProject, type Container } from './compose-project.js';
 import { docker as dockerHere, type Docker } from './container-engine.js';
 import { groupUseOf, type GroupUse } from './control-group.js';
 import { PERIOD_MS } from './cpu-quota.js';
@@ -26,12 +27,8 @@ export interface ContainerInstance extends Instance {
 /** By how the files of compose name them. */
 const SERVICES: Readonly<Record<Pool, string>> = { replica: 'monolith-replica', log: 'log', cache: 'cache', gateway: 'gateway-replica' };
 const BALANCER = 'scaling-balancer';
-const FILES = ['--file', 'docker-compose.yml', '--file', 'tools/lab/compose.scaling.yml'];
-const PROFILES = ['--profile', 'replicas', '--profile', 'scaling'];
 /** Inside every container of ours. */
 const PORT = 8080;
-/** As `stop_grace_period` has it; a part ends by itself before. */
-const STOP_SECONDS = 30;
 
 export interface ContainerFleetOptions {
   /** Unique on the engine. */
@@ -45,14 +42,6 @@ export interface ContainerFleetOptions {
   readonly isReady?: (url: string) => Promise<boolean>;
 }
 
-/** What is needed of `docker inspect`. */
-interface Inspected {
-  readonly Id: string;
-  readonly Name: string;
-  readonly State: { readonly ExitCode: number; readonly Pid: number };
-  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, { readonly IPAddress: string }>> };
-}
-
 /**
  * Of containers, by Docker Compose: one more is `docker compose up --scale` by one, and one less is the container that was chosen, drained, stopped and
  * removed. Their quotas are compose's limits, from their first instruction. The lab reaches them by their addresses, as the engine's own machine can.
@@ -61,27 +50,28 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   readonly arm: ScaledArmName;
   readonly #options: ContainerFleetOptions;
   readonly #cpus: number;
-  readonly #docker: Docker;
+  readonly #compose: ComposeProject;
   readonly #groupUseOf: (pid: number) => GroupUse;
   readonly #dir: TempDir;
   readonly #instances: ContainerInstance[] = [];
   readonly #places = new Places();
-  /** Containers that are or were of the fleet, so that a new one is known as new. */
-  readonly #known = new Set<string>();
   /** The broker and the balancer, by what they are. */
   readonly #others = new Map<'broker' | 'balancer', number>();
   #balancer: Pick<Balancer, 'url' | 'admit' | 'drain' | 'isThere' | 'slots'> | undefined;
-  /** Compose starts whatever there is too little of, and so must not look while a container is stopped and not yet removed. */
-  #changes: Promise<unknown> = Promise.resolve();
   #goneCpuMs = 0;
 
   private constructor(arm: ScaledArmName, options: ContainerFleetOptions, dir: TempDir) {
     this.arm = arm;
     this.#options = options;
     this.#cpus = options.cpus ?? CPUS_AN_INSTANCE;
-    this.#docker = options.docker ?? dockerHere;
     this.#groupUseOf = options.groupUseOf ?? groupUseOf;
     this.#dir = dir;
+    const variables = {
+      SCALING_DIR: dir.path,
+      SCALING_QUOTA_US: String(Math.round(this.#cpus * PERIOD_MS * 1000)),
+      SCALING_USER: `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`,
+    };
+    this.#compose = new ComposeProject(options.project, variables, options.docker ?? dockerHere);
   }
 
   /** As `StartFleet` says, but that they are held to their quotas at once. */
@@ -109,16 +99,11 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   async add(pool: Pool): Promise<ContainerInstance> {
-    const [created] = await this.#alone(async () => {
-      const there = await this.#containersOf(SERVICES[pool]);
-      await this.#up([`${SERVICES[pool]}=${there.length + 1}`], ['--no-deps', '--no-recreate', SERVICES[pool]]);
-      return this.#newOf(pool);
-    });
-    if (!created) throw new DiptychError('INTERNAL', `compose was asked for one more ${SERVICES[pool]}, and there is none`);
+    const created = await this.#compose.addTo(SERVICES[pool]);
     try {
       return await this.#takeIn(pool, created);
     } catch (error) {
-      await this.#alone(() => this.#end(created.Id));
+      await this.#compose.end(created.Id);
       throw error;
     }
   }
@@ -128,7 +113,7 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     if (instance.slot !== undefined) await this.#balancer!.drain(instance.slot);
     this.#places.free(instance.slot);
     this.#goneCpuMs += this.#groupOf(instance.pid)?.cpuMs ?? 0;
-    const exitCode = await this.#alone(() => this.#end(instance.id));
+    const exitCode = await this.#compose.end(instance.id);
     if (exitCode !== 0) throw new DiptychError('INTERNAL', `${instance.name} ended with ${exitCode} instead of draining`);
   }
 
@@ -154,16 +139,16 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#alone(() => this.#compose([...PROFILES, 'down', '--volumes', '--timeout', '5'])).finally(() => this.#dir.remove());
+    await this.#compose.down().finally(() => this.#dir.remove());
   }
 
   async #start(counts: Counts): Promise<void> {
     const { pools, edge, broker, spreading } = SCALED_ARMS[this.arm];
     const { socket } = placesIn(this.#dir.path, `*:${PORT}`, spreading);
-    const scaled = pools.flatMap(({ pool, isScaled }) => (isScaled ? [`${SERVICES[pool]}=${counts[pool] ?? 1}`] : []));
-    await this.#up(scaled, [BALANCER, ...pools.map(({ pool }) => SERVICES[pool])]);
+    const scaled = pools.filter(({ isScaled }) => isScaled).map(({ pool }) => [SERVICES[pool], counts[pool] ?? 1] as const);
+    await this.#compose.up([BALANCER, ...pools.map(({ pool }) => SERVICES[pool])], new Map(scaled));
     for (const [what, service] of [...(broker ? [['broker', 'nats'] as const] : []), ['balancer', BALANCER] as const]) {
-      const [only] = await this.#containersOf(service);
+      const [only] = await this.#compose.newOf(service);
       if (!only) throw new DiptychError('INTERNAL', `compose started no ${service}`);
       this.#others.set(what, only.State.Pid);
       if (what === 'balancer') this.#balancer = (this.#options.balancerAt ?? balancerAt)(urlOf(only), socket);
@@ -171,7 +156,7 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     await waitFor(() => this.#balancer!.isThere(), { what: 'the balancer takes commands', timeoutMs: 60_000, pollMs: 50 });
     // Who stands behind the balancer needs the others, and so comes last.
     for (const { pool } of [...pools].sort((a, b) => Number(a.pool === edge) - Number(b.pool === edge)))
-      await Promise.all((await this.#newOf(pool)).map((container) => this.#takeIn(pool, container)));
+      await Promise.all((await this.#compose.newOf(SERVICES[pool])).map((container) => this.#takeIn(pool, container)));
   }
 
   #processes(): ReadonlyArray<{ readonly name: string; readonly pool: FleetUse['pool']; readonly pid: number }> {
@@ -188,8 +173,8 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   /** Resolves when it takes requests. */
-  async #takeIn(pool: Pool, container: Inspected): Promise<ContainerInstance> {
-    const name = container.Name.slice(`/${this.#options.project}-`.length);
+  async #takeIn(pool: Pool, container: Container): Promise<ContainerInstance> {
+    const name = this.#compose.shortNameOf(container);
     const url = urlOf(container);
     await waitFor(() => (this.#options.isReady ?? isReady)(url), { what: `${name} is ready`, timeoutMs: 120_000, pollMs: 50 });
     const slot = pool === SCALED_ARMS[this.arm].edge ? this.#places.take() : undefined;
@@ -203,57 +188,6 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     this.#instances.push(instance);
     return instance;
   }
-
-  /** Tells it to stop, and removes it and its volume. @returns its exit code */
-  async #end(id: string): Promise<number> {
-    await this.#docker(['stop', '--time', String(STOP_SECONDS), id]);
-    const [ended] = await this.#inspect([id]);
-    await this.#docker(['rm', '--volumes', id]);
-    return ended!.State.ExitCode;
-  }
-
-  /** Those that were not there before, by the numbers that compose gave them. */
-  async #newOf(pool: Pool): Promise<Inspected[]> {
-    const fresh = (await this.#containersOf(SERVICES[pool])).filter(({ Id }) => !this.#known.has(Id));
-    for (const { Id } of fresh) this.#known.add(Id);
-    const number = ({ Name }: Inspected) => Number(/\d+$/.exec(Name)?.[0]);
-    return fresh.sort((a, b) => number(a) - number(b));
-  }
-
-  async #containersOf(service: string): Promise<Inspected[]> {
-    const labels = [`com.docker.compose.project=${this.#options.project}`, `com.docker.compose.service=${service}`];
-    const listed = await this.#docker([
-      'ps',
-      '--all',
-      '--quiet',
-      '--no-trunc',
-      ...labels.flatMap((label) => ['--filter', `label=${label}`]),
-    ]);
-    return this.#inspect(listed.split(/\s+/).filter((id) => id !== ''));
-  }
-
-  async #inspect(ids: readonly string[]): Promise<Inspected[]> {
-    return ids.length === 0 ? [] : (JSON.parse(await this.#docker(['inspect', ...ids])) as Inspected[]);
-  }
-
-  #up(scaled: readonly string[], more: readonly string[]): Promise<string> {
-    return this.#compose(['up', '--detach', '--no-build', ...scaled.flatMap((count) => ['--scale', count]), ...more]);
-  }
-
-  #compose(args: readonly string[]): Promise<string> {
-    return this.#docker(['compose', ...FILES, '--project-name', this.#options.project, ...args], {
-      SCALING_DIR: this.#dir.path,
-      SCALING_QUOTA_US: String(Math.round(this.#cpus * PERIOD_MS * 1000)),
-      SCALING_USER: `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`,
-    });
-  }
-
-  /** One after the other. */
-  #alone<T>(change: () => Promise<T>): Promise<T> {
-    const done = this.#changes.then(change);
-    this.#changes = done.catch(() => undefined);
-    return done;
-  }
 }
 
 /** Builds the images that the containers are made of. */
@@ -262,7 +196,7 @@ export async function buildImages(): Promise<void> {
 }
 
 /** On the network that the balancer is in, else on the only one. */
-function urlOf({ Name, NetworkSettings: { Networks: networks } }: Inspected): string {
+function urlOf({ Name, NetworkSettings: { Networks: networks } }: Container): string {
   const [edge] = Object.entries(networks).filter(([name]) => name.endsWith('_edge'));
   const address = (edge?.[1] ?? Object.values(networks)[0])?.IPAddress;
   if (!address) throw new DiptychError('INTERNAL', `${Name} has no address`);
