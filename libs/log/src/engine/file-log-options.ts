@@ -24,7 +24,7 @@ export interface FileLogOptions {
   readonly pipelineBytesMin?: number;
   /**
    * Zeros that are written ahead of small batches, so that most syncs change no file's length and need not wait for the file system's journal; 0: none, for a
-   * file system that never writes in place. Default 256 KiB.
+   * file system that never writes in place. At most half a segment; default 256 KiB.
    */
   readonly roomBytes?: number;
   /** After so many batches a thread of the log's own writes them, rather than Node's pool; Infinity: never. Default 64. */

@@ -71,7 +71,7 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
       directory,
       partition: settings.partition,
       commitThreadAfter: settings.commitThreadAfter,
-      roomBytes: Math.min(settings.roomBytes, settings.segmentBytes / 2),
+      roomBytes: Math.min(settings.roomBytes, settings.segmentBytes >>> 1),
       wallMs: () => clock.wallMs(),
       onWarning: settings.onWarning,
       atMsOf: (wallMs) => openedAtMs - Math.max(0, openedWallMs - wallMs),
