@@ -5,7 +5,7 @@ import { parseTraceparent } from '@diptych/telemetry';
 import { announcedBytes, readBody } from './body.js';
 import { Connection } from './connection.js';
 import type { OperationId } from './operations.js';
-import { PROBLEM_CONTENT_TYPE } from '@diptych/host';
+import { KEEP_ALIVE_MS, PROBLEM_CONTENT_TYPE } from '@diptych/host';
 import { problemHeaders, problemOf, statusOf } from './problem.js';
 import { timeoutMsOf } from './request-headers.js';
 import type { Gateway } from './gateway.js';
@@ -69,7 +69,8 @@ export class Exchange {
     this.gateway.ended(this.operation, request.socket.destroyed ? 499 : status, systemClock.nowMs() - this.#startedMs, this.#bodyBytes);
     if (status !== 204 && status !== 304) headers.push('Content-Length', String(body?.length ?? 0));
     const closing = this.#connectionMustClose(status);
-    if (closing !== 'no') headers.push('Connection', 'close');
+    if (closing === 'no') headers.push('Keep-Alive', KEPT_ALIVE);
+    else headers.push('Connection', 'close');
     response.writeHead(status, headers);
     const content = request.method === 'HEAD' ? undefined : body;
     if (closing === 'after-draining') this.#endAfterDraining(content);
@@ -134,6 +135,7 @@ export class Exchange {
 /** Browsers must not guess a type, and must not run what somebody stored here as a page of this origin. */
 export const NOT_SNIFFED: readonly string[] = ['X-Content-Type-Options', 'nosniff'];
 
+const KEPT_ALIVE = `timeout=${KEEP_ALIVE_MS / 1_000}`;
 const ONE_WRITE_BYTES_MAX = 4_096;
 const DRAIN_BYTES_MAX = 8_000_000;
 const DRAIN_MS_MAX = 1_000;

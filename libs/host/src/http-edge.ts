@@ -28,3 +28,9 @@ export interface HttpAnswers {
   /** `allow`: the methods this path does have; empty when there is no such path (404), else 405. */
   readonly onNotFound?: (request: FastifyRequest, reply: FastifyReply, allow: readonly string[]) => unknown;
 }
+
+/**
+ * How long a connection is kept that nobody uses. Longer than the idle time of usual balancers (60 s), so that it is they who end one and never a request
+ * meets a closing one. Node says it in `Keep-Alive` only where it keeps the time itself, so whoever answers says it.
+ */
+export const KEEP_ALIVE_MS = 65_000;

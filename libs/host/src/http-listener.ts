@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import { DiptychError, systemClock } from '@diptych/kernel';
 import { answerClientError, answerConnect } from './http-client-error.js';
+import { KEEP_ALIVE_MS } from './http-edge.js';
 import { PROBLEM_CONTENT_TYPE, problem } from './problem.js';
 
 /**
@@ -12,22 +13,29 @@ import { PROBLEM_CONTENT_TYPE, problem } from './problem.js';
  */
 export class HttpListener {
   readonly server: Server;
-  readonly #sockets = new Set<Socket>();
+  /** With what each had sent when it was last looked at, and how many looks that was. Looks, not time: a loop that stood still has not read them either. */
+  readonly #sockets = new Map<Socket, { bytes: number; looks: number }>();
   /** The newest response on each connection: what a stop has to wait for, and can name if that takes too long. */
   readonly #responses = new Map<Socket, ServerResponse>();
   #handler: RequestListener = answerWhileStarting;
   readonly #reusePort: boolean;
+  readonly #keepAliveMs: number;
   #draining = false;
   #idleEnds = false;
 
-  /** @param options.reusePort several listeners of this process share the port; see that nobody else has it (`claimPort`) */
-  constructor(options: { requestTimeoutMs: number; reusePort?: boolean }) {
+  /**
+   * @param options.reusePort several listeners of this process share the port; see that nobody else has it (`claimPort`)
+   * @param options.keepAliveMs how long a connection may be unused, at least. Default `KEEP_ALIVE_MS`
+   */
+  constructor(options: { requestTimeoutMs: number; reusePort?: boolean; keepAliveMs?: number }) {
     this.#reusePort = options.reusePort ?? false;
+    this.#keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
     this.server = createServer(
       {
         requestTimeout: options.requestTimeoutMs,
         headersTimeout: Math.min(options.requestTimeoutMs, 60_000) || undefined,
-        keepAliveTimeout: KEEP_ALIVE_MS,
+        // Its timers, two a request, cost more than the gateway's own work on one: `#endUnused` looks at all connections now and then.
+        keepAliveTimeout: 0,
         // How exact the two above are; Node's own default would let a slow sender have 30 s more.
         connectionsCheckingInterval: 1_000,
         noDelay: true,
@@ -41,7 +49,7 @@ export class HttpListener {
     this.server.on('clientError', answerClientError);
     this.server.on('connect', answerConnect);
     this.server.on('connection', (socket) => {
-      this.#sockets.add(socket);
+      this.#sockets.set(socket, { bytes: 0, looks: 0 });
       socket.once('close', () => {
         this.#sockets.delete(socket);
         this.#responses.delete(socket);
@@ -64,6 +72,10 @@ export class HttpListener {
         resolve();
       });
     });
+    const lookMs = Math.min(LOOK_MS_MAX, this.#keepAliveMs / 4);
+    const looksMax = 1 + Math.ceil(this.#keepAliveMs / lookMs);
+    const looking = systemClock.every(lookMs, () => this.#endUnused(looksMax), { unref: true });
+    this.server.once('close', () => looking[Symbol.dispose]());
   }
 
   get url(): string {
@@ -102,7 +114,7 @@ export class HttpListener {
   /** Ends everything at once. */
   cut(): void {
     this.server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.keys()) socket.destroy();
   }
 
   #take(request: IncomingMessage, response: ServerResponse): void {
@@ -128,7 +140,18 @@ export class HttpListener {
     this.#idleEnds = true;
     this.server.closeIdleConnections();
     // Connected, but never sent a byte: to Node these are not idle.
-    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+    for (const socket of this.#sockets.keys()) if (socket.bytesRead === 0) socket.destroy();
+  }
+
+  /** Ends connections over which nothing has come for so many looks, unless an answer is owed. */
+  #endUnused(looksMax: number): void {
+    for (const [socket, last] of this.#sockets) {
+      const { bytesRead } = socket;
+      if (bytesRead !== last.bytes || this.#responses.get(socket)?.closed === false) {
+        last.bytes = bytesRead;
+        last.looks = 0;
+      } else if (++last.looks >= looksMax) socket.destroy();
+    }
   }
 }
 
@@ -138,8 +161,8 @@ export class HttpListener {
  */
 const IDLE_GRACE_MS = 250;
 
-/** Longer than the idle time of usual balancers (60 s), so that it is they who end a connection and never a request meets a closing one. */
-const KEEP_ALIVE_MS = 65_000;
+/** Between two looks at which connections are unused. */
+const LOOK_MS_MAX = 5_000;
 
 function answerWhileStarting(request: IncomingMessage, response: ServerResponse): void {
   request.resume();

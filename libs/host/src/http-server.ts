@@ -51,6 +51,8 @@ export function createHttpServer(
   server.setNotFoundHandler(onNotFound);
   // That handler comes after the body parsers, which would answer a POST to nowhere by its content type, with 415.
   server.addHook('onRequest', (request, reply, done) => {
+    // Where no body is announced Fastify would wait for the end of one whose type is given, and that has been already (`optimizeEmptyRequests`).
+    if (request.raw.readableEnded) delete request.raw.headers['content-type'];
     if (request.is404) onNotFound(request, reply);
     else done();
   });

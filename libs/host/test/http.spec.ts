@@ -39,6 +39,11 @@ describe('HTTP of an app without a gateway', () => {
       expect(line).toMatch(/^$|^# (HELP|TYPE) [a-z_0-9]+ .+$|^[a-z_0-9]+({.*})? ([0-9.e+-]+|NaN|[+-]Inf)$/);
   });
 
+  it('answers a request that says of what type its body is, and has none', async () => {
+    const head = 'POST /echo/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n';
+    expect(await exchange(app.url, head)).toMatch(/^HTTP\/1.1 200 /);
+  });
+
   it.each([
     ['GET', '/nothing', 404, 'INVALID_REQUEST'],
     ['GET', '/health/live/', 404, 'INVALID_REQUEST'],
@@ -139,6 +144,24 @@ describe('an app in this process', () => {
     const LeafModule = moduleThat(TELEMETRY, (telemetry) => (seen = telemetry));
     const app = await startApp({ module: class {}, imports: [LeafModule] }, options);
     expect(seen).toBe(app.telemetry);
+    await app.close();
+  });
+
+  it('lets one part take requests before the routing table is asked, and no second', async () => {
+    const TakingModule = moduleThat(HTTP_EDGE, (edge: HttpEdge) => {
+      const take: Parameters<HttpEdge['takeFirst']>[0] = (request, response) => {
+        if (request.url !== '/health/live') return false;
+        response.end('taken');
+        return true;
+      };
+      edge.takeFirst(take);
+      expect(() => edge.takeFirst(take)).toThrow(RangeError);
+      return edge;
+    });
+    const app = await startApp(TakingModule, options);
+    expect(await (await fetch(`${app.url}/health/live`)).text()).toBe('taken');
+    expect((await fetch(`${app.url}/health/ready`)).status).toBe(200);
+    expect((await fetch(`${app.url}/nothing`)).status).toBe(404);
     await app.close();
   });
 
