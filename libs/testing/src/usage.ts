@@ -61,9 +61,9 @@ export function cpuMsOf(pids: readonly number[]): number | undefined {
   return pids.reduce((sum, pid) => sum + Math.max(scheduledMs(pid), statMs(pid, [11, 12])), 0);
 }
 
-/** User and system time of this process and of its children that have ended and been waited for, in steps of 10 ms. */
-export function cpuMsOfOwnAndEnded(): number | undefined {
-  return process.platform === 'linux' ? statMs(process.pid, [11, 12, 13, 14]) : undefined;
+/** User and system time of a process, by default this one, and of its children that have ended and been waited for, in steps of 10 ms. */
+export function cpuMsOfOwnAndEnded(pid = process.pid): number | undefined {
+  return process.platform === 'linux' ? statMs(pid, [11, 12, 13, 14]) : undefined;
 }
 
 /** The name, in parentheses, may hold anything; fields are counted from behind it. 11 to 14: utime, stime, cutime, cstime. */

@@ -52,7 +52,7 @@ export async function compare(options: CompareOptions, experiments: Experiments 
   const noise = readNoiseFloor(meta);
   const runDir = beginRunDirectory('compare', options.outDir, meta, plan);
 
-  const progress = new Progress(expectedSeconds(sizes));
+  const progress = new Progress(expectedSeconds(sizes, containers !== undefined));
   using interrupt = interruption((line) => progress.note(line));
   const voidBlocks: VoidBlock[] = [];
   const lab: LabContext = {
@@ -63,6 +63,7 @@ export async function compare(options: CompareOptions, experiments: Experiments 
     progress,
     runDir,
     voidBlocks,
+    ...(containers && { signs: { ownMs: () => containers.ownMs } }),
   };
   progress.note(`seed ${seed}; ${cores.words}; results go to ${runDir}`);
   progress.note(`noise floor: ${noise.words}`);
@@ -119,6 +120,11 @@ function planOf(sizes: PanelSizes, inContainers: boolean): object {
   };
 }
 
-function expectedSeconds(sizes: PanelSizes): number {
-  return sizes.blocks * 2 * secondsPerRun(sizes) + ladderSeconds(LADDER_SIZES) + CRASHES.length * secondsPerCrash(CRASH_SIZES);
+function expectedSeconds(sizes: PanelSizes, inContainers: boolean): number {
+  const starts = sizes.blocks * 2 + CRASHES.length;
+  const rest = inContainers ? starts * CONTAINERS_SECONDS : ladderSeconds(LADDER_SIZES);
+  return sizes.blocks * 2 * secondsPerRun(sizes) + CRASHES.length * secondsPerCrash(CRASH_SIZES) + rest;
 }
+
+/** That containers take longer to start and to end than processes do. */
+const CONTAINERS_SECONDS = 12;

@@ -21,6 +21,7 @@ it.each(process.env['CI'] === 'true' ? [ARMS[seedFromEnv() % 2]!] : ARMS)('%s', 
   await using dir = await tempDir('diptych-lab-');
   await using containers = await Containers.build(`${inject('panels').project}-lab`);
   const arm = await containers.arms(profile(), dir.path)(name, new AbortController().signal);
+  const ownMs = containers.ownMs!;
   try {
     const before = await arm.usage();
     expect(before.memoryBytes).toBeGreaterThan(20e6);
@@ -47,6 +48,8 @@ it.each(process.env['CI'] === 'true' ? [ARMS[seedFromEnv() % 2]!] : ARMS)('%s', 
   } finally {
     await arm.stop();
   }
+  // What they have used is no other program's.
+  expect(containers.ownMs! - ownMs).toBeGreaterThan(1_500);
   if (name === 'monolith') return; // its only container was killed, and its account with it
   const { quotas } = containers;
   expect(readFileSync(`${dir.path}/quotas.jsonl`, 'utf8')).toBe(quotas.map((quota) => `${JSON.stringify(quota)}\n`).join(''));

@@ -1,5 +1,6 @@
 import type { Profile } from '@diptych/testing';
 import type { Progress } from '../progress.js';
+import type { MachineSigns } from '../gates.js';
 import type { VoidBlock } from '../results.js';
 import type { StartArm } from '../running-arm.js';
 
@@ -14,4 +15,6 @@ export interface LabContext {
   /** Histories and whatever else is too large for the report. */
   readonly runDir: string;
   readonly voidBlocks: VoidBlock[];
+  /** What the gates look at, where it is not this machine and the lab's own processes alone. */
+  readonly signs?: Partial<MachineSigns>;
 }

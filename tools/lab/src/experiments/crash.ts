@@ -70,7 +70,7 @@ export async function crash(lab: LabContext, sizes: CrashSizes = CRASH_SIZES): P
   const runs: Run[] = [];
   const survival: SurvivalCell[] = [];
   const findings: string[] = [];
-  const machine = new MachineGate();
+  const machine = new MachineGate(lab.signs);
   for (const [order, { arm, part }] of CRASHES.entries()) {
     if (lab.signal.aborted) break;
     lab.progress.step(`crash of ${part === arm ? 'the whole monolith' : `the ${part}`} under load`, secondsPerCrash(sizes));

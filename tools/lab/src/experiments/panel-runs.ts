@@ -64,7 +64,7 @@ export interface PanelRuns {
 export async function panelRuns(lab: LabContext, arms: readonly ArmName[], sizes: PanelSizes): Promise<PanelRuns> {
   const runs: Run[] = [];
   const voids: VoidBlock[] = [];
-  const machine = new MachineGate();
+  const machine = new MachineGate(lab.signs);
   const sparesMax = Math.floor(sizes.blocks * GATES.voidShareMax) + 1;
   let spares = 0;
   let failed: string | undefined;
