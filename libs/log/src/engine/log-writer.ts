@@ -233,7 +233,8 @@ export class LogWriter {
       await this.#rotate();
       this.#unsealed = false;
     }
-    if (!this.#unsealed) return;
+    // A crash may have left the seal, and the room that it was to take away.
+    if (!this.#unsealed) return this.#store.giveRoomBack();
     const seal = byteBlock(RECORD_HEAD_BYTES);
     const length = encodeSeal(seal, 0);
     const head = this.#head();

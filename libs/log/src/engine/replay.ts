@@ -201,13 +201,16 @@ function tornPrefix({ path, length }: Segment): string {
   return `${basename(path, '.segment')}-${length}-`;
 }
 
-/** What lies behind the segment's end, up to `length`. */
+/** What lies behind the segment's end, up to `length`. Zeros at its end are most likely room: they become a hole, for which a full disk need have no space. */
 async function copyBytes(fileSystem: FileSystem, segment: Segment, length: number, target: string): Promise<void> {
   const bytes = Buffer.allocUnsafeSlow(length - segment.length);
   const filled = await readFully(segment.reader, bytes, 0, bytes.length, segment.length);
+  let end = filled;
+  while (end > 0 && bytes[end - 1] === 0) end--;
   const file = await fileSystem.open(target, 'create');
   try {
-    await writeFully(file, bytes, filled, 0);
+    await writeFully(file, bytes, end, 0);
+    if (end < filled) await file.truncate(filled);
     await file.sync();
   } catch (error) {
     // Half a copy is of no use, and a full disk needs the space.

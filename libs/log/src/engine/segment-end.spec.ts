@@ -1,4 +1,5 @@
-import { appendFileSync, cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { FaultyFileSystem } from '../../test/faulty-file-system.js';
 import { allKeys, put, segmentsIn, useLogs, valueOf } from '../../test/log-fixture.js';
@@ -101,6 +102,59 @@ it('is not made where there is no space, and nobody is refused for it', async ()
   await put(log, 'b', '1');
   expect(sizesOf(directory)).toEqual([log.status.diskBytes + ROOM]);
 });
+
+it('is whole bytes, also of segments of an odd size', async () => {
+  const log = await logs.open({ segmentBytes: 65_537 });
+  await put(log, 'a', '1');
+  expect(sizesOf(await logs.directory())).toEqual([log.status.diskBytes + 32_768]);
+});
+
+it('that a crash left behind a seal is given back by a close without a write', async () => {
+  const directory = await logs.directory();
+  const log = await logs.open();
+  await put(log, 'a', '1');
+  await log.close();
+  const [size] = sizesOf(directory);
+  appendFileSync(segmentsIn(directory)[0]!, Buffer.alloc(ROOM));
+  const again = await logs.open();
+  await again.close();
+  expect(sizesOf(directory)).toEqual([size]);
+  expect(logs.warnings).toEqual([]);
+});
+
+it('behind a torn write is saved as a hole, which needs no space on a full disk', async () => {
+  const log = await logs.open({ roomBytes: ROOM });
+  await put(log, 'a', '1');
+  const directory = await crashed();
+  const [path] = segmentsIn(directory);
+  const bytes = readFileSync(path!);
+  bytes.fill(7, log.status.diskBytes + 10, log.status.diskBytes + 100);
+  writeFileSync(path!, bytes);
+  const fileSystem = new FaultyFileSystem();
+  let writes = 0;
+  // One write of what is not zero, and no more.
+  fileSystem.fault = (operation, name) =>
+    operation === 'write' && name.includes('/torn/') ? (writes++ === 0 ? { bytes: 100 } : { code: 'ENOSPC' }) : undefined;
+  const warnings: string[] = [];
+  const again = await openFileLog({ directory, fileSystem, onWarning: (message) => warnings.push(message) });
+  expect(warnings).toEqual([expect.stringContaining('were cut off and saved as')]);
+  const torn = join(directory, 'torn');
+  expect(readFileSync(join(torn, readdirSync(torn)[0]!))).toEqual(bytes.subarray(log.status.diskBytes));
+  await again.close();
+});
+
+it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10].flatMap((read) => [[read, 'filled'] as const, [read, 'given back'] as const]))(
+  'is no unfinished write when somebody verifies the log from outside and, at read %i, it is %s',
+  async (read, what) => {
+    const log = await logs.open({ roomBytes: ROOM });
+    await put(log, 'a', '1');
+    const fileSystem = new FaultyFileSystem();
+    let reads = 0;
+    fileSystem.fault = (operation) =>
+      operation === 'read' && ++reads === read ? { wait: what === 'filled' ? put(log, 'b', '1') : log.close() } : undefined;
+    expect(await verifyLog(await logs.directory(), { fileSystem })).toMatchObject({ unfinished: undefined });
+  },
+);
 
 it('that is filled while somebody verifies the log from outside is no damage', async () => {
   const log = await logs.open({ roomBytes: ROOM });

@@ -80,13 +80,17 @@ export async function findLaterBatch(file: File, start: number, size: number, se
   return undefined;
 }
 
-/** Whether there are but zeros from `start` to the end of the file, as they are written ahead of batches: the log ends before them, and nothing is torn. */
+/**
+ * Whether there are but zeros from `start` to the end of the file, as they are written ahead of batches: the log ends before them, and nothing is torn. `size` is
+ * what the file had: whoever writes to it may have given them back meanwhile.
+ */
 export async function isRoom(file: File, start: number, size: number): Promise<boolean> {
   const buffer = Buffer.allocUnsafeSlow(Math.min(ROOM_WINDOW_BYTES, Math.max(0, size - start)));
   for (let at = start; at < size; at += buffer.length) {
     const wanted = Math.min(buffer.length, size - at);
     const filled = await readFully(file, buffer, 0, wanted, at);
-    if (filled < wanted || buffer.subarray(0, filled).some((byte) => byte !== 0)) return false;
+    if (buffer.subarray(0, filled).some((byte) => byte !== 0)) return false;
+    if (filled < wanted) break;
   }
   return true;
 }

@@ -147,7 +147,7 @@ export class SegmentStore {
   async rotate(firstRevision: number, createdWallMs: number): Promise<void> {
     await this.#settleTail();
     this.#assertCertain();
-    await this.#endSegment();
+    await this.giveRoomBack();
     const path = join(this.#directory, segmentName(firstRevision));
     const temporary = `${path}.new`;
     const skips = this.#skips ? 1 : 0;
@@ -237,8 +237,8 @@ export class SegmentStore {
     for (const file of files) await file?.close().catch(() => undefined);
   }
 
-  /** Only the newest segment has room behind its end. */
-  async #endSegment(): Promise<void> {
+  /** Gives back the room behind the newest segment's end, durably: no other has any, and none that nobody writes to. @throws what the file system throws */
+  async giveRoomBack(): Promise<void> {
     if (!this.#writer || !this.#end.hasRoomAfter(this.current.length)) return;
     this.#inDoubt = true;
     await this.#end.cutRoom(this.#writer, this.current.length);

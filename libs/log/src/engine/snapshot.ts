@@ -183,30 +183,40 @@ async function order(directory: string, opened: readonly Opened[]): Promise<Pick
     }
     // Its place in the chain is checked when the records are read; here only what is needed to tell leftovers.
     check.skipSegment(path, firstRevision, header);
-    const end = newest && !header.compacted ? await completeEnd(path, reader, header.seed, size) : size;
+    const { end, torn } = newest && !header.compacted ? await completeEnd(path, reader, header.seed, size) : { end: size, torn: false };
     segments.push({ path, reader, header, end });
-    if (end < size && !(newest && (await isRoom(reader, end, size)))) unfinished = { path, offset: end, bytes: size - end };
+    if (torn) unfinished = { path, offset: end, bytes: size - end };
   }
   return { segments, leftovers, unfinished };
 }
 
-/** Where the last complete batch ends. @throws INTERNAL when what stands behind it proves that it was durable once */
-async function completeEnd(path: string, reader: File, seed: number, size: number): Promise<number> {
+/**
+ * Where the last complete batch ends, and whether what stands behind it is anything but room. Whoever writes to the log may fill its room meanwhile, so what
+ * is not whole counts only if it is not when it is looked at again.
+ *
+ * @throws INTERNAL when what stands behind it proves that it was durable once
+ */
+async function completeEnd(path: string, reader: File, seed: number, size: number): Promise<{ end: number; torn: boolean }> {
   let end = SEGMENT_HEADER_BYTES;
   let from = SEGMENT_HEADER_BYTES;
   let last = { batch: 0, batchEnd: true };
-  for (let later: number | undefined; ;) {
-    const scan = await scanSegment(reader, from, size, seed, (record, offset) => {
+  let later: number | undefined;
+  for (let again = false; ; again = true) {
+    const { wholeEnd } = await scanSegment(reader, from, size, seed, (record, offset) => {
       const { batch, batchEnd } = record;
       last = { batch, batchEnd };
       if (batchEnd) end = offset + record.length;
     });
-    if (later !== undefined && scan.wholeEnd === from) throw laterWriteError(path, from, later);
-    if (scan.wholeEnd === size) return end;
-    later = await findLaterBatch(reader, scan.wholeEnd, size, seed, last.batchEnd ? last.batch + 1 : last.batch);
-    if (later === undefined) return end;
-    // Or whoever writes to the log has filled its room meanwhile. Then what was written before the later one is whole by now.
-    from = scan.wholeEnd;
+    const stays = again && wholeEnd === from;
+    // What was written before the later one is whole by now, or damaged.
+    if (stays && later !== undefined) throw laterWriteError(path, from, later);
+    if (wholeEnd === size) return { end, torn: end < size };
+    later = await findLaterBatch(reader, wholeEnd, size, seed, last.batchEnd ? last.batch + 1 : last.batch);
+    if (later === undefined) {
+      if (await isRoom(reader, end, size)) return { end, torn: false };
+      if (stays) return { end, torn: true };
+    }
+    from = wholeEnd;
   }
 }
 
