@@ -56,7 +56,7 @@ export class KeptReports implements Disposable {
       this.#hits++;
       this.#kept.delete(prefix);
       this.#kept.set(prefix, kept);
-      return this.#asOfNow(kept.report);
+      return asOfAtLeast(kept.report, this.#headRevision);
     }
     this.#misses++;
     const flight = this.#joinable.get(prefix) ?? this.#begin(prefix, context.traceparent);
@@ -78,22 +78,34 @@ export class KeptReports implements Disposable {
   #begin(prefix: string, traceparent: string | undefined): Flight {
     const abort = new AbortController();
     const context = { deadlineMs: this.#clock.nowMs() + FLIGHT_MS_MAX, signal: abort.signal, traceparent };
-    const answer = this.#log.report({ prefix }, context);
-    const flight: Flight = { prefix, abort, answer, waiting: 0, overtakenBy: 0 };
-    this.#flying.add(flight);
-    this.#joinable.set(prefix, flight);
-    answer.then(
+    const computed = this.#log.report({ prefix }, context);
+    const answer = computed.then(
       (report) => this.#land(flight, report),
-      () => this.#forget(flight),
+      (error: unknown) => {
+        this.#forget(flight);
+        throw error;
+      },
     );
+    const flight: Flight = { prefix, abort, answer, waiting: 0, overtakenFirstBy: 0, overtakenBy: 0 };
+    this.#flying.add(flight);
+    // A prefix that is no text may stand for the bytes of another, and then commits would not be told apart by it.
+    if (prefix.isWellFormed()) this.#joinable.set(prefix, flight);
+    // Nobody may be waiting when it fails.
+    answer.catch(() => undefined);
     return flight;
   }
 
-  #land(flight: Flight, report: Report): void {
-    if (!this.#forget(flight)) return;
-    const { prefix } = flight;
-    // A prefix that is no text may stand for the bytes of another, and then commits would not be told apart by it.
-    if (report.asOf.revision < flight.overtakenBy || !prefix.isWellFormed()) return;
+  /** @returns the report as of the newest revision that it is known to be true of: whoever joined late may have read something newer than what it was computed from */
+  #land(flight: Flight, report: Report): Report {
+    const { prefix, overtakenFirstBy, overtakenBy } = flight;
+    if (!this.#forget(flight) || !prefix.isWellFormed()) return report;
+    if (overtakenFirstBy > report.asOf.revision) return asOfAtLeast(report, overtakenFirstBy - 1);
+    if (overtakenBy > report.asOf.revision) return report;
+    this.#keep(prefix, report);
+    return asOfAtLeast(report, this.#headRevision);
+  }
+
+  #keep(prefix: string, report: Report): void {
     this.#drop(prefix);
     const bytes = weightOf(prefix, report);
     this.#kept.set(prefix, { report, bytes });
@@ -125,6 +137,7 @@ export class KeptReports implements Disposable {
     }
     for (const flight of this.#flying) {
       if (!key.startsWith(flight.prefix)) continue;
+      flight.overtakenFirstBy ||= revision;
       flight.overtakenBy = revision;
       if (this.#joinable.get(flight.prefix) === flight) this.#joinable.delete(flight.prefix);
     }
@@ -135,11 +148,6 @@ export class KeptReports implements Disposable {
     if (!kept) return;
     this.#kept.delete(prefix);
     this.#bytes -= kept.bytes;
-  }
-
-  #asOfNow(report: Report): Report {
-    const { asOf } = report;
-    return { ...report, asOf: { ...asOf, revision: Math.max(asOf.revision, this.#headRevision) } };
   }
 }
 
@@ -182,8 +190,13 @@ interface Flight {
   readonly abort: AbortController;
   readonly answer: Promise<Report>;
   waiting: number;
-  /** The newest commit under the prefix since it began; 0: none. */
+  /** The first commit under the prefix since it began, and the newest; 0: none. */
+  overtakenFirstBy: number;
   overtakenBy: number;
+}
+
+function asOfAtLeast(report: Report, revision: number): Report {
+  return { ...report, asOf: { ...report.asOf, revision: Math.max(report.asOf.revision, revision) } };
 }
 
 function weightOf(prefix: string, { sizes, topTrigrams }: Report): number {

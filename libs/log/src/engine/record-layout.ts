@@ -19,6 +19,8 @@ export const HASH_BYTES = 16;
 /** At RECORD_MARKER_OFFSET of every record, to find records by when lengths cannot be trusted. */
 export const RECORD_MARKER = Buffer.from([0xd1, 0x97, 0x1c, 0x9e]);
 export const RECORD_MARKER_OFFSET = 8;
+/** What room is filled with: not zero, as what a disk has lost reads as zeros; and no record begins with it, by its length and its marker. */
+export const ROOM_BYTE = 0xa5;
 
 /** Where the fields lie. */
 export const FIELD = {

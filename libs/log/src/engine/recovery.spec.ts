@@ -27,7 +27,7 @@ import { follow } from '../follow.js';
 import type { Commit, CommitEvent, LogPort, Position } from '../log.port.js';
 import type { FileLog } from './file-log.js';
 import { openFileLog } from './file-log.js';
-import { RECORD_MARKER } from './record-layout.js';
+import { RECORD_MARKER, RECORD_MARKER_OFFSET } from './record-layout.js';
 import { SEGMENT_HEADER_BYTES, SKIPPED_REVISIONS } from './segment-header.js';
 
 const logs = useLogs();
@@ -535,7 +535,8 @@ class SteppingClock extends FakeClock {
 function recordEnds(path: string): number[] {
   const bytes = readFileSync(path);
   const ends: number[] = [];
-  const lengthAt = (offset: number) => (offset < bytes.length ? bytes.readUInt32LE(offset + 4) : 0);
+  const isRecord = (offset: number) => bytes.indexOf(RECORD_MARKER, offset) === offset + RECORD_MARKER_OFFSET;
+  const lengthAt = (offset: number) => (isRecord(offset) ? bytes.readUInt32LE(offset + 4) : 0);
   for (let offset = SEGMENT_HEADER_BYTES, length; (length = lengthAt(offset)) > 0; ends.push(offset)) offset += length;
   return ends;
 }

@@ -8,7 +8,7 @@ import { isNoSpace, readFully, writeFully } from './file-system.js';
 import { HistoryCheck } from './history-check.js';
 import type { OpenedSegment } from './open-segment.js';
 import { openSegment } from './open-segment.js';
-import { KIND_DELETE, KIND_SEAL, KIND_TRACE } from './record-layout.js';
+import { KIND_DELETE, KIND_SEAL, KIND_TRACE, ROOM_BYTE } from './record-layout.js';
 import type { RecordView } from './record-view.js';
 import { SegmentEnd } from './segment-end.js';
 import { SEGMENT_HEADER_BYTES, SKIPPED_REVISIONS } from './segment-header.js';
@@ -201,16 +201,30 @@ function tornPrefix({ path, length }: Segment): string {
   return `${basename(path, '.segment')}-${length}-`;
 }
 
-/** What lies behind the segment's end, up to `length`. Zeros at its end are most likely room: they become a hole, for which a full disk need have no space. */
+/** What lies behind the segment's end, up to `length`. On a disk too full for all of it, without the room at its end, and with the zeros before that as a hole. */
 async function copyBytes(fileSystem: FileSystem, segment: Segment, length: number, target: string): Promise<void> {
   const bytes = Buffer.allocUnsafeSlow(length - segment.length);
   const filled = await readFully(segment.reader, bytes, 0, bytes.length, segment.length);
-  let end = filled;
-  while (end > 0 && bytes[end - 1] === 0) end--;
+  try {
+    await createFile(fileSystem, target, bytes, filled, filled);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    // By chance the torn record itself may end in such bytes: whoever wants them knows what they were.
+    let kept = filled;
+    while (kept > 0 && bytes[kept - 1] === ROOM_BYTE) kept--;
+    let end = kept;
+    while (end > 0 && bytes[end - 1] === 0) end--;
+    if (end === filled) throw error;
+    await createFile(fileSystem, target, bytes, end, kept);
+  }
+}
+
+/** A durable file of `end` of the bytes, and zeros up to `size`. */
+async function createFile(fileSystem: FileSystem, target: string, bytes: Buffer, end: number, size: number): Promise<void> {
   const file = await fileSystem.open(target, 'create');
   try {
     await writeFully(file, bytes, end, 0);
-    if (end < filled) await file.truncate(filled);
+    if (end < size) await file.truncate(size);
     await file.sync();
   } catch (error) {
     // Half a copy is of no use, and a full disk needs the space.

@@ -4,10 +4,11 @@ import { expect, it } from 'vitest';
 import { FaultyFileSystem } from '../../test/faulty-file-system.js';
 import { allKeys, put, segmentsIn, useLogs, valueOf } from '../../test/log-fixture.js';
 import { openFileLog } from './file-log.js';
+import { ROOM_BYTE } from './record-layout.js';
 import { verifyLog } from './verify.js';
 
 /*
- * Claim: the zeros that are written ahead of batches are never taken for anything else, and nothing else is taken for them.
+ * Claim: what is written ahead of batches is never taken for anything else, and nothing else is taken for them.
  */
 
 const logs = useLogs();
@@ -60,7 +61,7 @@ it('is left behind by a crash without anything to report, and used by the next p
   expect(warnings).toEqual([]);
 });
 
-it('with one bit that is not zero is a torn tail', async () => {
+it('with one bit that is another is a torn tail', async () => {
   const log = await logs.open({ roomBytes: ROOM });
   await put(log, 'a', '1');
   const directory = await crashed();
@@ -76,7 +77,28 @@ it('with one bit that is not zero is a torn tail', async () => {
   await again.close();
 });
 
-it('stays behind no segment but the newest; zeros there are damage', async () => {
+it.each(['closed', 'crashed'])(
+  'is not zeros: what a disk lost of a log that was %s is a torn tail, and its revisions are left out',
+  async (how) => {
+    const log = await logs.open({ roomBytes: ROOM });
+    await put(log, 'a', '1');
+    const lostFrom = log.status.diskBytes;
+    for (const key of ['b', 'c', 'd']) await put(log, key, '1');
+    if (how === 'closed') await log.close();
+    const directory = await crashed();
+    const [path] = segmentsIn(directory);
+    const bytes = readFileSync(path!);
+    writeFileSync(path!, bytes.fill(0, lostFrom));
+    expect(await verifyLog(directory)).toMatchObject({ head: 1, unfinished: { bytes: bytes.length - lostFrom } });
+    const warnings: string[] = [];
+    const again = await openFileLog({ directory, onWarning: (message) => warnings.push(message) });
+    expect(warnings).toEqual([expect.stringContaining(`${bytes.length - lostFrom} bytes from offset ${lostFrom} were cut off`)]);
+    expect((await put(again, 'e', '1')).position.revision).toBeGreaterThan(4);
+    await again.close();
+  },
+);
+
+it('stays behind no segment but the newest; room there is damage', async () => {
   const directory = await logs.directory();
   // An odd number of which half is room.
   const log = await logs.open({ segmentBytes: 65_537 });
@@ -85,7 +107,7 @@ it('stays behind no segment but the newest; zeros there are damage', async () =>
   const [first, second] = sizesOf(directory);
   expect(first! + second! - log.status.diskBytes).toBeLessThanOrEqual(32_768);
   await log.close();
-  appendFileSync(segmentsIn(directory)[0]!, Buffer.alloc(100));
+  appendFileSync(segmentsIn(directory)[0]!, Buffer.alloc(100, ROOM_BYTE));
   await expect(logs.open()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining(`damaged at offset ${first}`) });
 });
 
@@ -115,14 +137,14 @@ it('that a crash left behind a seal is given back by a close without a write', a
   await put(log, 'a', '1');
   await log.close();
   const [size] = sizesOf(directory);
-  appendFileSync(segmentsIn(directory)[0]!, Buffer.alloc(ROOM));
+  appendFileSync(segmentsIn(directory)[0]!, Buffer.alloc(ROOM, ROOM_BYTE));
   const again = await logs.open();
   await again.close();
   expect(sizesOf(directory)).toEqual([size]);
   expect(logs.warnings).toEqual([]);
 });
 
-it('behind a torn write is saved as a hole, which needs no space on a full disk', async () => {
+it('behind a torn write is saved with it, but not on a disk too full for it', async () => {
   const log = await logs.open({ roomBytes: ROOM });
   await put(log, 'a', '1');
   const directory = await crashed();
@@ -132,14 +154,15 @@ it('behind a torn write is saved as a hole, which needs no space on a full disk'
   writeFileSync(path!, bytes);
   const fileSystem = new FaultyFileSystem();
   let writes = 0;
-  // One write of what is not zero, and no more.
+  // All of it has no space, what was torn has.
+  const answers = [{ bytes: 100 }, { code: 'ENOSPC' }, { bytes: 100 }];
   fileSystem.fault = (operation, name) =>
-    operation === 'write' && name.includes('/torn/') ? (writes++ === 0 ? { bytes: 100 } : { code: 'ENOSPC' }) : undefined;
+    operation === 'write' && name.includes('/torn/') ? (answers[writes++] ?? { code: 'ENOSPC' }) : undefined;
   const warnings: string[] = [];
   const again = await openFileLog({ directory, fileSystem, onWarning: (message) => warnings.push(message) });
   expect(warnings).toEqual([expect.stringContaining('were cut off and saved as')]);
   const torn = join(directory, 'torn');
-  expect(readFileSync(join(torn, readdirSync(torn)[0]!))).toEqual(bytes.subarray(log.status.diskBytes));
+  expect(readFileSync(join(torn, readdirSync(torn)[0]!))).toEqual(bytes.subarray(log.status.diskBytes, log.status.diskBytes + 100));
   await again.close();
 });
 

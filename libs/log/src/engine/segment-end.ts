@@ -2,18 +2,19 @@ import type { ByteBlock } from './byte-block.js';
 import type { CommitThread } from './commit-thread.js';
 import type { File } from './file-system.js';
 import { isNoSpace, writeFully } from './file-system.js';
+import { ROOM_BYTE } from './record-layout.js';
 import { completeRecords } from './record.js';
 
 /**
  * Where batches are written: at the end of the newest segment.
  *
- * A sync of a file that has grown waits for the journal of the file system as well, which takes about as long again. So zeros are written ahead (_room_), and the
+ * A sync of a file that has grown waits for the journal of the file system as well, which takes about as long again. So bytes are written ahead (_room_, `ROOM_BYTE`), and the
  * next batches take their place. Whoever owns this sees to it that no other segment has any.
  */
 export class SegmentEnd {
   readonly #thread: CommitThread | undefined;
   readonly #roomBytes: number;
-  /** Up to here the file has zeros behind its last batch; not beyond that, where it has none. */
+  /** Up to here the file has room behind its last batch; not beyond that, where it has none. */
   #roomEnd: number;
 
   /** @param options.roomEnd of a file that was opened with room @param options.thread that commits where it can */
@@ -38,7 +39,7 @@ export class SegmentEnd {
   ): Promise<ByteBlock> {
     const end = position + length;
     if (room === 'cut') await this.cutRoom(file, end);
-    else if (end > this.#roomEnd) await this.#makeRoom(file, end, length);
+    else if (end > this.#roomEnd) await this.#makeRoom(file, position, end);
     const { descriptor } = file;
     const underWay = descriptor === undefined ? undefined : this.#thread?.commit(descriptor, block, length, position, seed);
     if (underWay) return underWay;
@@ -67,21 +68,25 @@ export class SegmentEnd {
     await this.#thread?.close();
   }
 
-  /** A batch that is large beside room is not worth it. Where there is no space for room there is none. */
-  async #makeRoom(file: File, end: number, batchBytes: number): Promise<void> {
+  /**
+   * A batch that is large beside room is not worth it. Where there is no space for room there is none. It begins where the batch will lie, so that a crash before
+   * the batch leaves no hole, which would look like something lost.
+   */
+  async #makeRoom(file: File, position: number, end: number): Promise<void> {
+    const from = Math.max(position, this.#roomEnd);
     this.#roomEnd = 0;
-    if (batchBytes * ROOM_BATCHES_MIN > this.#roomBytes) return;
+    if ((end - position) * ROOM_BATCHES_MIN > this.#roomBytes) return;
     const roomEnd = end + this.#roomBytes;
     try {
-      for (let at = end; at < roomEnd; at += ZEROS.length) await writeFully(file, ZEROS, Math.min(ZEROS.length, roomEnd - at), at);
+      for (let at = from; at < roomEnd; at += ROOM.length) await writeFully(file, ROOM, Math.min(ROOM.length, roomEnd - at), at);
       this.#roomEnd = roomEnd;
     } catch (error) {
       if (!isNoSpace(error)) throw error;
-      await file.truncate(end);
+      await file.truncate(position);
     }
   }
 }
 
 /** So many batches have to find room in it. */
 const ROOM_BATCHES_MIN = 4;
-const ZEROS = Buffer.alloc(64 * 1024);
+const ROOM = Buffer.alloc(64 * 1024, ROOM_BYTE);

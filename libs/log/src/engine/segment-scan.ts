@@ -1,6 +1,6 @@
 import type { File } from './file-system.js';
 import { readFully } from './file-system.js';
-import { RECORD_BYTES_MAX, RECORD_HEAD_BYTES, RECORD_MARKER, RECORD_MARKER_OFFSET } from './record-layout.js';
+import { RECORD_BYTES_MAX, RECORD_HEAD_BYTES, RECORD_MARKER, RECORD_MARKER_OFFSET, ROOM_BYTE } from './record-layout.js';
 import { RecordView } from './record-view.js';
 
 export interface ScanResult {
@@ -81,15 +81,15 @@ export async function findLaterBatch(file: File, start: number, size: number, se
 }
 
 /**
- * Whether there are but zeros from `start` to the end of the file, as they are written ahead of batches: the log ends before them, and nothing is torn. `size` is
- * what the file had: whoever writes to it may have given them back meanwhile.
+ * Whether there is but room from `start` to the end of the file: the log ends before it, and nothing is torn. `size` is what the file had: whoever writes to it
+ * may have given room back meanwhile.
  */
 export async function isRoom(file: File, start: number, size: number): Promise<boolean> {
   const buffer = Buffer.allocUnsafeSlow(Math.min(ROOM_WINDOW_BYTES, Math.max(0, size - start)));
   for (let at = start; at < size; at += buffer.length) {
     const wanted = Math.min(buffer.length, size - at);
     const filled = await readFully(file, buffer, 0, wanted, at);
-    if (buffer.subarray(0, filled).some((byte) => byte !== 0)) return false;
+    if (buffer.subarray(0, filled).some((byte) => byte !== ROOM_BYTE)) return false;
     if (filled < wanted) break;
   }
   return true;
