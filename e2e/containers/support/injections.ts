@@ -90,18 +90,36 @@ async function restartOne(panels: Panels, part: PartName): Promise<string> {
 }
 
 export function fillDisk(part: 'monolith' | 'log'): Injection {
-  const ballast = `/disks/${part}/ballast`;
+  const ballast = (number: number) => `/disks/${part}/ballast-${number}`;
+  const fill = async (panels: Panels, number: number) => {
+    const { output } = await panels.exec('faults', ['dd', 'if=/dev/zero', `of=${ballast(number)}`, 'bs=4096']);
+    prove(output.includes('No space left on device'), `the disk of ${part} was not filled: ${output}`);
+  };
   return {
     async begin(panels) {
-      const { output } = await panels.exec('faults', ['dd', 'if=/dev/zero', `of=${ballast}`, 'bs=4096']);
-      prove(output.includes('No space left on device'), `the disk of ${part} was not filled: ${output}`);
-      return `the disk of ${part}: No space left on device`;
+      await fill(panels, 1);
+      const status = await useUpRoom(panels.address.urls[part === 'log' ? 'services' : part]);
+      await fill(panels, 2);
+      return `the disk of ${part}: No space left on device, and ${status} for what found no room any more`;
     },
     async end(panels) {
-      await panels.exec('faults', ['rm', '-f', ballast]);
+      await panels.exec('faults', ['rm', '-f', ballast(1), ballast(2)]);
     },
   };
 }
+
+/** The log has written room ahead, in which it goes on for as long as that lasts: here until the first is refused. @returns with which status */
+async function useUpRoom(url: string): Promise<number> {
+  for (let i = 0; i < ROOM_PUTS_MAX; i++) {
+    const { status } = await fetch(`${url}/v1/keys/room-${i}`, { method: 'PUT', body: Buffer.alloc(ROOM_PUT_BYTES) });
+    if (status >= 500) return status;
+  }
+  throw new Error(`the injection is not proved: ${ROOM_PUTS_MAX} writes of ${ROOM_PUT_BYTES} bytes all had space`);
+}
+
+/** Small enough for room: a large batch has none. */
+const ROOM_PUT_BYTES = 60_000;
+const ROOM_PUTS_MAX = 50;
 
 /** Each is smaller than a Node process, so that the kernel chooses that one. */
 const EATER = 'head -c 16000000 /dev/zero | tail -c 16000000 | sleep 60';

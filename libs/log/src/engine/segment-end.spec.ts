@@ -5,6 +5,7 @@ import { FaultyFileSystem } from '../../test/faulty-file-system.js';
 import { allKeys, put, segmentsIn, useLogs, valueOf } from '../../test/log-fixture.js';
 import { openFileLog } from './file-log.js';
 import { ROOM_BYTE } from './record-layout.js';
+import { ROOM_AGAIN_AFTER_BATCHES } from './segment-end.js';
 import { verifyLog } from './verify.js';
 
 /*
@@ -121,7 +122,9 @@ it('is not made where there is no space, and nobody is refused for it', async ()
   await put(log, 'a', '1');
   expect(refused).toBe(2);
   expect(sizesOf(directory)).toEqual([log.status.diskBytes]);
-  await put(log, 'b', '1');
+  for (let i = 0; i < ROOM_AGAIN_AFTER_BATCHES; i++) await put(log, 'b', '1');
+  expect(sizesOf(directory)).toEqual([log.status.diskBytes]);
+  await put(log, 'c', '1');
   expect(sizesOf(directory)).toEqual([log.status.diskBytes + ROOM]);
 });
 

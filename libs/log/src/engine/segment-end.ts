@@ -16,6 +16,8 @@ export class SegmentEnd {
   readonly #roomBytes: number;
   /** Up to here the file has room behind its last batch; not beyond that, where it has none. */
   #roomEnd: number;
+  /** So many batches do without, since there was no space for room. */
+  #batchesWithout = 0;
 
   /** @param options.roomEnd of a file that was opened with room @param options.thread that commits where it can */
   constructor(options: { roomBytes: number; roomEnd: number; thread: CommitThread | undefined }) {
@@ -69,12 +71,14 @@ export class SegmentEnd {
   }
 
   /**
-   * A batch that is large beside room is not worth it. Where there is no space for room there is none. It begins where the batch will lie, so that a crash before
+   * A batch that is large beside room is not worth it. Where there is no space for room there is none, and for some time it is not tried again: each try takes for a
+   * moment what space others may need. It begins where the batch will lie, so that a crash before
    * the batch leaves no hole, which would look like something lost.
    */
   async #makeRoom(file: File, position: number, end: number): Promise<void> {
     const from = Math.max(position, this.#roomEnd);
     this.#roomEnd = 0;
+    if (this.#batchesWithout > 0) return void this.#batchesWithout--;
     if ((end - position) * ROOM_BATCHES_MIN > this.#roomBytes) return;
     const roomEnd = end + this.#roomBytes;
     try {
@@ -82,11 +86,14 @@ export class SegmentEnd {
       this.#roomEnd = roomEnd;
     } catch (error) {
       if (!isNoSpace(error)) throw error;
+      this.#batchesWithout = ROOM_AGAIN_AFTER_BATCHES;
       await file.truncate(position);
     }
   }
 }
 
+/** That many batches after there was no space for room it is tried again. */
+export const ROOM_AGAIN_AFTER_BATCHES = 64;
 /** So many batches have to find room in it. */
 const ROOM_BATCHES_MIN = 4;
 const ROOM = Buffer.alloc(64 * 1024, ROOM_BYTE);
