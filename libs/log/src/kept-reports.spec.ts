@@ -90,6 +90,19 @@ describe('a kept report', () => {
     expect([state.computed, reports.counts().kept]).toEqual([2, 1]);
   });
 
+  it('that somebody joined is as new as what he may have read: a commit elsewhere leaves it true', async () => {
+    const { log, report, state } = await open();
+    state.hold = true;
+    const early = report('a');
+    await expect.poll(() => state.release.toString()).toContain('resolve');
+    const { position } = await put(log, 'b', 'elsewhere');
+    const joined = report('a');
+    state.release();
+    expect((await joined).asOf.revision).toBe(position.revision);
+    expect((await early).entries).toBe(0);
+    expect(state.computed).toBe(1);
+  });
+
   it('is one of a bounded number: the least recently used goes first, and its memory is counted down', async () => {
     const { report, reports, state } = await open(2);
     for (const prefix of ['a', 'b', 'a', 'c']) await report(prefix);
