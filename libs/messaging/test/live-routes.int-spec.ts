@@ -311,7 +311,16 @@ describe('at full processors', () => {
       await Promise.all(servers.map((server) => server.stop(60_000)));
       const standstills = servers.reduce((sum, { stdout }) => sum + standstillsIn(stdout), 0);
       const { answered, failures } = load;
-      const record = { seed, ms: systemClock.nowMs() - startMs, ...steps, answered, failed: failures.length, ejections, standstills, share };
+      const record = {
+        seed,
+        ms: systemClock.nowMs() - startMs,
+        ...steps,
+        answered,
+        failed: failures.length,
+        ejections,
+        standstills,
+        share,
+      };
       console.info(JSON.stringify(record));
       if (long) keepRecord('live-routes', { at: new Date().toISOString(), ...record });
       expect(answered).toBeGreaterThan(0);
