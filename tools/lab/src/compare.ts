@@ -5,7 +5,14 @@ import { crash, CRASH_MEASUREMENT, CRASH_SIZES, CRASHES, secondsPerCrash } from 
 import { footprint, FOOTPRINT_MEASURES } from './experiments/footprint.js';
 import { hopTax, HOP_TAX_MEASURES } from './experiments/hop-tax.js';
 import { costLadder, LADDER_MEASUREMENT, LADDER_SIZES, ladderSeconds } from './experiments/ladder/cost-ladder.js';
-import { PANEL_MEASUREMENT, PANEL_SIZES, panelRuns, secondsPerRun, type PanelSizes } from './experiments/panel-runs.js';
+import {
+  PANEL_MEASUREMENT,
+  PANEL_SIZES,
+  PANEL_SIZES_IN_CONTAINERS,
+  panelRuns,
+  secondsPerRun,
+  type PanelSizes,
+} from './experiments/panel-runs.js';
 import { conclude, EXIT_CODES } from './conclusion.js';
 import { Containers } from './containers/container-arms.js';
 import { LIMITS, limitsInWords } from './containers/limits.js';
@@ -101,7 +108,8 @@ export async function compare(options: CompareOptions, experiments: Experiments 
 /** All that is known before anything is started. */
 function described({ seed: asked, blocks, runtime }: CompareOptions, containers: Containers | undefined) {
   const seed = asked ?? Math.floor(Math.random() * 1_000_000_000);
-  const sizes: PanelSizes = { ...PANEL_SIZES, blocks: blocks ?? PANEL_SIZES.blocks };
+  const usual = containers ? PANEL_SIZES_IN_CONTAINERS : PANEL_SIZES;
+  const sizes: PanelSizes = { ...usual, blocks: blocks ?? usual.blocks };
   const found = profile();
   const cores = containers ? { ...found, words: `${found.words}, ${limitsInWords()}` } : found;
   const plan = planOf(sizes, containers !== undefined);
@@ -114,7 +122,7 @@ function described({ seed: asked, blocks, runtime }: CompareOptions, containers:
 function planOf(sizes: PanelSizes, inContainers: boolean): object {
   return {
     ...(inContainers && { limits: LIMITS }),
-    panels: { ...PANEL_MEASUREMENT, blocks: sizes.blocks, measures: { hopTax: HOP_TAX_MEASURES, footprint: FOOTPRINT_MEASURES } },
+    panels: { ...PANEL_MEASUREMENT, ...sizes, measures: { hopTax: HOP_TAX_MEASURES, footprint: FOOTPRINT_MEASURES } },
     ...(!inContainers && { costLadder: { ...LADDER_SIZES, ...LADDER_MEASUREMENT } }),
     crash: { ...CRASH_SIZES, ...CRASH_MEASUREMENT },
   };

@@ -174,6 +174,17 @@ describe('a backup', () => {
     await expect(waitsOf('taken back')).rejects.toThrow(/took its last write back/);
     expect(readdirSync(await beside('taken back'))).toEqual([]);
     writeFileSync(path!, bytes);
+    const target = await beside('taken back before it was copied');
+    const fileSystem = new FaultyFileSystem();
+    fileSystem.fault = (operation, opened) => {
+      if (operation === 'open' && opened === join(target, basename(path!))) truncateSync(path!, log.status.diskBytes - 1);
+      return undefined;
+    };
+    await expect(backupLog(await logs.directory(), target, { clock, fileSystem })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('took its last write back'),
+    });
+    writeFileSync(path!, bytes);
     await log.close();
     expect(await waitsOf('closed')).toBe(0);
   });

@@ -53,12 +53,17 @@ export async function backupLog(source: string, target: string, options: BackupO
     marker: UNFINISHED_BACKUP,
     lock: false,
     async copy(filling) {
-      const { check, segments } = await copySegments(snapshot, filling);
+      const newest = snapshot.segments.at(-1)!;
+      const { check, segments } = await copySegments(snapshot, filling).catch(async (error: unknown) => {
+        // Taken back before it was copied, it reads like damage.
+        if ((await lastWriteOf(fileSystem, newest)) === 'taken back') throw takenBack(newest);
+        throw error;
+      });
       const { head, incarnation, partition } = check;
       const madeAt = new Date(clock.wallMs()).toISOString();
       manifest = { format: BACKUP_FORMAT, version: 1, madeAt, incarnation: incarnation!, partition: partition!, head, segments };
       // A seal is written when all before it is durable.
-      if (!check.sealed) await assertNotTakenBack(fileSystem, snapshot.segments.at(-1)!, clock);
+      if (!check.sealed) await assertNotTakenBack(fileSystem, newest, clock);
       return head;
     },
     async onVerified({ written }) {
@@ -76,11 +81,14 @@ export async function backupLog(source: string, target: string, options: BackupO
 async function assertNotTakenBack(fileSystem: FileSystem, newest: SnapshotSegment, clock: Clock): Promise<void> {
   for (let waitedMs = 0; ; waitedMs += SETTLE_STEP_MS) {
     const last = await lastWriteOf(fileSystem, newest);
-    if (last === 'taken back')
-      throw new DiptychError('UNAVAILABLE', `the log in ${newest.path} took its last write back while it was copied; run the backup again`);
+    if (last === 'taken back') throw takenBack(newest);
     if (last === 'durable' || waitedMs >= SETTLE_MS) return;
     await new Promise<void>((done) => clock.after(SETTLE_STEP_MS, done));
   }
+}
+
+function takenBack({ path }: SnapshotSegment): DiptychError {
+  return new DiptychError('UNAVAILABLE', `the log in ${path} took its last write back while it was copied; run the backup again`);
 }
 
 async function lastWriteOf(fileSystem: FileSystem, newest: SnapshotSegment): Promise<'durable' | 'there' | 'taken back'> {

@@ -73,6 +73,11 @@ export class BatchStager {
     return refusal;
   }
 
+  /** The batch that is staged. */
+  get next(): AppendBatch {
+    return this.#next;
+  }
+
   /** The batch that is due. The other one is staged from now on. */
   submit(): AppendBatch {
     const batch = this.#next;

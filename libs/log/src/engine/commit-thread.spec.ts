@@ -1,19 +1,22 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { tempDir, waitFor } from '@diptych/testing';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { FaultyFileSystem } from '../../test/faulty-file-system.js';
 import { put, putRequest, useLogs, valueOf } from '../../test/log-fixture.js';
 import type { FileLog } from '../index.js';
 import type { ByteBlock } from './byte-block.js';
 import { byteBlock } from './byte-block.js';
 import { CommitThread } from './commit-thread.js';
+import { ROOM_BYTE } from './record-layout.js';
 import { encodeRecord } from './record.js';
 import { RecordView } from './record-view.js';
 import { verifyLog } from './verify.js';
 
 const descriptors: number[] = [];
 afterEach(() => descriptors.splice(0).forEach((descriptor) => closeSync(descriptor)));
+afterEach(() => vi.restoreAllMocks());
 
 function opened(path: string): number {
   const descriptor = openSync(path, 'r+');
@@ -23,6 +26,7 @@ function opened(path: string): number {
 
 describe('CommitThread', () => {
   const SEED = 0xfedc_ba98;
+  const at = (length: number, position = 0, roomBytes = 0) => ({ length, position, seed: SEED, roomBytes });
 
   function records(block: ByteBlock, count: number): number {
     let length = 0;
@@ -34,7 +38,7 @@ describe('CommitThread', () => {
   async function running(thread: CommitThread): Promise<void> {
     const block = byteBlock(100);
     const none = opened('/dev/null');
-    await waitFor(() => thread.commit(none, block, 0, 0, SEED)?.catch(() => true), { timeoutMs: 60_000, what: 'the thread runs' });
+    await waitFor(() => thread.commit(none, block, at(0))?.catch(() => true), { timeoutMs: 60_000, what: 'the thread runs' });
   }
 
   it('completes records, writes and syncs them where they belong, more and more of them', async () => {
@@ -45,12 +49,19 @@ describe('CommitThread', () => {
     const thread = new CommitThread(0);
     await running(thread);
     const record = new RecordView();
+    // What was written before stays as it is.
+    let before: { block: ByteBlock; length: number; written: Buffer } | undefined;
     for (let round = 0, position = 7; round < 5; round++) {
       const block = byteBlock(200_000 << round);
       const length = records(block, 800 << round);
-      const { bytes } = (await thread.commit(descriptor, block, length, position, SEED))!;
+      const roomBytes = round % 2 === 0 ? 100_000 : 0;
+      const { block: copy, hasRoom } = (await thread.commit(descriptor, block, at(length, position, roomBytes)))!;
+      expect(hasRoom).toBe(true);
       const written = readFileSync(path).subarray(position);
-      expect(written.equals(bytes.subarray(0, length))).toBe(true);
+      expect(written.subarray(0, length).equals(copy.bytes.subarray(0, length))).toBe(true);
+      expect(before?.block.bytes.subarray(0, before.length).equals(before.written)).not.toBe(false);
+      before = { block: copy, length, written: written.subarray(0, length) };
+      expect(written.subarray(length).equals(Buffer.alloc(roomBytes, ROOM_BYTE))).toBe(true);
       for (let offset = 0; offset < length; offset += record.length) expect(record.at(written, offset, length, SEED)).toBe('whole');
       position += length;
     }
@@ -61,10 +72,10 @@ describe('CommitThread', () => {
     const thread = new CommitThread(2);
     const block = byteBlock(4_096);
     const length = records(block, 1);
-    expect([0, 1, 2].map(() => thread.commit(0, block, length, 0, SEED))).toEqual([undefined, undefined, undefined]);
+    expect([0, 1, 2].map(() => thread.commit(0, block, at(length)))).toEqual([undefined, undefined, undefined]);
     await running(thread);
     await thread.close();
-    expect(thread.commit(0, block, length, 0, SEED)).toBeUndefined();
+    expect(thread.commit(0, block, at(length))).toBeUndefined();
   });
 
   it.each([
@@ -74,7 +85,7 @@ describe('CommitThread', () => {
     const thread = new CommitThread(0);
     await running(thread);
     const block = byteBlock(4_096);
-    await expect(thread.commit(opened(path), block, records(block, 1), 0, SEED)).rejects.toMatchObject({ code });
+    await expect(thread.commit(opened(path), block, at(records(block, 1)))).rejects.toMatchObject({ code });
     await thread.close();
   });
 
@@ -87,7 +98,7 @@ describe('CommitThread', () => {
     // So much that it cannot be done before the thread is told to end.
     const block = byteBlock(64 * 1024 * 1024);
     const length = records(block, 150_000);
-    const outcome = thread.commit(descriptor, block, length, 0, SEED)!.then(
+    const outcome = thread.commit(descriptor, block, at(length))!.then(
       () => 'acknowledged',
       (error: Error) => error.message,
     );
@@ -124,6 +135,36 @@ describe('a log whose batches a thread commits', () => {
     const again = await logs.open();
     expect(await Promise.all(keys.map((key) => valueOf(again, key)))).toEqual(keys.map((key) => `value of ${key}`));
     expect(logs.warnings).toEqual([]);
+  });
+
+  it('loses nothing that was acknowledged when the thread ends under load, and goes on without it', async () => {
+    const begun = vi.spyOn(Worker.prototype, 'unref');
+    const { log } = await open();
+    const acknowledged: string[] = [];
+    const failures: unknown[] = [];
+    let ended = false;
+    const client = async (name: number) => {
+      for (let i = 0, after = 0; after < 20; i++, after += ended ? 1 : 0) {
+        const key = `${name} ${i}`;
+        await put(log, key, `value of ${key}`).then(
+          () => acknowledged.push(key),
+          (error: unknown) => failures.push(error),
+        );
+      }
+    };
+    const clients = Array.from({ length: 32 }, (_, name) => client(name));
+    await waitFor(() => acknowledged.length > 500, { timeoutMs: 60_000, what: 'load' });
+    await (begun.mock.contexts[0] as Worker).terminate();
+    ended = true;
+    const before = acknowledged.length;
+    await Promise.all(clients);
+    expect(acknowledged.length).toBeGreaterThan(before);
+    for (const error of failures) expect(error).toMatchObject({ code: 'INTERNAL', definite: false });
+    expect(failures).not.toHaveLength(0);
+    await log.close();
+    const again = await logs.open();
+    expect(await Promise.all(acknowledged.map((key) => valueOf(again, key)))).toEqual(acknowledged.map((key) => `value of ${key}`));
+    expect(logs.warnings).toContainEqual(expect.stringContaining('the thread that writes the log ended'));
   });
 
   it('acknowledges nothing when the thread cannot sync, and recovers', async () => {

@@ -23,7 +23,7 @@ export interface FileLogOptions {
   readonly pipelineAppendsMin?: number;
   readonly pipelineBytesMin?: number;
   /**
-   * Zeros that are written ahead of small batches, so that most syncs change no file's length and need not wait for the file system's journal; 0: none, for a
+   * Bytes that are written ahead of small batches, so that most syncs change no file's length and need not wait for the file system's journal; 0: none, for a
    * file system that never writes in place. At most half a segment; default 256 KiB.
    */
   readonly roomBytes?: number;

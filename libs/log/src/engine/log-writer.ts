@@ -101,7 +101,6 @@ export class LogWriter {
     if (this.#refusal === undefined) await this.#seal().catch(() => this.#cutBack());
   }
 
-  /** Where nothing has to be written, all is done before `#write` returns. */
   #begin(): void {
     this.#writing = this.#write().finally(() => (this.#writing = undefined));
   }
@@ -109,39 +108,49 @@ export class LogWriter {
   /** One batch after the other, as long as they are due. */
   async #write(): Promise<void> {
     const stager = this.#stager;
-    for (let due = true; due;) {
-      const batch = stager.submit();
+    let attempt: Attempt | undefined = this.#attempt(stager.submit());
+    while (attempt) {
+      const { batch } = attempt;
+      const written: Written | undefined = await this.#outcome(attempt);
+      if (!written) break;
       const appends = batch.staged.length;
-      // With no record of its own, it waited for the batch before it.
-      if (appends > 0 && !(await this.#commit(batch))) break;
+      const due = stager.isDueAfter(appends);
+      // The disk has the next batch before this one is applied, so that it need not wait for that.
+      attempt = due && !this.#mustRotateFor(stager.next) ? this.#attempt(stager.next) : undefined;
+      const startedMs = this.#settings.clock.nowMs();
+      if (appends > 0) this.#apply(batch, written.block.view);
       stager.onApplied();
       batch.succeed();
-      due = stager.isDueAfter(appends);
+      if (appends > 0) {
+        stager.measure(written.diskMs, appends, this.#settings.clock.nowMs() - startedMs);
+        this.#tell({ appends, bytes: batch.length, seconds: written.diskMs / 1_000 });
+      }
+      if (!due) break;
+      const next = stager.submit();
+      attempt ??= this.#attempt(next);
     }
     stager.onDiskFree();
   }
 
-  /** True when the batch is durable and applied; false when it failed and was answered. */
-  async #commit(batch: AppendBatch): Promise<boolean> {
+  /** A batch with no record of its own waited for the batch before it, and is durable with that. */
+  #attempt(batch: AppendBatch): Attempt {
     const startedMs = this.#settings.clock.nowMs();
-    let written: ByteBlock | undefined;
-    while (!written) {
+    return { batch, startedMs, written: batch.staged.length > 0 ? this.#writeBatch(batch) : Promise.resolve(batch.block) };
+  }
+
+  /** Of a batch that is durable; undefined when it failed and was answered. */
+  async #outcome({ batch, startedMs, written }: Attempt): Promise<Written | undefined> {
+    for (let tried = written; ; tried = this.#writeBatch(batch)) {
       try {
-        written = await this.#writeBatch(batch);
+        return { block: await tried, diskMs: this.#settings.clock.nowMs() - startedMs };
       } catch (error) {
         // Once: a sync that failed would succeed the second time, and mean nothing.
         const cut = isNoSpace(error) && (await this.#cutBack());
         if (cut && (await this.#freeSpace())) continue;
         await this.#onFailedWrite(batch, error, cut);
-        return false;
+        return undefined;
       }
     }
-    const writtenMs = this.#settings.clock.nowMs();
-    const appends = batch.staged.length;
-    this.#apply(batch, written.view);
-    this.#stager.measure(writtenMs - startedMs, appends, this.#settings.clock.nowMs() - writtenMs);
-    this.#tell({ appends, bytes: batch.length, seconds: (writtenMs - startedMs) / 1_000 });
-    return true;
   }
 
   /** Who measures keeps nobody from their answer. */
@@ -154,10 +163,14 @@ export class LogWriter {
   }
 
   async #writeBatch(batch: AppendBatch): Promise<ByteBlock> {
-    if (this.#store.mustRotate || this.#store.current.length + batch.length > this.#settings.segmentBytes) await this.#rotate();
+    if (this.#mustRotateFor(batch)) await this.#rotate();
     batch.finish(this.#store.nextBatch);
     this.#unsealed = true;
     return this.#store.append(batch.block, batch.length);
+  }
+
+  #mustRotateFor(batch: AppendBatch): boolean {
+    return this.#store.mustRotate || this.#store.current.length + batch.length > this.#settings.segmentBytes;
   }
 
   async #rotate(): Promise<void> {
@@ -251,6 +264,19 @@ export class LogWriter {
       this.#endPause = () => (timer[Symbol.dispose](), resolve());
     });
   }
+}
+
+/** A batch that was given to the disk. */
+interface Attempt {
+  readonly batch: AppendBatch;
+  readonly startedMs: number;
+  readonly written: Promise<ByteBlock>;
+}
+
+interface Written {
+  /** The records as they were written. */
+  readonly block: ByteBlock;
+  readonly diskMs: number;
 }
 
 const RECOVERY_PAUSE_MS_MIN = 100;

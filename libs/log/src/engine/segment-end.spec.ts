@@ -118,7 +118,7 @@ it('is not made where there is no space, and nobody is refused for it', async ()
   const log = await logs.open({ fileSystem, roomBytes: ROOM });
   let refused = 0;
   // The first write of a segment's file that is not a record.
-  fileSystem.fault = (operation) => (operation === 'write' && refused++ === 0 ? { code: 'ENOSPC', bytes: 700 } : undefined);
+  fileSystem.fault = (operation) => (operation === 'write' && refused++ === 1 ? { code: 'ENOSPC', bytes: 700 } : undefined);
   await put(log, 'a', '1');
   expect(refused).toBe(2);
   expect(sizesOf(directory)).toEqual([log.status.diskBytes]);

@@ -27,10 +27,10 @@ export class SegmentEnd {
   }
 
   /**
-   * Completes the records of a batch, which a block begins with, writes them once and syncs once. @param room for the next batches: is made where there is
-   * none, or given back
+   * Completes the records of a batch, which a block begins with, writes them and, when it is due, new room behind them, and syncs once. Until its first await nothing
+   * keeps it from having the thread begin. @param room for the next batches: is made where there is none, or given back
    *
-   * @returns the records as they were written, until the next write
+   * @returns the records as they were written, until the write after the next one
    * @throws what the file system throws; then it is not known what was written
    */
   async write(
@@ -41,14 +41,12 @@ export class SegmentEnd {
   ): Promise<ByteBlock> {
     const end = position + length;
     if (room === 'cut') await this.cutRoom(file, end);
-    else if (end > this.#roomEnd) await this.#makeRoom(file, position, end);
+    const roomBytes = room === 'make' && end > this.#roomEnd ? this.#roomToMake(length) : 0;
     const { descriptor } = file;
-    const underWay = descriptor === undefined ? undefined : this.#thread?.commit(descriptor, block, length, position, seed);
-    if (underWay) return underWay;
-    completeRecords(block, length, seed);
-    await writeFully(file, block.bytes, length, position);
-    await file.sync();
-    return block;
+    const byThread = descriptor === undefined ? undefined : this.#thread?.commit(descriptor, block, { length, position, seed, roomBytes });
+    const written = byThread ? await byThread : { block, hasRoom: await commit(file, block, { length, position, seed, roomBytes }) };
+    if (roomBytes > 0) this.#onRoom(written.hasRoom ? end + roomBytes : 0);
+    return written.block;
   }
 
   hasRoomAfter(end: number): boolean {
@@ -72,23 +70,53 @@ export class SegmentEnd {
 
   /**
    * A batch that is large beside room is not worth it. Where there is no space for room there is none, and for some time it is not tried again: each try takes for a
-   * moment what space others may need. It begins where the batch will lie, so that a crash before
-   * the batch leaves no hole, which would look like something lost.
+   * moment what space others may need.
    */
-  async #makeRoom(file: File, position: number, end: number): Promise<void> {
-    const from = Math.max(position, this.#roomEnd);
+  #roomToMake(length: number): number {
     this.#roomEnd = 0;
-    if (this.#batchesWithout > 0) return void this.#batchesWithout--;
-    if ((end - position) * ROOM_BATCHES_MIN > this.#roomBytes) return;
-    const roomEnd = end + this.#roomBytes;
-    try {
-      for (let at = from; at < roomEnd; at += ROOM.length) await writeFully(file, ROOM, Math.min(ROOM.length, roomEnd - at), at);
-      this.#roomEnd = roomEnd;
-    } catch (error) {
-      if (!isNoSpace(error)) throw error;
-      this.#batchesWithout = ROOM_AGAIN_AFTER_BATCHES;
-      await file.truncate(position);
+    if (this.#batchesWithout > 0) {
+      this.#batchesWithout--;
+      return 0;
     }
+    return length * ROOM_BATCHES_MIN > this.#roomBytes ? 0 : this.#roomBytes;
+  }
+
+  #onRoom(end: number): void {
+    this.#roomEnd = end;
+    if (end === 0) this.#batchesWithout = ROOM_AGAIN_AFTER_BATCHES;
+  }
+}
+
+/** What is written at once, and synced once. */
+export interface Commit {
+  /** Of the records that a block begins with. */
+  readonly length: number;
+  /** In the file. */
+  readonly position: number;
+  /** Of the segment's checksums. */
+  readonly seed: number;
+  /** Of room behind them. */
+  readonly roomBytes: number;
+}
+
+/** By Node's pool what `CommitThread` does. Whether there was space for the room. */
+async function commit(file: File, block: ByteBlock, { length, position, seed, roomBytes }: Commit): Promise<boolean> {
+  completeRecords(block, length, seed);
+  await writeFully(file, block.bytes, length, position);
+  const hasRoom = await writeRoom(file, position + length, roomBytes);
+  await file.sync();
+  return hasRoom;
+}
+
+/** Behind the batch, which a crash may lose alone: then zeros before room tell that a write was under way. */
+async function writeRoom(file: File, start: number, bytes: number): Promise<boolean> {
+  try {
+    for (let done = 0; done < bytes; done += ROOM.length) await writeFully(file, ROOM, Math.min(ROOM.length, bytes - done), start + done);
+    return true;
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    await file.truncate(start);
+    return false;
   }
 }
 

@@ -126,13 +126,13 @@ export class SegmentStore {
   }
 
   /**
-   * Makes the batch `nextBatch` durable, the records that a block begins with. Returns them as they were written, until the next append.
+   * Makes the batch `nextBatch` durable, the records that a block begins with. Returns them as they were written, until the append after the next one.
    *
    * @param room behind it, for the next: see segment-end.ts
    * @throws what the file system throws; then it is not known what was appended
    */
   async append(block: ByteBlock, length: number, room: 'make' | 'cut' = 'make'): Promise<ByteBlock> {
-    await this.#settleTail();
+    if (this.#cutTail) await this.#settleTail();
     const { current } = this;
     const writer = this.#requireWriter();
     this.#inDoubt = true;

@@ -67,6 +67,29 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
     await draining;
   });
 
+  it.each(['least busy', 'by key'] as const)(
+    'gives an instance 64 requests, %s, and refuses who waits for a place for long',
+    async (spreading) => {
+      const { balancer, stubs } = await started(spreading, ['one', 'two']);
+      for (const stub of stubs) stub.held = [];
+      const statusesOf = (count: number) =>
+        Promise.all(Array.from({ length: count }, (_, i) => fetch(`${balancer.url}/v1/keys/key${i}`).then(({ status }) => status)));
+      const asked = statusesOf(300);
+      const counts = async () =>
+        (await balancer.slots()).filter(({ status }) => status === 'UP').map(({ current, queued }) => ({ current, queued }));
+      await waitFor(async () => (await counts()).every(({ current, queued }) => current === 64 && queued > 10), {
+        timeoutMs: 60_000,
+        what: 'both are full',
+        pollMs: 5,
+      });
+      await waitFor(async () => (await counts()).every(({ queued }) => queued === 0), { timeoutMs: 60_000, what: 'who waits is refused' });
+      expect(stubs.map(({ held }) => held!.length)).toEqual([64, 64]);
+      for (const { held } of stubs) for (const response of held!.splice(0)) response.end();
+      const statuses = await asked;
+      expect([200, 503].map((status) => statuses.filter((each) => each === status).length)).toEqual([128, 172]);
+    },
+  );
+
   it('gives each key to one server, and moves only the keys of one that is no longer ready', async () => {
     const { balancer, stubs } = await started('by key', ['one', 'two', 'three']);
     const owners = async () => new Map(await Promise.all(paths.map(async (path) => [path, await askFor(balancer, path)] as const)));

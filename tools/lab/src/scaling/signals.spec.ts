@@ -32,7 +32,7 @@ describe('what an instance exports', () => {
 
 describe('behind the balancer', () => {
   const full = { eventLoopUtilization: 1, queueingDelayMs: 12, inFlight: 40, ratePerSecond: 3_700 };
-  const place = { slot: 1, status: 'UP', current: 512, total: 9_000 };
+  const place = { slot: 1, status: 'UP', current: 64, queued: 448, total: 9_000 };
 
   it('what waits before a full instance counts as under way in it, and asks for as many as it takes', () => {
     const policy = { ...ELASTIC, outWindowMs: 0 };

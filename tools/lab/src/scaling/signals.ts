@@ -56,9 +56,9 @@ export function signalsOf(text: string, before: Reading | undefined, now: Readin
   return { ...own, inFlight: (now.callSeconds - before.callSeconds) / seconds, ratePerSecond: (now.calls - before.calls) / seconds };
 }
 
-/** What waits for a full instance waits before it, where it cannot count it: behind the balancer, in flight is what the balancer has given it and not got back. */
+/** What waits for a full instance waits before it, where it cannot count it: behind the balancer, in flight is what the balancer has given it and not got back, and what waits for it. */
 export function withPlace(own: InstanceSignals, place: BalancerSlot | undefined): InstanceSignals {
-  return place ? { ...own, inFlight: place.current } : own;
+  return place ? { ...own, inFlight: place.current + place.queued } : own;
 }
 
 /** Over all labels, in the text format of Prometheus; 0 without any. */
