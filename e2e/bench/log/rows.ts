@@ -52,7 +52,7 @@ export const ROWS: readonly LogRow[] = [
     arms: appendArms,
     columns: appendColumns,
     checks: [ratio('appends/s', 'appendsPerSecond', { atLeast: 0.7 })],
-    how: appends({ waiting: 128, count: 200_000 }),
+    how: appends({ waiting: 128, count: 800_000 }),
   },
   {
     id: 'waiting1024',
@@ -60,7 +60,7 @@ export const ROWS: readonly LogRow[] = [
     arms: appendArms,
     columns: appendColumns,
     checks: [ratio('appends/s', 'appendsPerSecond', { atLeast: 0.5 })],
-    how: appends({ waiting: 1_024, count: 800_000 }),
+    how: appends({ waiting: 1_024, count: 2_000_000 }),
   },
   {
     id: 'open',

@@ -25,8 +25,8 @@ export interface BatchState {
  * The appends of one group commit: decided one after the other, each seeing what those before it would leave, and encoded into one
  * buffer for one write. Nothing outside is changed until the sync; then `staged` says what to apply.
  *
- * It may be begun while the batch before it is still at the disk. Then appends see what that one would leave, too, and if it fails, this one has to be begun
- * anew. Answers that rest on an append of either wait for this one's sync, so that nobody learns of what may yet not come to be.
+ * It may be begun while batches before it are still at the disk. Then appends see what those would leave, too, and if one fails, this one has to be begun
+ * anew. Answers that rest on an append of any of them wait for this one's sync, so that nobody learns of what may yet not come to be.
  *
  * Keys and request ids are compared as the bytes that were encoded: no string is made, hashed or kept for them.
  */
@@ -43,7 +43,7 @@ export class AppendBatch {
   #firstRevision = 0;
   /** Its number in the segment, as the records say. */
   #batch = 0;
-  /** At the disk, and not applied. */
+  /** Not applied yet; it may have one before it. */
   #before: AppendBatch | undefined;
   /** Who is answered with the batch, in order. */
   #members: PendingAppend[] = [];
@@ -60,6 +60,11 @@ export class AppendBatch {
 
   get staged(): readonly PendingAppend[] {
     return this.#staged;
+  }
+
+  /** Its number in the segment, as far as it is known. */
+  get number(): number {
+    return this.#batch;
   }
 
   /** Nobody waits for it. */
@@ -81,7 +86,7 @@ export class AppendBatch {
     return this.#atMs;
   }
 
-  /** Empties the batch for the next one. @param batch its number, as far as it is known @param before the batch at the disk, if there is one */
+  /** Empties the batch for the next one. @param batch its number, as far as it is known @param before the last one that is not applied, if there is one */
   begin(batch: number, before: AppendBatch | undefined): void {
     this.#batch = batch;
     this.#before = before;
@@ -242,9 +247,10 @@ export class AppendBatch {
     return NONE;
   }
 
+  /** The last append of a key that is staged, here or before. */
   private stagedKey(view: DataView, offset: number, keyBytes: number, keyHash: number): PendingAppend | undefined {
     const cell = this.#cellOf(view, offset, keyBytes, keyHash);
-    return cell === NONE ? undefined : this.#staged[this.#byKey.at(cell, keyHash)];
+    return cell === NONE ? this.#before?.stagedKey(view, offset, keyBytes, keyHash) : this.#staged[this.#byKey.at(cell, keyHash)];
   }
 
   /** The staged append that has the request id of this one, whose record lies in the view. */
@@ -263,10 +269,11 @@ export class AppendBatch {
   #repeat(pending: PendingAppend): boolean | undefined {
     const { view } = this.#block;
     const hashStart = recordHashStart(pending.offset);
-    const own = this.stagedId(view, pending);
-    const first = own ?? this.#before?.stagedId(view, pending);
-    if (first) {
-      const { view: firstView } = own ? this.#block : this.#before!.#block;
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- the first of a chain
+    for (let batch: AppendBatch | undefined = this; batch; batch = batch.#before) {
+      const first = batch.stagedId(view, pending);
+      if (!first) continue;
+      const { view: firstView } = batch.#block;
       // Whoever completes the records may be about to write the same.
       writePayloadHash(firstView, first.offset);
       writePayloadHash(view, pending.offset);

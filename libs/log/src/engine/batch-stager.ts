@@ -8,7 +8,7 @@ import type { SegmentStore } from './segment-store.js';
 
 /**
  * Stages what waits in line, in slices that give way to the rest of the process: each append is decided, encoded and checksummed, so that the batch can be
- * written as soon as the disk is free. Two batches take turns: while one is at the disk the other is staged.
+ * written as soon as the disk is free. Batches take turns: while one is at the disk, or two are, another is staged.
  *
  * Until the disk takes them, staged appends count as waiting. When one of them is called off, or the batch before them fails, all are staged anew.
  */
@@ -18,30 +18,33 @@ export class BatchStager {
   readonly #onDue: () => void;
   readonly #line: AppendLine;
   readonly #pace: BatchPace;
+  readonly #mayGoBehind: () => boolean;
   /** Is staged. */
   #next: AppendBatch;
-  /** Is at the disk, or empty. */
-  #other: AppendBatch;
-  /** The other one, until it is applied or has failed. */
-  #atDisk: AppendBatch | undefined;
+  /** At the disk, oldest first, until they are applied or have failed. */
+  readonly #atDisk: AppendBatch[] = [];
+  readonly #spare: AppendBatch[];
   #diskIsFree = true;
   /** The next slice is staged in this turn of the event loop, or the next. */
   #staging = false;
 
   /**
    * @param options.batches empty, for nobody else
-   * @param options.onDue the disk is free, and there is a batch for it: take it with `submit`
+   * @param options.mayGoBehind whether the disk would take the staged batch behind the one that it has
+   * @param options.onDue the disk takes a batch, and there is one that is worth it: take it with `submit`
    */
   constructor(options: {
     settings: FileLogSettings;
     store: SegmentStore;
-    batches: readonly [AppendBatch, AppendBatch];
+    batches: readonly [AppendBatch, AppendBatch, AppendBatch];
+    mayGoBehind: () => boolean;
     onDue: () => void;
   }) {
     this.#settings = options.settings;
     this.#store = options.store;
     this.#onDue = options.onDue;
-    [this.#next, this.#other] = options.batches;
+    this.#mayGoBehind = options.mayGoBehind;
+    [this.#next, ...this.#spare] = options.batches;
     const { channelCapacity, sendersMax, queueBytesMax, clock, pipelineAppendsMin, pipelineBytesMin } = options.settings;
     this.#pace = new BatchPace({ appendsMin: pipelineAppendsMin, bytesMin: pipelineBytesMin });
     this.#line = new AppendLine({
@@ -78,27 +81,27 @@ export class BatchStager {
     return this.#next;
   }
 
-  /** The batch that is due. The other one is staged from now on. */
+  /** The batch that is due. Another one is staged from now on. */
   submit(): AppendBatch {
     const batch = this.#next;
     this.#diskIsFree = false;
     this.#line.takeStaged();
-    this.#next = this.#other;
-    this.#other = this.#atDisk = batch;
+    this.#atDisk.push(batch);
+    this.#next = this.#spare.pop()!;
     this.#begin();
     if (this.#line.unstaged > 0) this.#stageSoon();
     return batch;
   }
 
-  /** The batch was applied. Its appends are about to be answered. */
+  /** The oldest batch at the disk was applied. Its appends are about to be answered. */
   onApplied(): void {
-    this.#atDisk = undefined;
-    this.#next.onBeforeApplied();
+    this.#spare.push(this.#atDisk.shift()!);
+    (this.#atDisk[0] ?? this.#next).onBeforeApplied();
   }
 
-  /** The batch failed: what was staged after it rested on it. It was not written, so it is decided again. */
+  /** The batches at the disk failed: what was staged after them rested on them. It was not written, so it is decided again. */
   onFailed(): void {
-    this.#atDisk = undefined;
+    this.#spare.push(...this.#atDisk.splice(0));
     this.#stageAnew();
   }
 
@@ -112,8 +115,7 @@ export class BatchStager {
    * they rather come along.
    */
   isDueAfter(answered: number): boolean {
-    const { staged, length } = this.#next;
-    return this.#pace.isWorthWriting(staged.length, length, this.#line.size + answered) && !this.#line.dropEnded();
+    return this.#isWorthWriting(answered) && !this.#line.dropEnded();
   }
 
   /** The disk takes the next batch when it is due. */
@@ -142,7 +144,8 @@ export class BatchStager {
   readonly #stage = (): void => {
     this.#staging = false;
     const full = this.#stageSlice();
-    if (this.#diskIsFree && this.#isDue(full) && !this.#line.dropEnded()) this.#onDue();
+    const due = this.#diskIsFree ? this.#isDue(full) : this.#isWorthWriting(0) && this.#mayGoBehind();
+    if (due && !this.#line.dropEnded()) this.#onDue();
     else if (!full && this.#line.unstaged > 0) this.#stageSoon();
   };
 
@@ -166,14 +169,21 @@ export class BatchStager {
 
   /** The disk is free: whether to write what is staged, rather than to stage more of what waits first. */
   #isDue(full: boolean): boolean {
-    const { staged, length, isEmpty } = this.#next;
-    if (isEmpty) return false;
-    return full || this.#line.unstaged === 0 || this.#pace.isWorthWriting(staged.length, length, this.#line.size);
+    if (this.#next.isEmpty) return false;
+    return full || this.#line.unstaged === 0 || this.#isWorthWriting(0);
+  }
+
+  /** @param answered who have just been, and may append again */
+  #isWorthWriting(answered: number): boolean {
+    const { staged, length } = this.#next;
+    let inPlay = this.#line.size + answered;
+    for (const batch of this.#atDisk) inPlay += batch.staged.length;
+    return this.#pace.isWorthWriting(staged.length, length, inPlay);
   }
 
   #begin(): void {
-    const { nextBatch } = this.#store;
-    this.#next.begin(this.#atDisk ? nextBatch + 1 : nextBatch, this.#atDisk);
+    const before = this.#atDisk.at(-1);
+    this.#next.begin(before ? before.number + 1 : this.#store.nextBatch, before);
   }
 
   #stageAnew(): void {

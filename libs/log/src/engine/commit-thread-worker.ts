@@ -11,61 +11,79 @@ if (import.meta.url.endsWith('.ts'))
     resolve: (specifier, context, next) => next(specifier.startsWith('.') ? specifier.replace(/\.js$/, '.ts') : specifier, context),
   });
 
-/** What both threads look at. There is one job at a time. */
+/** What both threads look at. There are at most two jobs, each with a place of its own, which they have in turns. */
 export interface CommitDesk {
   readonly control: Int32Array;
-  readonly position: Float64Array;
-  /** Places in `control`: how many jobs were posted, and of the last one how many memories had been sent, in which block it lies, and so on. */
-  readonly field: Readonly<Record<'posted' | 'memories' | 'block' | 'descriptor' | 'length' | 'seed' | 'roomBytes', number>>;
+  /** By place: where in the file it begins. */
+  readonly positions: Float64Array;
+  /** By place, when it is done: how long it took. */
+  readonly elapsedMs: Float64Array;
+  /** Where in `control` what is said of each job begins. */
+  readonly jobs: readonly number[];
+  /** In `control`: how many jobs were posted, and how many memories sent; the rest of each job, behind where it begins. */
+  readonly field: Readonly<Record<'posted' | 'memories' | 'descriptor' | 'length' | 'seed' | 'roomBytes' | 'epoch', number>>;
 }
 
-/** Memory for one of the two blocks, from now on. */
+/** Memory for the records of a place, from now on. */
 export interface CommitMemory {
-  readonly block: number;
+  readonly place: number;
   readonly memory: SharedArrayBuffer;
 }
 
 /** How a job ended: when the batch is on stable storage, whether there was space for room. */
-export type CommitOutcome = boolean | { readonly message: string; readonly code: string | undefined };
+export type CommitOutcome = boolean | 'not begun' | { readonly message: string; readonly code: string | undefined };
 
 const { blockOf } = await import('./byte-block.js');
 const { isNoSpace } = await import('./file-system.js');
 const { ROOM_BYTE } = await import('./record-layout.js');
 const { completeRecords } = await import('./record.js');
-const { control, position, field } = workerData as CommitDesk;
+const { control, positions, elapsedMs, jobs, field } = workerData as CommitDesk;
 const room = Buffer.alloc(64 * 1024, ROOM_BYTE);
 const blocks: ByteBlock[] = [];
 let received = 0;
+/** Nothing more of it is done: a job of it failed. */
+let failedEpoch = 0;
 parentPort!.postMessage('ready');
 
 for (let done = 0; ;) {
-  const posted = Atomics.load(control, field.posted);
-  if (done === posted) {
-    Atomics.wait(control, field.posted, posted);
+  if (done === Atomics.load(control, field.posted)) {
+    Atomics.wait(control, field.posted, done);
     continue;
   }
-  done = posted;
-  parentPort!.postMessage(commit());
+  parentPort!.postMessage(outcomeOf(done & 1));
+  done = (done + 1) | 0;
 }
 
-function commit(): CommitOutcome {
+function outcomeOf(place: number): CommitOutcome {
+  const job = jobs[place]!;
+  const epoch = control[job + field.epoch]!;
+  if (epoch === failedEpoch) return 'not begun';
+  const startedMs = performance.now();
   try {
-    for (; received !== control[field.memories]; received++) {
-      const { block, memory } = receiveMessageOnPort(parentPort!)!.message as CommitMemory;
-      blocks[block] = blockOf(Buffer.from(memory));
-    }
-    const block = blocks[control[field.block]!]!;
-    const descriptor = control[field.descriptor]!;
-    const length = control[field.length]!;
-    completeRecords(block, length, control[field.seed]! >>> 0);
-    write(descriptor, block.bytes, length, position[0]!);
-    const hasRoom = writeRoom(descriptor, position[0]! + length, control[field.roomBytes]!);
-    fdatasyncSync(descriptor);
-    return hasRoom;
+    return commit(place, job);
   } catch (error) {
+    failedEpoch = epoch;
     const { message, code } = error as NodeJS.ErrnoException;
     return { message, code };
+  } finally {
+    elapsedMs[place] = performance.now() - startedMs;
   }
+}
+
+function commit(place: number, job: number): boolean {
+  for (; received !== control[field.memories]; received++) {
+    const { place: of, memory } = receiveMessageOnPort(parentPort!)!.message as CommitMemory;
+    blocks[of] = blockOf(Buffer.from(memory));
+  }
+  const block = blocks[place]!;
+  const descriptor = control[job + field.descriptor]!;
+  const length = control[job + field.length]!;
+  const start = positions[place]!;
+  completeRecords(block, length, control[job + field.seed]! >>> 0);
+  write(descriptor, block.bytes, length, start);
+  const hasRoom = writeRoom(descriptor, start + length, control[job + field.roomBytes]!);
+  fdatasyncSync(descriptor);
+  return hasRoom;
 }
 
 function write(descriptor: number, bytes: Buffer, length: number, start: number): void {

@@ -21,8 +21,11 @@ export class CommitThread {
    * bit by bit.
    */
   readonly #blocks = [blockOf(Buffer.alloc(0)), blockOf(Buffer.alloc(0))];
-  #turn = 0;
-  #settle: ((outcome: CommitOutcome) => void) | undefined;
+  /** Of those that are under way, oldest first. */
+  readonly #settle: Array<(outcome: CommitOutcome) => void> = [];
+  #posted = 0;
+  /** One more after each failure: the thread does nothing more of the one before. */
+  #epoch = 1;
 
   /** @param beginAfter so many batches are left to the pool before the thread is worth beginning */
   constructor(beginAfter: number) {
@@ -32,28 +35,32 @@ export class CommitThread {
   /**
    * Completes a copy of the records that a block begins with, and resolves with it when it is on stable storage in a file, with room behind it if there was space. It stays as it is
    * until the call after the next. Rejects with the file system's error, or when the thread ends; then it is not known what was written, but nothing more will be.
-   * Undefined when it cannot: not yet, or not any more. One call at a time.
+   * Undefined when it cannot: not yet, or not any more.
+   *
+   * One call at a time, or one more behind it: if the first fails, that one is not begun, and rejects with `NotBegun`.
    */
-  commit(descriptor: number, { bytes }: ByteBlock, commit: Commit): Promise<{ block: ByteBlock; hasRoom: boolean }> | undefined {
+  commit(descriptor: number, { bytes }: ByteBlock, commit: Commit): Promise<Committed> | undefined {
     if (!this.#worker) this.#beginWhenDue();
     if (!this.#runs) return undefined;
-    const { control, position, field } = this.#desk;
+    const { control, positions, elapsedMs, field, jobs } = this.#desk;
     const { length } = commit;
-    this.#turn ^= 1;
-    if (this.#blocks[this.#turn]!.bytes.length < length) this.#growTo(length);
-    const block = this.#blocks[this.#turn]!;
+    const place = this.#posted++ & 1;
+    if (this.#blocks[place]!.bytes.length < length) this.#growTo(place, length);
+    const block = this.#blocks[place]!;
     block.bytes.set(bytes.subarray(0, length));
-    control[field.block] = this.#turn;
-    control[field.descriptor] = descriptor;
-    control[field.length] = length;
-    control[field.seed] = commit.seed;
-    control[field.roomBytes] = commit.roomBytes;
-    position[0] = commit.position;
+    const job = jobs[place]!;
+    control[job + field.descriptor] = descriptor;
+    control[job + field.length] = length;
+    control[job + field.seed] = commit.seed;
+    control[job + field.roomBytes] = commit.roomBytes;
+    control[job + field.epoch] = this.#epoch;
+    positions[place] = commit.position;
     return new Promise((resolve, reject) => {
-      this.#settle = (outcome) => {
-        if (typeof outcome === 'boolean') resolve({ block, hasRoom: outcome });
+      this.#settle.push((outcome) => {
+        if (typeof outcome === 'boolean') resolve({ block, hasRoom: outcome, diskMs: elapsedMs[place]! });
+        else if (outcome === 'not begun') reject(new NotBegun());
         else reject(Object.assign(new Error(outcome.message), { code: outcome.code }));
-      };
+      });
       this.#worker!.ref();
       Atomics.add(control, field.posted, 1);
       Atomics.notify(control, field.posted);
@@ -81,24 +88,43 @@ export class CommitThread {
     this.#worker.on('error', () => undefined);
     this.#worker.on('exit', () => {
       this.#runs = false;
-      this.#end({ message: 'the thread that writes the log ended', code: undefined });
+      do this.#end({ message: 'the thread that writes the log ended', code: undefined });
+      while (this.#settle.length > 0);
     });
     this.#worker.unref();
   }
 
   #end(outcome: CommitOutcome): void {
-    this.#worker!.unref();
-    const settle = this.#settle;
-    this.#settle = undefined;
+    const settle = this.#settle.shift();
+    if (this.#settle.length === 0) this.#worker!.unref();
+    if (typeof outcome !== 'boolean') this.#epoch++;
     settle?.(outcome);
   }
 
-  #growTo(length: number): void {
+  #growTo(place: number, length: number): void {
     const { control, field } = this.#desk;
     const memory = new SharedArrayBuffer(Math.max(MEMORY_BYTES_MIN, 2 ** Math.ceil(Math.log2(length))));
-    this.#blocks[this.#turn] = blockOf(Buffer.from(memory));
+    this.#blocks[place] = blockOf(Buffer.from(memory));
     control[field.memories]!++;
-    this.#worker!.postMessage({ block: this.#turn, memory });
+    this.#worker!.postMessage({ place, memory });
+  }
+}
+
+/** What is on stable storage. */
+export interface Committed {
+  /** The records as they were written. */
+  readonly block: ByteBlock;
+  readonly hasRoom: boolean;
+  /** What it took, by the thread's own clock. */
+  readonly diskMs?: number;
+}
+
+/** Nothing of this was written, because what was to be written before it failed. */
+export class NotBegun extends Error {
+  override readonly name = 'NotBegun';
+
+  constructor() {
+    super('nothing of this was written, since what came before it could not be');
   }
 }
 
@@ -108,7 +134,14 @@ const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 const WORKER_FILE = import.meta.url.endsWith('.ts') ? './commit-thread-worker.ts' : './commit-thread-worker.js';
 
 function newDesk(): CommitDesk {
-  const field = { posted: 0, memories: 1, block: 2, descriptor: 3, length: 4, seed: 5, roomBytes: 6 };
-  const control = new Int32Array(new SharedArrayBuffer(Object.keys(field).length * 4));
-  return { control, position: new Float64Array(new SharedArrayBuffer(8)), field };
+  const field = { posted: 0, memories: 1, descriptor: 0, length: 1, seed: 2, roomBytes: 3, epoch: 4 };
+  const jobs = [2, 7];
+  const shared = (bytes: number) => new SharedArrayBuffer(bytes);
+  return {
+    control: new Int32Array(shared(12 * 4)),
+    positions: new Float64Array(shared(2 * 8)),
+    elapsedMs: new Float64Array(shared(2 * 8)),
+    jobs,
+    field,
+  };
 }

@@ -34,7 +34,7 @@ import { RecordReader } from './record-reader.js';
 import type { Replayed } from './replay.js';
 import { replay } from './replay.js';
 import { placesUnder, runReport } from './report.js';
-import type { SegmentStore } from './segment-store.js';
+import type { Appended, SegmentStore } from './segment-store.js';
 import { assertAppendRequest, assertKey, assertPosition, assertText, assertWhole } from './validate.js';
 
 /**
@@ -128,7 +128,7 @@ export class FileLog implements LogPort, AsyncDisposable {
     this.#writer = new LogWriter({
       settings,
       store: replayed.store,
-      batches: [batch(), batch()],
+      batches: [batch(), batch(), batch()],
       head,
       apply: (durable, written) => this.#apply(durable, written),
       unsealed: !replayed.sealed,
@@ -269,14 +269,14 @@ export class FileLog implements LogPort, AsyncDisposable {
   }
 
   /** The batch is durable: in this one step it shows everywhere. */
-  #apply(batch: AppendBatch, written: DataView): void {
+  #apply(batch: AppendBatch, { block, position: start }: Appended): void {
     const { incarnation, partition } = this;
     const { staged } = batch;
-    const { id: segment, length: end, tally } = this.#parts.replayed.store.current;
+    const { id: segment, tally } = this.#parts.replayed.store.current;
     tally.records += staged.length;
     tally.newestAtMs = batch.atMs;
     for (const { deleted, length } of staged) if (deleted) tally.tombstoneBytes += length;
-    applyBatch(this.#parts, batch, written, { segment, start: end - batch.length });
+    applyBatch(this.#parts, batch, block.view, { segment, start });
     if (!this.#topic.listening) return;
     for (const append of staged) {
       const { revision, deleted } = append;

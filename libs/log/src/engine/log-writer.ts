@@ -3,12 +3,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DiptychError } from '@diptych/kernel';
 import type { AppendBatch } from './append-batch.js';
 import { BatchStager } from './batch-stager.js';
-import type { ByteBlock } from './byte-block.js';
 import { byteBlock } from './byte-block.js';
+import { NotBegun } from './commit-thread.js';
 import { reasonOf } from './directory.js';
 import type { BatchMeasure, FileLogSettings } from './file-log-options.js';
 import type { PendingAppend } from './pending-append.js';
-import type { SegmentStore } from './segment-store.js';
+import type { Appended, SegmentStore } from './segment-store.js';
 import { isNoSpace } from './file-system.js';
 import { encodeSeal, markBatch, stampRecord } from './record.js';
 import { RECORD_HEAD_BYTES } from './record-layout.js';
@@ -17,8 +17,10 @@ import { RECORD_HEAD_BYTES } from './record-layout.js';
  * Writes what is appended, one batch at a time: all of a batch with one write and one sync, then it is applied and answered. Group commit.
  *
  *   line ──slices──▶ staged ──disk is free──▶ at the disk ──synced──▶ applied, answered
- *     ▲                │                          │
- *     └──staged anew───┴──────────failed──────────┘
+ *     ▲                │
+ *     └──staged anew───┘ when one at the disk failed
+ *
+ * A second batch may wait at the disk behind the first, so that the disk never waits for the event loop; it fails with the first, unwritten.
  *
  *   writing ──EIO and the like──▶ recovering ──reopened──▶ writing
  *      ▲                              │
@@ -29,9 +31,11 @@ export class LogWriter {
   readonly #settings: FileLogSettings;
   readonly #store: SegmentStore;
   readonly #head: () => number;
-  readonly #apply: (batch: AppendBatch, written: DataView) => void;
+  readonly #apply: (batch: AppendBatch, written: Appended) => void;
   readonly #freeSpace: () => Promise<boolean>;
   readonly #stager: BatchStager;
+  /** What the disk was given, oldest first: one, or another behind it. */
+  readonly #attempts: Attempt[] = [];
   /** Until the disk is free again. */
   #writing: Promise<void> | undefined;
   #refusal: string | undefined;
@@ -43,14 +47,14 @@ export class LogWriter {
   /**
    * @param options.batches empty, for nobody else
    * @param options.freeSpace gives back disk space that others took for a while; false when there is none
-   * @param options.apply makes the batch visible, whose records lie in the view as they were written; runs right after the sync, in one synchronous step with the answers
+   * @param options.apply makes the batch visible, as it was written; runs right after the sync, in one synchronous step with the answers
    */
   constructor(options: {
     settings: FileLogSettings;
     store: SegmentStore;
-    batches: readonly [AppendBatch, AppendBatch];
+    batches: readonly [AppendBatch, AppendBatch, AppendBatch];
     head: () => number;
-    apply: (batch: AppendBatch, written: DataView) => void;
+    apply: (batch: AppendBatch, written: Appended) => void;
     unsealed: boolean;
     freeSpace: () => Promise<boolean>;
   }) {
@@ -60,7 +64,7 @@ export class LogWriter {
     this.#apply = options.apply;
     this.#unsealed = options.unsealed;
     this.#freeSpace = options.freeSpace;
-    this.#stager = new BatchStager({ ...options, onDue: () => this.#begin() });
+    this.#stager = new BatchStager({ ...options, mayGoBehind: () => this.#mayHandOverAnother(), onDue: () => this.#begin() });
   }
 
   /** Why appends are refused; undefined while they are taken. */
@@ -102,52 +106,63 @@ export class LogWriter {
   }
 
   #begin(): void {
-    this.#writing = this.#write().finally(() => (this.#writing = undefined));
+    this.#handOver();
+    this.#writing ??= this.#settle().finally(() => (this.#writing = undefined));
   }
 
-  /** One batch after the other, as long as they are due. */
-  async #write(): Promise<void> {
+  /** Applies and answers what the disk was given, in that order, and gives it more as long as that is due. */
+  async #settle(): Promise<void> {
     const stager = this.#stager;
-    let attempt: Attempt | undefined = this.#attempt(stager.submit());
-    while (attempt) {
-      const { batch } = attempt;
-      const written: Written | undefined = await this.#outcome(attempt);
+    for (let attempt = this.#attempts[0]; attempt; attempt = this.#attempts[0]) {
+      const written = await this.#outcome(attempt);
       if (!written) break;
+      this.#attempts.shift();
+      const { batch, startedMs } = attempt;
       const appends = batch.staged.length;
-      const due = stager.isDueAfter(appends);
-      // The disk has the next batch before this one is applied, so that it need not wait for that.
-      attempt = due && !this.#mustRotateFor(stager.next) ? this.#attempt(stager.next) : undefined;
-      const startedMs = this.#settings.clock.nowMs();
-      if (appends > 0) this.#apply(batch, written.block.view);
+      const diskMs = written.diskMs ?? this.#settings.clock.nowMs() - startedMs;
+      // Before the batch is applied, so that the disk need not wait for that.
+      if (this.#attempts.length === 0 && !this.#mustRotateFor(stager.next) && stager.isDueAfter(0)) this.#handOver();
+      const writtenMs = this.#settings.clock.nowMs();
+      if (appends > 0) this.#apply(batch, written);
       stager.onApplied();
       batch.succeed();
       if (appends > 0) {
-        stager.measure(written.diskMs, appends, this.#settings.clock.nowMs() - startedMs);
-        this.#tell({ appends, bytes: batch.length, seconds: written.diskMs / 1_000 });
+        stager.measure(diskMs, appends, this.#settings.clock.nowMs() - writtenMs);
+        this.#tell({ appends, bytes: batch.length, seconds: diskMs / 1_000 });
       }
-      if (!due) break;
-      const next = stager.submit();
-      attempt ??= this.#attempt(next);
+      if ((this.#attempts.length === 0 || this.#mayHandOverAnother()) && stager.isDueAfter(appends)) this.#handOver();
     }
     stager.onDiskFree();
   }
 
-  /** A batch with no record of its own waited for the batch before it, and is durable with that. */
-  #attempt(batch: AppendBatch): Attempt {
-    const startedMs = this.#settings.clock.nowMs();
-    return { batch, startedMs, written: batch.staged.length > 0 ? this.#writeBatch(batch) : Promise.resolve(batch.block) };
+  /** The staged batch may go behind the one that is at the disk. */
+  #mayHandOverAnother(): boolean {
+    return this.#attempts.length === 1 && this.#store.takesAnother && !this.#mustRotateFor(this.#stager.next);
   }
 
-  /** Of a batch that is durable; undefined when it failed and was answered. */
-  async #outcome({ batch, startedMs, written }: Attempt): Promise<Written | undefined> {
+  /** A batch with no record of its own waited for the batch before it, and is durable with that. */
+  #handOver(): void {
+    const batch = this.#stager.submit();
+    const startedMs = this.#settings.clock.nowMs();
+    const written = batch.staged.length > 0 ? this.#writeBatch(batch) : Promise.resolve({ block: batch.block, hasRoom: true, position: 0 });
+    // Those behind one that fails are looked at when that has been dealt with.
+    written.catch(() => undefined);
+    this.#attempts.push({ batch, startedMs, written });
+  }
+
+  /** Of the oldest that the disk was given; undefined when it failed, and was answered with all behind it. */
+  async #outcome({ batch, written }: Attempt): Promise<Appended | undefined> {
     for (let tried = written; ; tried = this.#writeBatch(batch)) {
       try {
-        return { block: await tried, diskMs: this.#settings.clock.nowMs() - startedMs };
+        return await tried;
       } catch (error) {
+        await Promise.allSettled(this.#attempts.map((each) => each.written));
+        // The one before it has been written after all.
+        if (error instanceof NotBegun) continue;
         // Once: a sync that failed would succeed the second time, and mean nothing.
         const cut = isNoSpace(error) && (await this.#cutBack());
         if (cut && (await this.#freeSpace())) continue;
-        await this.#onFailedWrite(batch, error, cut);
+        await this.#onFailedWrite(error, cut);
         return undefined;
       }
     }
@@ -162,7 +177,7 @@ export class LogWriter {
     }
   }
 
-  async #writeBatch(batch: AppendBatch): Promise<ByteBlock> {
+  async #writeBatch(batch: AppendBatch): Promise<Appended> {
     if (this.#mustRotateFor(batch)) await this.#rotate();
     batch.finish(this.#store.nextBatch);
     this.#unsealed = true;
@@ -170,7 +185,7 @@ export class LogWriter {
   }
 
   #mustRotateFor(batch: AppendBatch): boolean {
-    return this.#store.mustRotate || this.#store.current.length + batch.length > this.#settings.segmentBytes;
+    return this.#store.mustRotate || this.#store.end + batch.length > this.#settings.segmentBytes;
   }
 
   async #rotate(): Promise<void> {
@@ -179,29 +194,32 @@ export class LogWriter {
     if (this.#store.current.firstRevision !== firstRevision) await this.#store.rotate(firstRevision, this.#settings.clock.wallMs());
   }
 
-  /** @param cut the write was taken back, durably */
-  async #onFailedWrite(batch: AppendBatch, error: unknown, cut: boolean): Promise<void> {
-    if (cut) {
-      this.#fail(
-        batch,
-        new DiptychError('STORAGE_FULL', 'no space is left on the disk of the log; nothing of this was kept', { cause: error }),
-      );
-      return;
-    }
+  /** Answers all that the disk was given. @param cut the write was taken back, durably */
+  async #onFailedWrite(error: unknown, cut: boolean): Promise<void> {
+    const full = 'no space is left on the disk of the log; nothing of this was kept';
+    if (cut) return this.#failAll(error, () => new DiptychError('STORAGE_FULL', full, { cause: error }));
     const { path } = this.#store.current;
     this.#settings.onWarning(
       `writing to ${path} failed (${reasonOf(error)}); no more is written until it has been opened and checked again`,
     );
-    this.#fail(
-      batch,
-      new DiptychError('INTERNAL', `writing to the log failed; whether this append survives is not known`, { cause: error }),
+    const unknown = 'writing to the log failed; whether this append survives is not known';
+    await this.#failAll(error, (reason) =>
+      reason instanceof NotBegun
+        ? new DiptychError('UNAVAILABLE', 'writing to the log failed before this append; nothing of it was written', {
+            cause: error,
+            definite: true,
+          })
+        : new DiptychError('INTERNAL', unknown, { cause: error }),
     );
     await this.#recover();
   }
 
-  #fail(batch: AppendBatch, error: DiptychError): void {
+  /** @param error of the oldest, which may have been tried more than once */
+  async #failAll(error: unknown, errorOf: (reason: unknown) => DiptychError): Promise<void> {
+    const failed = this.#attempts.splice(0);
+    const outcomes = await Promise.allSettled(failed.map(({ written }) => written));
     this.#stager.onFailed();
-    batch.fail(error);
+    failed.forEach(({ batch }, i) => batch.fail(errorOf(i === 0 ? error : (outcomes[i] as PromiseRejectedResult).reason)));
   }
 
   async #cutBack(): Promise<boolean> {
@@ -270,13 +288,7 @@ export class LogWriter {
 interface Attempt {
   readonly batch: AppendBatch;
   readonly startedMs: number;
-  readonly written: Promise<ByteBlock>;
-}
-
-interface Written {
-  /** The records as they were written. */
-  readonly block: ByteBlock;
-  readonly diskMs: number;
+  readonly written: Promise<Appended>;
 }
 
 const RECOVERY_PAUSE_MS_MIN = 100;

@@ -1,5 +1,6 @@
 import type { ByteBlock } from './byte-block.js';
-import type { CommitThread } from './commit-thread.js';
+import type { Committed, CommitThread } from './commit-thread.js';
+import { NotBegun } from './commit-thread.js';
 import type { File } from './file-system.js';
 import { isNoSpace, writeFully } from './file-system.js';
 import { ROOM_BYTE } from './record-layout.js';
@@ -16,6 +17,8 @@ export class SegmentEnd {
   readonly #roomBytes: number;
   /** Up to here the file has room behind its last batch; not beyond that, where it has none. */
   #roomEnd: number;
+  /** The newest batch that is being written. */
+  #underWay: UnderWay | undefined;
   /** So many batches do without, since there was no space for room. */
   #batchesWithout = 0;
 
@@ -28,9 +31,10 @@ export class SegmentEnd {
 
   /**
    * Completes the records of a batch, which a block begins with, writes them and, when it is due, new room behind them, and syncs once. Until its first await nothing
-   * keeps it from having the thread begin. @param room for the next batches: is made where there is none, or given back
+   * keeps it from having the thread begin. One batch may be written behind another that is under way: if that one fails, it rejects with `NotBegun`.
    *
-   * @returns the records as they were written, until the write after the next one
+   * @param room for the next batches: is made where there is none, or given back; then nothing may be under way
+   * @returns the records as they were written, until the write after the next one, and how
    * @throws what the file system throws; then it is not known what was written
    */
   async write(
@@ -38,15 +42,29 @@ export class SegmentEnd {
     block: ByteBlock,
     length: number,
     { position, seed, room }: { position: number; seed: number; room: 'make' | 'cut' },
-  ): Promise<ByteBlock> {
+  ): Promise<Committed> {
     const end = position + length;
     if (room === 'cut') await this.cutRoom(file, end);
     const roomBytes = room === 'make' && end > this.#roomEnd ? this.#roomToMake(length) : 0;
+    // Whoever is written behind this reckons with it.
+    if (roomBytes > 0) this.#roomEnd = end + roomBytes;
+    const underWay = this.#begin(file, block, { length, position, seed, roomBytes });
+    this.#underWay = underWay;
+    try {
+      const written = await underWay.done;
+      if (!written.hasRoom) this.#onNoSpace(end + roomBytes);
+      return written;
+    } finally {
+      if (this.#underWay === underWay) this.#underWay = undefined;
+    }
+  }
+
+  /** By the thread, unless another is under way that is not. */
+  #begin(file: File, block: ByteBlock, commit: Commit): UnderWay {
+    const before = this.#underWay;
     const { descriptor } = file;
-    const byThread = descriptor === undefined ? undefined : this.#thread?.commit(descriptor, block, { length, position, seed, roomBytes });
-    const written = byThread ? await byThread : { block, hasRoom: await commit(file, block, { length, position, seed, roomBytes }) };
-    if (roomBytes > 0) this.#onRoom(written.hasRoom ? end + roomBytes : 0);
-    return written.block;
+    const byThread = descriptor !== undefined && before?.byThread !== false ? this.#thread?.commit(descriptor, block, commit) : undefined;
+    return byThread ? { byThread: true, done: byThread } : { byThread: false, done: commitAfter(before?.done, file, block, commit) };
   }
 
   hasRoomAfter(end: number): boolean {
@@ -81,9 +99,10 @@ export class SegmentEnd {
     return length * ROOM_BATCHES_MIN > this.#roomBytes ? 0 : this.#roomBytes;
   }
 
-  #onRoom(end: number): void {
-    this.#roomEnd = end;
-    if (end === 0) this.#batchesWithout = ROOM_AGAIN_AFTER_BATCHES;
+  /** @param roomEnd of the room that is not there; a batch behind it may have had space for its own */
+  #onNoSpace(roomEnd: number): void {
+    if (this.#roomEnd === roomEnd) this.#roomEnd = 0;
+    this.#batchesWithout = ROOM_AGAIN_AFTER_BATCHES;
   }
 }
 
@@ -99,13 +118,24 @@ export interface Commit {
   readonly roomBytes: number;
 }
 
-/** By Node's pool what `CommitThread` does. Whether there was space for the room. */
-async function commit(file: File, block: ByteBlock, { length, position, seed, roomBytes }: Commit): Promise<boolean> {
+interface UnderWay {
+  readonly byThread: boolean;
+  readonly done: Promise<Committed>;
+}
+
+/** By Node's pool what `CommitThread` does. */
+async function commitAfter(
+  before: Promise<unknown> | undefined,
+  file: File,
+  block: ByteBlock,
+  { length, position, seed, roomBytes }: Commit,
+): Promise<Committed> {
   completeRecords(block, length, seed);
+  await before?.catch(() => Promise.reject(new NotBegun()));
   await writeFully(file, block.bytes, length, position);
   const hasRoom = await writeRoom(file, position + length, roomBytes);
   await file.sync();
-  return hasRoom;
+  return { block, hasRoom };
 }
 
 /** Behind the batch, which a crash may lose alone: then zeros before room tell that a write was under way. */

@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path';
 import { DiptychError } from '@diptych/kernel';
 import type { ByteBlock } from './byte-block.js';
+import type { Committed } from './commit-thread.js';
 import { damageError } from './damage.js';
 import { segmentName } from './directory.js';
 import type { File, FileSystem } from './file-system.js';
@@ -15,6 +16,11 @@ import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentSeed } from './segmen
 /** What all headers of a log have in common. */
 type LogHeader = Pick<SegmentHeader, 'incarnation' | 'partition'>;
 
+/** A batch that is durable. */
+export interface Appended extends Committed {
+  readonly position: number;
+}
+
 /** Where the newest segment stands on stable storage. Changed by what succeeded alone, so nothing has to be taken back. */
 interface Durable {
   /** Number of the last batch; 0 before the first. */
@@ -27,7 +33,7 @@ interface Durable {
 /**
  * The segments of an open log: appends to the newest, reads from all. It does not know what is in them.
  *
- * Appending is for one caller at a time. After an append or a rotation that threw, nothing is written until `cut` or `recover` succeeded.
+ * Appending is for one caller at a time, who may append one more batch where it `takesAnother`. After an append or a rotation that threw, nothing is written until `cut` or `recover` succeeded.
  */
 export class SegmentStore {
   /** Oldest first. Only the newest is written to; the others may be replaced. */
@@ -39,6 +45,9 @@ export class SegmentStore {
   readonly #header: LogHeader;
   #writer: File | undefined;
   #durable: Durable;
+  /** Batches that are being appended, and their bytes. */
+  #underWay = 0;
+  #underWayBytes = 0;
   /** An append failed: what the file holds after its durable length is not known. */
   #inDoubt = false;
   readonly #end: SegmentEnd;
@@ -117,7 +126,17 @@ export class SegmentStore {
 
   /** For the batch that is appended next. A batch that failed leaves its number to the one after it. */
   get nextBatch(): number {
-    return this.#durable.batch + 1;
+    return this.#durable.batch + this.#underWay + 1;
+  }
+
+  /** Where the batch that is appended next begins. */
+  get end(): number {
+    return this.current.length + this.#underWayBytes;
+  }
+
+  /** Whether a batch may be appended behind the one that is under way. */
+  get takesAnother(): boolean {
+    return this.#underWay === 1 && !this.#inDoubt;
   }
 
   /** The newest segment takes no more batches. */
@@ -126,21 +145,30 @@ export class SegmentStore {
   }
 
   /**
-   * Makes the batch `nextBatch` durable, the records that a block begins with. Returns them as they were written, until the append after the next one.
+   * Makes the batch `nextBatch` durable, the records that a block begins with. Returns them as they were written, until the append after the next one. One behind another that
+   * fails rejects with `NotBegun`.
    *
    * @param room behind it, for the next: see segment-end.ts
    * @throws what the file system throws; then it is not known what was appended
    */
-  async append(block: ByteBlock, length: number, room: 'make' | 'cut' = 'make'): Promise<ByteBlock> {
+  async append(block: ByteBlock, length: number, room: 'make' | 'cut' = 'make'): Promise<Appended> {
     if (this.#cutTail) await this.#settleTail();
-    const { current } = this;
+    const { current, end: position } = this;
     const writer = this.#requireWriter();
-    this.#inDoubt = true;
-    const written = await this.#end.write(writer, block, length, { position: current.length, seed: current.seed, room });
-    this.#durable = { batch: this.nextBatch, batchEnd: true, lastBatchStart: current.length };
-    current.length += length;
-    this.#inDoubt = false;
-    return written;
+    this.#underWay++;
+    this.#underWayBytes += length;
+    try {
+      const written = await this.#end.write(writer, block, length, { position, seed: current.seed, room });
+      this.#durable = { batch: this.#durable.batch + 1, batchEnd: true, lastBatchStart: position };
+      current.length += length;
+      return { ...written, position };
+    } catch (error) {
+      this.#inDoubt = true;
+      throw error;
+    } finally {
+      this.#underWay--;
+      this.#underWayBytes -= length;
+    }
   }
 
   /** Starts a new segment. It is durable, its name too, before anything is written to it. @throws what the file system throws */

@@ -69,8 +69,10 @@ export class Autoscaling {
   async #look(part: ScaledPart): Promise<void> {
     part.isAsking = true;
     try {
+      // Of the same moment: one that comes to serve while the signals are read is still among those that start.
+      const { starting } = part;
       const serving = await this.#read(part);
-      const { decision, state } = decide(this.#policy, part.state, { serving, starting: part.starting }, systemClock.nowMs());
+      const { decision, state } = decide(this.#policy, part.state, { serving, starting }, systemClock.nowMs());
       part.state = state;
       appendFileSync(this.#file, `${JSON.stringify({ wallMs: systemClock.wallMs(), pool: part.pool, ...decision, serving })}\n`);
       const decidedWallMs = systemClock.wallMs();
