@@ -106,8 +106,8 @@ export const ROWS: readonly LogRow[] = [
     ],
     checks: [ratio('reads/s', 'readsPerSecond', { atLeast: 0.5 })],
     how: {
-      engine: { program: 'engine-reads', directory: 'filled', parameters: { keys: FILLED_KEYS, waiting: 16, count: 50_000 } },
-      bare: { program: 'bare-reads', directory: 'filled', parameters: { keys: FILLED_KEYS, waiting: 16, count: 50_000 } },
+      engine: { program: 'engine-reads', directory: 'filled', parameters: { keys: FILLED_KEYS, waiting: 16, count: 200_000 } },
+      bare: { program: 'bare-reads', directory: 'filled', parameters: { keys: FILLED_KEYS, waiting: 16, count: 200_000 } },
     },
   },
 ];

@@ -14,9 +14,9 @@ const USAGE = `Usage: npm run compare -- [options]
   selfcheck             whether the lab itself can be believed, and how fine this machine sees, in about twelve minutes
   staleness             how old reads can be with a cache paused, cut off and given back, in about a minute and a half
   linearizability       whether each key is, in the arms that promise it, under crashes
-  run scale-out         what one to four instances of a quarter of a core can do, in about thirteen minutes
-  run elasticity        instances follow a ramp, a spike and an ebb by their live signals, in about eleven minutes
-  run coming-and-going  what is lost when instances come, go and are killed, in about ten minutes (all three: Linux, root and haproxy)
+  run scale-out         what one to four instances of a quarter of a core can do, in about nineteen minutes
+  run elasticity        instances follow a ramp, a spike and an ebb by their live signals, in about sixteen minutes
+  run coming-and-going  what is lost when instances come, go and are killed, in about five minutes (all three: Linux, root and haproxy)
   report <results.json>   writes the page of an earlier run anew
   publish <results.json>  puts an earlier run into the documents: table, picture, data
 

@@ -67,6 +67,11 @@ export class AppendBatch {
     return this.#batch;
   }
 
+  /** Who waits for it, in order. */
+  get members(): readonly PendingAppend[] {
+    return this.#members;
+  }
+
   /** Nobody waits for it. */
   get isEmpty(): boolean {
     return this.#members.length === 0;

@@ -123,6 +123,19 @@ export class AppendLine {
     this.#first = this.#stagedEnd = 0;
   }
 
+  /** Back to the front of the line, not staged: what had taken them was not done. */
+  putBack(appends: readonly PendingAppend[]): void {
+    this.#line = [...appends, ...this.#line.slice(this.#first)];
+    for (const pending of appends) {
+      pending.waiting = true;
+      this.#size++;
+      this.#bytes += pending.bytesBound;
+    }
+    this.#first = 0;
+    this.unstage();
+    if (this.#size > 0 && !this.#sweep) this.#sweepLater();
+  }
+
   /** Empties the line: everyone in it is refused with this. */
   refuseAll(error: () => DiptychError): void {
     this.#stagedEnd = this.#line.length;

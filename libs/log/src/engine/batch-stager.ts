@@ -7,7 +7,7 @@ import type { PendingAppend } from './pending-append.js';
 import type { SegmentStore } from './segment-store.js';
 
 /**
- * Stages what waits in line, in slices that give way to the rest of the process: each append is decided, encoded and checksummed, so that the batch can be
+ * Stages what waits in line, in slices that give way to the rest of the process: each append is decided and encoded, so that the batch can be
  * written as soon as the disk is free. Batches take turns: while one is at the disk, or two are, another is staged.
  *
  * Until the disk takes them, staged appends count as waiting. When one of them is called off, or the batch before them fails, all are staged anew.
@@ -99,10 +99,11 @@ export class BatchStager {
     (this.#atDisk[0] ?? this.#next).onBeforeApplied();
   }
 
-  /** The batches at the disk failed: what was staged after them rested on them. It was not written, so it is decided again. */
-  onFailed(): void {
+  /** The batches at the disk failed: what was staged after them rested on them. It was not written, so it is decided again, and so is what was not begun of them. */
+  onFailed(notBegun: readonly AppendBatch[]): void {
     this.#spare.push(...this.#atDisk.splice(0));
-    this.#stageAnew();
+    this.#line.putBack(notBegun.flatMap(({ members }) => members));
+    this.#begin();
   }
 
   /** How long the last batch took at the disk, and until it was applied. */

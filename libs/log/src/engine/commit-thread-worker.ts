@@ -20,8 +20,8 @@ export interface CommitDesk {
   readonly elapsedMs: Float64Array;
   /** Where in `control` what is said of each job begins. */
   readonly jobs: readonly number[];
-  /** In `control`: how many jobs were posted, and how many memories sent; the rest of each job, behind where it begins. */
-  readonly field: Readonly<Record<'posted' | 'memories' | 'descriptor' | 'length' | 'seed' | 'roomBytes' | 'epoch', number>>;
+  /** In `control`: how many jobs were posted. The rest of each job, behind where it begins; `memories` are those that had been sent by then. */
+  readonly field: Readonly<Record<'posted' | 'descriptor' | 'length' | 'seed' | 'roomBytes' | 'epoch' | 'memories', number>>;
 }
 
 /** Memory for the records of a place, from now on. */
@@ -71,7 +71,7 @@ function outcomeOf(place: number): CommitOutcome {
 }
 
 function commit(place: number, job: number): boolean {
-  for (; received !== control[field.memories]; received++) {
+  for (; received !== control[job + field.memories]; received++) {
     const { place: of, memory } = receiveMessageOnPort(parentPort!)!.message as CommitMemory;
     blocks[of] = blockOf(Buffer.from(memory));
   }

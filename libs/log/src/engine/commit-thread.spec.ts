@@ -8,7 +8,7 @@ import { put, putRequest, useLogs, valueOf } from '../../test/log-fixture.js';
 import type { FileLog } from '../index.js';
 import type { ByteBlock } from './byte-block.js';
 import { byteBlock } from './byte-block.js';
-import { CommitThread } from './commit-thread.js';
+import { CommitThread, NotBegun } from './commit-thread.js';
 import { ROOM_BYTE } from './record-layout.js';
 import { encodeRecord } from './record.js';
 import { RecordView } from './record-view.js';
@@ -38,7 +38,11 @@ describe('CommitThread', () => {
   async function running(thread: CommitThread): Promise<void> {
     const block = byteBlock(100);
     const none = opened('/dev/null');
-    await waitFor(() => thread.commit(none, block, at(0))?.catch(() => true), { timeoutMs: 60_000, what: 'the thread runs' });
+    const tried = () => {
+      thread.count();
+      return thread.commit(none, block, at(0))?.catch(() => true);
+    };
+    await waitFor(tried, { timeoutMs: 60_000, what: 'the thread runs' });
   }
 
   it('completes records, writes and syncs them where they belong, more and more of them', async () => {
@@ -68,11 +72,16 @@ describe('CommitThread', () => {
     await thread.close();
   });
 
-  it('leaves to others what it cannot do', async () => {
+  it('leaves to others what it cannot do: before so many were counted, and after its end', async () => {
+    const begun = vi.spyOn(Worker.prototype, 'unref');
     const thread = new CommitThread(2);
     const block = byteBlock(4_096);
     const length = records(block, 1);
-    expect([0, 1, 2].map(() => thread.commit(0, block, at(length)))).toEqual([undefined, undefined, undefined]);
+    for (const threads of [0, 0, 1]) {
+      expect(thread.commit(0, block, at(length))).toBeUndefined();
+      thread.count();
+      expect(begun).toHaveBeenCalledTimes(threads);
+    }
     await running(thread);
     await thread.close();
     expect(thread.commit(0, block, at(length))).toBeUndefined();
@@ -86,6 +95,29 @@ describe('CommitThread', () => {
     await running(thread);
     const block = byteBlock(4_096);
     await expect(thread.commit(opened(path), block, at(records(block, 1)))).rejects.toMatchObject({ code });
+    await thread.close();
+  });
+
+  it('does not begin what was to come behind a batch that failed, but does what is asked of it after that', async () => {
+    await using directory = await tempDir('diptych-commit-thread-');
+    const path = join(directory.path, 'file');
+    const descriptor = openSync(path, 'wx+');
+    descriptors.push(descriptor);
+    const thread = new CommitThread(0);
+    await running(thread);
+    const block = byteBlock(4_096);
+    const length = records(block, 1);
+    const full = opened('/dev/full');
+    for (let size = 0; size < length * 6; size += length * 2) {
+      const outcomes = await Promise.allSettled([
+        thread.commit(full, block, at(length)),
+        thread.commit(descriptor, block, at(length, size)),
+      ]);
+      expect(outcomes).toMatchObject([{ reason: { code: 'ENOSPC' } }, { reason: expect.any(NotBegun) }]);
+      expect(readFileSync(path)).toHaveLength(size);
+      await Promise.all([size, size + length].map((position) => thread.commit(descriptor, block, at(length, position))));
+      expect(readFileSync(path)).toHaveLength(size + length * 2);
+    }
     await thread.close();
   });
 

@@ -24,12 +24,17 @@ export class CommitThread {
   /** Of those that are under way, oldest first. */
   readonly #settle: Array<(outcome: CommitOutcome) => void> = [];
   #posted = 0;
+  #memories = 0;
   /** One more after each failure: the thread does nothing more of the one before. */
   #epoch = 1;
 
   /** @param beginAfter so many batches are left to the pool before the thread is worth beginning */
   constructor(beginAfter: number) {
     this.#beginAfter = beginAfter;
+  }
+
+  get runs(): boolean {
+    return this.#runs;
   }
 
   /**
@@ -40,11 +45,10 @@ export class CommitThread {
    * One call at a time, or one more behind it: if the first fails, that one is not begun, and rejects with `NotBegun`.
    */
   commit(descriptor: number, { bytes }: ByteBlock, commit: Commit): Promise<Committed> | undefined {
-    if (!this.#worker) this.#beginWhenDue();
     if (!this.#runs) return undefined;
     const { control, positions, elapsedMs, field, jobs } = this.#desk;
     const { length } = commit;
-    const place = this.#posted++ & 1;
+    const place = this.#posted & 1;
     if (this.#blocks[place]!.bytes.length < length) this.#growTo(place, length);
     const block = this.#blocks[place]!;
     block.bytes.set(bytes.subarray(0, length));
@@ -54,6 +58,7 @@ export class CommitThread {
     control[job + field.seed] = commit.seed;
     control[job + field.roomBytes] = commit.roomBytes;
     control[job + field.epoch] = this.#epoch;
+    control[job + field.memories] = this.#memories;
     positions[place] = commit.position;
     return new Promise((resolve, reject) => {
       this.#settle.push((outcome) => {
@@ -62,6 +67,7 @@ export class CommitThread {
         else reject(Object.assign(new Error(outcome.message), { code: outcome.code }));
       });
       this.#worker!.ref();
+      this.#posted++;
       Atomics.add(control, field.posted, 1);
       Atomics.notify(control, field.posted);
     });
@@ -73,8 +79,9 @@ export class CommitThread {
     await this.#worker?.terminate();
   }
 
-  #beginWhenDue(): void {
-    if (this.#askedBefore++ !== this.#beginAfter) return;
+  /** Counts a batch, and begins the thread when there were enough. */
+  count(): void {
+    if (this.#worker || this.#askedBefore++ !== this.#beginAfter) return;
     try {
       this.#worker = new Worker(new URL(WORKER_FILE, import.meta.url), { workerData: this.#desk, resourceLimits: LIMITS });
     } catch {
@@ -101,12 +108,12 @@ export class CommitThread {
     settle?.(outcome);
   }
 
+  /** What throws leaves all as it was: both threads have to agree on what was sent, and in which place. */
   #growTo(place: number, length: number): void {
-    const { control, field } = this.#desk;
     const memory = new SharedArrayBuffer(Math.max(MEMORY_BYTES_MIN, 2 ** Math.ceil(Math.log2(length))));
-    this.#blocks[place] = blockOf(Buffer.from(memory));
-    control[field.memories]!++;
     this.#worker!.postMessage({ place, memory });
+    this.#memories++;
+    this.#blocks[place] = blockOf(Buffer.from(memory));
   }
 }
 
@@ -115,8 +122,8 @@ export interface Committed {
   /** The records as they were written. */
   readonly block: ByteBlock;
   readonly hasRoom: boolean;
-  /** What it took, by the thread's own clock. */
-  readonly diskMs?: number;
+  /** What it took, once it had begun. */
+  readonly diskMs: number;
 }
 
 /** Nothing of this was written, because what was to be written before it failed. */
@@ -134,11 +141,11 @@ const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 const WORKER_FILE = import.meta.url.endsWith('.ts') ? './commit-thread-worker.ts' : './commit-thread-worker.js';
 
 function newDesk(): CommitDesk {
-  const field = { posted: 0, memories: 1, descriptor: 0, length: 1, seed: 2, roomBytes: 3, epoch: 4 };
-  const jobs = [2, 7];
+  const field = { posted: 0, descriptor: 0, length: 1, seed: 2, roomBytes: 3, epoch: 4, memories: 5 };
+  const jobs = [1, 7];
   const shared = (bytes: number) => new SharedArrayBuffer(bytes);
   return {
-    control: new Int32Array(shared(12 * 4)),
+    control: new Int32Array(shared(13 * 4)),
     positions: new Float64Array(shared(2 * 8)),
     elapsedMs: new Float64Array(shared(2 * 8)),
     jobs,

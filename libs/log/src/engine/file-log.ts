@@ -34,7 +34,8 @@ import { RecordReader } from './record-reader.js';
 import type { Replayed } from './replay.js';
 import { replay } from './replay.js';
 import { placesUnder, runReport } from './report.js';
-import type { Appended, SegmentStore } from './segment-store.js';
+import type { Appended } from './segment-end.js';
+import type { SegmentStore } from './segment-store.js';
 import { assertAppendRequest, assertKey, assertPosition, assertText, assertWhole } from './validate.js';
 
 /**
@@ -73,6 +74,7 @@ export async function openFileLog(options: FileLogOptions): Promise<FileLog> {
       commitThreadAfter: settings.commitThreadAfter,
       roomBytes: Math.min(settings.roomBytes, settings.segmentBytes >>> 1),
       wallMs: () => clock.wallMs(),
+      nowMs: () => clock.nowMs(),
       onWarning: settings.onWarning,
       atMsOf: (wallMs) => openedAtMs - Math.max(0, openedWallMs - wallMs),
       onSegments: (headMin) => (past = { dedupe: headMin - settings.dedupeCountMax, ring: headMin - settings.recentCommitsMax }),

@@ -8,7 +8,8 @@ import { NotBegun } from './commit-thread.js';
 import { reasonOf } from './directory.js';
 import type { BatchMeasure, FileLogSettings } from './file-log-options.js';
 import type { PendingAppend } from './pending-append.js';
-import type { Appended, SegmentStore } from './segment-store.js';
+import type { Appended } from './segment-end.js';
+import type { SegmentStore } from './segment-store.js';
 import { isNoSpace } from './file-system.js';
 import { encodeSeal, markBatch, stampRecord } from './record.js';
 import { RECORD_HEAD_BYTES } from './record-layout.js';
@@ -20,7 +21,7 @@ import { RECORD_HEAD_BYTES } from './record-layout.js';
  *     ▲                │
  *     └──staged anew───┘ when one at the disk failed
  *
- * A second batch may wait at the disk behind the first, so that the disk never waits for the event loop; it fails with the first, unwritten.
+ * A second batch may wait at the disk behind the first, so that the disk never waits for the event loop. When the first fails it is not begun, and staged anew.
  *
  *   writing ──EIO and the like──▶ recovering ──reopened──▶ writing
  *      ▲                              │
@@ -117,9 +118,8 @@ export class LogWriter {
       const written = await this.#outcome(attempt);
       if (!written) break;
       this.#attempts.shift();
-      const { batch, startedMs } = attempt;
+      const { batch } = attempt;
       const appends = batch.staged.length;
-      const diskMs = written.diskMs ?? this.#settings.clock.nowMs() - startedMs;
       // Before the batch is applied, so that the disk need not wait for that.
       if (this.#attempts.length === 0 && !this.#mustRotateFor(stager.next) && stager.isDueAfter(0)) this.#handOver();
       const writtenMs = this.#settings.clock.nowMs();
@@ -127,8 +127,8 @@ export class LogWriter {
       stager.onApplied();
       batch.succeed();
       if (appends > 0) {
-        stager.measure(diskMs, appends, this.#settings.clock.nowMs() - writtenMs);
-        this.#tell({ appends, bytes: batch.length, seconds: diskMs / 1_000 });
+        stager.measure(written.diskMs, appends, this.#settings.clock.nowMs() - writtenMs);
+        this.#tell({ appends, bytes: batch.length, seconds: written.diskMs / 1_000 });
       }
       if ((this.#attempts.length === 0 || this.#mayHandOverAnother()) && stager.isDueAfter(appends)) this.#handOver();
     }
@@ -143,14 +143,14 @@ export class LogWriter {
   /** A batch with no record of its own waited for the batch before it, and is durable with that. */
   #handOver(): void {
     const batch = this.#stager.submit();
-    const startedMs = this.#settings.clock.nowMs();
-    const written = batch.staged.length > 0 ? this.#writeBatch(batch) : Promise.resolve({ block: batch.block, hasRoom: true, position: 0 });
+    const nothing = { block: batch.block, hasRoom: true, position: 0, diskMs: 0 };
+    const written = batch.staged.length > 0 ? this.#writeBatch(batch) : Promise.resolve(nothing);
     // Those behind one that fails are looked at when that has been dealt with.
     written.catch(() => undefined);
-    this.#attempts.push({ batch, startedMs, written });
+    this.#attempts.push({ batch, written });
   }
 
-  /** Of the oldest that the disk was given; undefined when it failed, and was answered with all behind it. */
+  /** Of the oldest that the disk was given; undefined when it failed and was answered, and nothing is at the disk any more. */
   async #outcome({ batch, written }: Attempt): Promise<Appended | undefined> {
     for (let tried = written; ; tried = this.#writeBatch(batch)) {
       try {
@@ -194,32 +194,24 @@ export class LogWriter {
     if (this.#store.current.firstRevision !== firstRevision) await this.#store.rotate(firstRevision, this.#settings.clock.wallMs());
   }
 
-  /** Answers all that the disk was given. @param cut the write was taken back, durably */
+  /** Answers what the disk was given, but what it did not begin with. @param cut the write was taken back, durably */
   async #onFailedWrite(error: unknown, cut: boolean): Promise<void> {
     const full = 'no space is left on the disk of the log; nothing of this was kept';
-    if (cut) return this.#failAll(error, () => new DiptychError('STORAGE_FULL', full, { cause: error }));
-    const { path } = this.#store.current;
-    this.#settings.onWarning(
-      `writing to ${path} failed (${reasonOf(error)}); no more is written until it has been opened and checked again`,
-    );
     const unknown = 'writing to the log failed; whether this append survives is not known';
-    await this.#failAll(error, (reason) =>
-      reason instanceof NotBegun
-        ? new DiptychError('UNAVAILABLE', 'writing to the log failed before this append; nothing of it was written', {
-            cause: error,
-            definite: true,
-          })
-        : new DiptychError('INTERNAL', unknown, { cause: error }),
-    );
-    await this.#recover();
-  }
-
-  /** @param error of the oldest, which may have been tried more than once */
-  async #failAll(error: unknown, errorOf: (reason: unknown) => DiptychError): Promise<void> {
-    const failed = this.#attempts.splice(0);
-    const outcomes = await Promise.allSettled(failed.map(({ written }) => written));
-    this.#stager.onFailed();
-    failed.forEach(({ batch }, i) => batch.fail(errorOf(i === 0 ? error : (outcomes[i] as PromiseRejectedResult).reason)));
+    const failure = cut
+      ? new DiptychError('STORAGE_FULL', full, { cause: error })
+      : new DiptychError('INTERNAL', unknown, { cause: error });
+    const { path } = this.#store.current;
+    if (!cut)
+      this.#settings.onWarning(
+        `writing to ${path} failed (${reasonOf(error)}); no more is written until it has been opened and checked again`,
+      );
+    const [oldest, ...behind] = this.#attempts.splice(0);
+    const outcomes = await Promise.allSettled(behind.map(({ written }) => written));
+    const notBegun = behind.filter((_, i) => (outcomes[i] as PromiseRejectedResult).reason instanceof NotBegun);
+    this.#stager.onFailed(notBegun.map(({ batch }) => batch));
+    for (const { batch } of [oldest!, ...behind.filter((attempt) => !notBegun.includes(attempt))]) batch.fail(failure);
+    if (!cut) await this.#recover();
   }
 
   async #cutBack(): Promise<boolean> {
@@ -287,7 +279,6 @@ export class LogWriter {
 /** A batch that was given to the disk. */
 interface Attempt {
   readonly batch: AppendBatch;
-  readonly startedMs: number;
   readonly written: Promise<Appended>;
 }
 

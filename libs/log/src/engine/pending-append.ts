@@ -22,7 +22,7 @@ export class PendingAppend {
   revision = 0;
   /** Whether the key was there before. */
   existed = false;
-  /** Why it is refused once the batch is durable, because of what the batch, or the one before it, leaves. */
+  /** Why it is refused once the batch is durable, because of what the batch, or one before it, leaves. */
   refusal: unknown;
   deleted = false;
   /** Of the record in the batch's buffer. */

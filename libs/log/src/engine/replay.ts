@@ -22,11 +22,12 @@ export interface ReplayOptions {
   readonly fileSystem: FileSystem;
   readonly directory: string;
   readonly partition: number;
-  /** Zeros to write ahead of batches, from now on. */
+  /** Bytes to write ahead of batches, from now on. */
   readonly roomBytes: number;
   /** So many batches from now on a thread commits them. */
   readonly commitThreadAfter: number;
   readonly wallMs: () => number;
+  readonly nowMs: () => number;
   /** Before the first record: that many mutations at least were written after the newest of this revision. */
   readonly onSegments?: (headMin: number) => void;
   /** Every mutation, oldest first. The view is only valid inside the call. */
@@ -129,9 +130,9 @@ function storeOf(
   parts: Pick<ConstructorParameters<typeof SegmentStore>[0], 'segments' | 'writer' | 'last' | 'skips' | 'cutTail'>,
   roomEnd = 0,
 ): SegmentStore {
-  const { fileSystem, directory, partition, roomBytes, commitThreadAfter } = options;
+  const { fileSystem, directory, partition, roomBytes, commitThreadAfter, nowMs } = options;
   const thread = fileSystem.unwatched ? new CommitThread(commitThreadAfter) : undefined;
-  const end = new SegmentEnd({ roomBytes, roomEnd, thread });
+  const end = new SegmentEnd({ roomBytes, roomEnd, thread, nowMs });
   return new SegmentStore({ fileSystem, directory, header: { incarnation, partition }, end, ...parts });
 }
 

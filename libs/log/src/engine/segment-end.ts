@@ -15,6 +15,7 @@ import { completeRecords } from './record.js';
 export class SegmentEnd {
   readonly #thread: CommitThread | undefined;
   readonly #roomBytes: number;
+  readonly #nowMs: () => number;
   /** Up to here the file has room behind its last batch; not beyond that, where it has none. */
   #roomEnd: number;
   /** The newest batch that is being written. */
@@ -23,7 +24,8 @@ export class SegmentEnd {
   #batchesWithout = 0;
 
   /** @param options.roomEnd of a file that was opened with room @param options.thread that commits where it can */
-  constructor(options: { roomBytes: number; roomEnd: number; thread: CommitThread | undefined }) {
+  constructor(options: { roomBytes: number; roomEnd: number; thread: CommitThread | undefined; nowMs: () => number }) {
+    this.#nowMs = options.nowMs;
     this.#roomBytes = options.roomBytes;
     this.#roomEnd = options.roomEnd;
     this.#thread = options.thread;
@@ -42,7 +44,7 @@ export class SegmentEnd {
     block: ByteBlock,
     length: number,
     { position, seed, room }: { position: number; seed: number; room: 'make' | 'cut' },
-  ): Promise<Committed> {
+  ): Promise<Appended> {
     const end = position + length;
     if (room === 'cut') await this.cutRoom(file, end);
     const roomBytes = room === 'make' && end > this.#roomEnd ? this.#roomToMake(length) : 0;
@@ -53,7 +55,7 @@ export class SegmentEnd {
     try {
       const written = await underWay.done;
       if (!written.hasRoom) this.#onNoSpace(end + roomBytes);
-      return written;
+      return { ...written, position };
     } finally {
       if (this.#underWay === underWay) this.#underWay = undefined;
     }
@@ -63,8 +65,30 @@ export class SegmentEnd {
   #begin(file: File, block: ByteBlock, commit: Commit): UnderWay {
     const before = this.#underWay;
     const { descriptor } = file;
+    if (descriptor !== undefined) this.#thread?.count();
     const byThread = descriptor !== undefined && before?.byThread !== false ? this.#thread?.commit(descriptor, block, commit) : undefined;
-    return byThread ? { byThread: true, done: byThread } : { byThread: false, done: commitAfter(before?.done, file, block, commit) };
+    return byThread ? { byThread: true, done: byThread } : { byThread: false, done: this.#commitByPool(before?.done, file, block, commit) };
+  }
+
+  /** What `CommitThread` does. */
+  async #commitByPool(
+    before: Promise<unknown> | undefined,
+    file: File,
+    block: ByteBlock,
+    { length, position, seed, roomBytes }: Commit,
+  ): Promise<Committed> {
+    completeRecords(block, length, seed);
+    await before?.catch(() => Promise.reject(new NotBegun()));
+    const startedMs = this.#nowMs();
+    await writeFully(file, block.bytes, length, position);
+    const hasRoom = await writeRoom(file, position + length, roomBytes);
+    await file.sync();
+    return { block, hasRoom, diskMs: this.#nowMs() - startedMs };
+  }
+
+  /** Whether a batch may be written behind the one that is under way: not where the next could be the thread's, and not after that one. */
+  get takesAnother(): boolean {
+    return this.#underWay?.byThread === true || !this.#thread?.runs;
   }
 
   hasRoomAfter(end: number): boolean {
@@ -99,11 +123,16 @@ export class SegmentEnd {
     return length * ROOM_BATCHES_MIN > this.#roomBytes ? 0 : this.#roomBytes;
   }
 
-  /** @param roomEnd of the room that is not there; a batch behind it may have had space for its own */
+  /** @param roomEnd of the room that is not there */
   #onNoSpace(roomEnd: number): void {
     if (this.#roomEnd === roomEnd) this.#roomEnd = 0;
     this.#batchesWithout = ROOM_AGAIN_AFTER_BATCHES;
   }
+}
+
+/** A batch that is durable, and where it lies in its file. */
+export interface Appended extends Committed {
+  readonly position: number;
 }
 
 /** What is written at once, and synced once. */
@@ -121,21 +150,6 @@ export interface Commit {
 interface UnderWay {
   readonly byThread: boolean;
   readonly done: Promise<Committed>;
-}
-
-/** By Node's pool what `CommitThread` does. */
-async function commitAfter(
-  before: Promise<unknown> | undefined,
-  file: File,
-  block: ByteBlock,
-  { length, position, seed, roomBytes }: Commit,
-): Promise<Committed> {
-  completeRecords(block, length, seed);
-  await before?.catch(() => Promise.reject(new NotBegun()));
-  await writeFully(file, block.bytes, length, position);
-  const hasRoom = await writeRoom(file, position + length, roomBytes);
-  await file.sync();
-  return { block, hasRoom };
 }
 
 /** Behind the batch, which a crash may lose alone: then zeros before room tell that a write was under way. */

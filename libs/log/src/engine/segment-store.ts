@@ -1,25 +1,19 @@
 import { basename, join } from 'node:path';
 import { DiptychError } from '@diptych/kernel';
 import type { ByteBlock } from './byte-block.js';
-import type { Committed } from './commit-thread.js';
 import { damageError } from './damage.js';
 import { segmentName } from './directory.js';
 import type { File, FileSystem } from './file-system.js';
-import { errorCodeOf, readFully, writeFully } from './file-system.js';
-import { RecordView } from './record-view.js';
+import { errorCodeOf, writeFully } from './file-system.js';
 import type { Segment } from './segment.js';
 import { emptyTally } from './segment.js';
+import { scanSegment } from './segment-scan.js';
 import type { SegmentHeader } from './segment-header.js';
-import type { SegmentEnd } from './segment-end.js';
+import type { Appended, SegmentEnd } from './segment-end.js';
 import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentSeed } from './segment-header.js';
 
 /** What all headers of a log have in common. */
 type LogHeader = Pick<SegmentHeader, 'incarnation' | 'partition'>;
-
-/** A batch that is durable. */
-export interface Appended extends Committed {
-  readonly position: number;
-}
 
 /** Where the newest segment stands on stable storage. Changed by what succeeded alone, so nothing has to be taken back. */
 interface Durable {
@@ -38,11 +32,11 @@ interface Durable {
 export class SegmentStore {
   /** Oldest first. Only the newest is written to; the others may be replaced. */
   readonly segments: Segment[];
+  readonly header: LogHeader;
   /** By id. An id that is free has no segment. */
   readonly #byId: Array<Segment | undefined> = [];
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
-  readonly #header: LogHeader;
   #writer: File | undefined;
   #durable: Durable;
   /** Batches that are being appended, and their bytes. */
@@ -71,7 +65,7 @@ export class SegmentStore {
   }) {
     this.#fileSystem = options.fileSystem;
     this.#directory = options.directory;
-    this.#header = options.header;
+    this.header = options.header;
     this.segments = options.segments;
     for (const segment of this.segments) this.#byId[segment.id] = segment;
     this.#writer = options.writer;
@@ -88,17 +82,11 @@ export class SegmentStore {
   }
 
   get bytes(): number {
-    let bytes = 0;
-    for (const segment of this.segments) bytes += segment.length;
-    return bytes;
+    return this.segments.reduce((sum, { length }) => sum + length, 0);
   }
 
   get byId(): ReadonlyArray<Segment | undefined> {
     return this.#byId;
-  }
-
-  get header(): LogHeader {
-    return this.#header;
   }
 
   /** The last revision that the segment stands for. Of the newest it is not fixed yet. */
@@ -136,7 +124,7 @@ export class SegmentStore {
 
   /** Whether a batch may be appended behind the one that is under way. */
   get takesAnother(): boolean {
-    return this.#underWay === 1 && !this.#inDoubt;
+    return this.#underWay === 1 && !this.#inDoubt && this.#end.takesAnother;
   }
 
   /** The newest segment takes no more batches. */
@@ -161,7 +149,7 @@ export class SegmentStore {
       const written = await this.#end.write(writer, block, length, { position, seed: current.seed, room });
       this.#durable = { batch: this.#durable.batch + 1, batchEnd: true, lastBatchStart: position };
       current.length += length;
-      return { ...written, position };
+      return written;
     } catch (error) {
       this.#inDoubt = true;
       throw error;
@@ -179,7 +167,7 @@ export class SegmentStore {
     const path = join(this.#directory, segmentName(firstRevision));
     const temporary = `${path}.new`;
     const skips = this.#skips ? 1 : 0;
-    const header = encodeSegmentHeader({ ...this.#header, firstRevision, createdWallMs, skips });
+    const header = encodeSegmentHeader({ ...this.header, firstRevision, createdWallMs, skips });
     await this.#fileSystem.remove(temporary).catch(ignoreMissing);
     const writer = await this.#fileSystem.open(temporary, 'create');
     let reader: File | undefined;
@@ -248,7 +236,8 @@ export class SegmentStore {
       await writer.truncate(current.length);
       this.#end.forgetRoom();
       await writer.sync();
-      await this.#verifyLastBatch(writer);
+      const { wholeEnd } = await scanSegment(writer, this.#durable.lastBatchStart, current.length, current.seed, () => undefined);
+      if (wholeEnd < current.length) throw damageError(current.path, wholeEnd, 'a record that was durable cannot be read back');
     } catch (error) {
       await writer.close().catch(() => undefined);
       throw error;
@@ -272,17 +261,6 @@ export class SegmentStore {
     await this.#end.cutRoom(this.#writer, this.current.length);
     await this.#writer.sync();
     this.#inDoubt = false;
-  }
-
-  async #verifyLastBatch(file: File): Promise<void> {
-    const { current } = this;
-    const start = this.#durable.lastBatchStart;
-    const bytes = Buffer.allocUnsafeSlow(current.length - start);
-    const filled = await readFully(file, bytes, 0, bytes.length, start);
-    const record = new RecordView();
-    for (let offset = 0; offset < bytes.length; offset += record.length)
-      if (record.at(bytes, offset, filled, current.seed) !== 'whole')
-        throw damageError(current.path, start + offset, 'a record that was durable cannot be read back');
   }
 
   /** Were it left, a later append to the segment before it would have a revision twice. */

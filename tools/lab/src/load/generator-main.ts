@@ -1,6 +1,14 @@
+import { setPriority } from 'node:os';
 import { generate, writeHistory, type Window } from './generator.js';
 import type { LoadPlan } from './schedule.js';
 import { summarize, type LoadResult } from './summary.js';
+
+// Whoever runs beside it, a container engine for one, would make it late; where that is not allowed, the gate says if it was.
+try {
+  setPriority(-10);
+} catch {
+  // Not root.
+}
 
 /**
  * The generator as a process of its own, so that its event loop is nobody else's: a plan on standard input, and on standard output a line for

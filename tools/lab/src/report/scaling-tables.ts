@@ -72,15 +72,22 @@ function following(runs: readonly Run[]): string[][] {
       shareOf('overPercent', 'timeOverPercent'),
       each((pool) => figure(metrics[`${pool}.jitterPerMinute`], 1, '')),
       each((pool) => figure(metrics[`${pool}.instabilityPercent`], 0, ' %')),
-      figure(metrics['backSecondsMax'], 1, ' s'),
+      (metrics['notBack'] ?? 0) > 0 ? 'not' : figure(metrics['backSecondsMax'], 1, ' s'),
+      figure(metrics['secondsMissed'], 0, ''),
       figure(metrics['cpuMsPer1000Good'], 0, ' ms'),
     ];
   });
-  return [[...head, 'back at the objective within', 'CPU of 1,000 good'], ...rows];
+  return [[...head, 'back at the objective within', 'seconds without it', 'CPU of 1,000 good'], ...rows];
 }
 
 function losses(runs: readonly Run[]): string[][] {
-  const head = ['', 'requests without a right answer', 'acknowledged writes lost', 'last of them sent after', 'shares off equal by'];
+  const head = [
+    '',
+    'requests without a right answer',
+    'acknowledged writes lost',
+    'last that was no 404 sent after',
+    'shares off equal by',
+  ];
   const rows = runs.map((run) => {
     const { metrics, series } = run;
     const offered = series.reduce((sum, point) => sum + total(point.offered), 0);
@@ -89,7 +96,7 @@ function losses(runs: readonly Run[]): string[][] {
       named(run),
       `${figure(metrics['requestsLost'], 0, '')} of ${offered.toLocaleString('en')}`,
       `${figure(lost, 0, '')} of ${figure(metrics['acknowledgedWrites'], 0, '')}`,
-      figure(metrics['recoveryMs'] === undefined ? undefined : metrics['recoveryMs'] / 1000, 1, ' s'),
+      figure(metrics['recoveryMs'] === undefined || metrics['lostByStrike'] === 0 ? undefined : metrics['recoveryMs'] / 1000, 1, ' s'),
       figure(metrics['shareOffMax'] === undefined ? undefined : metrics['shareOffMax'] * 100, 0, ' %'),
     ];
   });

@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { systemClock } from '@diptych/kernel';
 import { decide, NOTHING_DECIDED, type Decision, type InstanceSignals, type ScalingPolicy, type ScalingState } from './decide.js';
-import { SCALED_ARMS, type Fleet, type Pool } from './fleet.js';
+import { CPUS_AN_INSTANCE, SCALED_ARMS, type Fleet, type Pool } from './fleet.js';
 import { SIGNALS_EVERY_MS } from './policy.js';
 import { SignalReader, withPlace } from './signals.js';
 
@@ -49,7 +49,7 @@ export class Autoscaling {
     this.#fleet = fleet;
     this.#policy = policy;
     this.#file = file;
-    const reader = () => new SignalReader(() => systemClock.nowMs(), SIGNALS_EVERY_MS * 0.9);
+    const reader = () => new SignalReader(CPUS_AN_INSTANCE, () => systemClock.nowMs(), SIGNALS_EVERY_MS * 0.9);
     this.#parts = pools.map((pool) => ({ pool, reader: reader(), state: NOTHING_DECIDED, starting: 0, isAsking: false }));
     for (const pool of pools) this.#note(pool);
   }

@@ -2,7 +2,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { BalancerProcess, whyNoBalancer, type Balancer } from './balancer.js';
+import { BalancerProcess, whyNoBalancer, type Balancer, type BalancerBounds } from './balancer.js';
 
 /** Answers with its name; ready while it says so; holds back answers while there is somebody to keep them. */
 class Stub {
@@ -35,8 +35,8 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
     for (const end of ended.splice(0).reverse()) await end();
   });
 
-  const started = async (spreading: 'least busy' | 'by key', names: readonly string[]) => {
-    const balancer = await BalancerProcess.start(spreading);
+  const started = async (spreading: 'least busy' | 'by key', names: readonly string[], bounds?: BalancerBounds) => {
+    const balancer = await BalancerProcess.start(spreading, bounds);
     ended.push(() => balancer[Symbol.asyncDispose]());
     const stubs = names.map((name) => new Stub(name));
     for (const [i, stub] of stubs.entries()) {
@@ -67,28 +67,37 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
     await draining;
   });
 
-  it.each(['least busy', 'by key'] as const)(
-    'gives an instance 64 requests, %s, and refuses who waits for a place for long',
-    async (spreading) => {
-      const { balancer, stubs } = await started(spreading, ['one', 'two']);
-      for (const stub of stubs) stub.held = [];
-      const statusesOf = (count: number) =>
-        Promise.all(Array.from({ length: count }, (_, i) => fetch(`${balancer.url}/v1/keys/key${i}`).then(({ status }) => status)));
-      const asked = statusesOf(300);
-      const counts = async () =>
-        (await balancer.slots()).filter(({ status }) => status === 'UP').map(({ current, queued }) => ({ current, queued }));
-      await waitFor(async () => (await counts()).every(({ current, queued }) => current === 64 && queued > 10), {
-        timeoutMs: 60_000,
-        what: 'both are full',
-        pollMs: 5,
-      });
-      await waitFor(async () => (await counts()).every(({ queued }) => queued === 0), { timeoutMs: 60_000, what: 'who waits is refused' });
-      expect(stubs.map(({ held }) => held!.length)).toEqual([64, 64]);
-      for (const { held } of stubs) for (const response of held!.splice(0)) response.end();
-      const statuses = await asked;
-      expect([200, 503].map((status) => statuses.filter((each) => each === status).length)).toEqual([128, 172]);
-    },
-  );
+  const full = async (spreading: 'least busy' | 'by key', bounds?: BalancerBounds) => {
+    const { balancer, stubs } = await started(spreading, ['one', 'two'], bounds);
+    for (const stub of stubs) stub.held = [];
+    const asked = Array.from({ length: 300 }, (_, i) => fetch(`${balancer.url}/v1/keys/key${i}`).then(({ status }) => status));
+    await waitFor(() => stubs.every(({ held }) => held!.length === 64), { timeoutMs: 60_000, what: 'both are full' });
+    return { balancer, stubs, asked };
+  };
+
+  it.each(['least busy', 'by key'] as const)('gives an instance 64 requests at once, %s, and counts who waits', async (spreading) => {
+    const { balancer, stubs, asked } = await full(spreading, { instanceRequestsMax: 64, queueMsMax: 120_000 });
+    const queued = async () => (await balancer.slots()).reduce((sum, each) => sum + each.queued, 0);
+    await waitFor(async () => (await queued()) === 172, { timeoutMs: 60_000, what: 'all others wait' });
+    const busy = (await balancer.slots()).filter(({ status }) => status.startsWith('UP'));
+    expect(busy.map(({ current }) => current)).toEqual([64, 64]);
+    for (const each of busy) expect(each.queued).toBeGreaterThan(10);
+    for (const stub of stubs) {
+      const held = stub.held!;
+      stub.held = undefined;
+      for (const response of held) response.end();
+    }
+    expect(new Set(await Promise.all(asked))).toEqual(new Set([200]));
+  });
+
+  it('refuses who waits for a place for long', async () => {
+    const { stubs, asked } = await full('least busy');
+    let refused = 0;
+    for (const each of asked) void each.then((status) => void (refused += Number(status === 503)));
+    await waitFor(() => refused === 172, { timeoutMs: 60_000, what: 'who waits is refused' });
+    for (const { held } of stubs) for (const response of held!) response.end();
+    expect((await Promise.all(asked)).filter((status) => status === 200)).toHaveLength(128);
+  });
 
   it('gives each key to one server, and moves only the keys of one that is no longer ready', async () => {
     const { balancer, stubs } = await started('by key', ['one', 'two', 'three']);

@@ -21,12 +21,16 @@ export interface BalancerSlot {
 
 const SLOTS = 8;
 /**
- * Requests that an instance has at most, and how long one may wait for a place in it before it is refused. Without the bound, who waits for a full instance waits there until
+ * Requests that an instance has at most, and how long one may wait for a place in it before it is refused. Without the bounds, who waits for a full instance waits there until
  * their deadline, and it answers them too late one after the other: at 1.7 times what it can do next to nothing was answered in time. A quarter of a core answers 64 in
  * about 25 ms, and within two fifths of the deadline of the objective a place is of use.
  */
-const INSTANCE_REQUESTS_MAX = 64;
-const QUEUE_MS_MAX = 100;
+export const BALANCER_BOUNDS: BalancerBounds = { instanceRequestsMax: 64, queueMsMax: 100 };
+
+export interface BalancerBounds {
+  readonly instanceRequestsMax: number;
+  readonly queueMsMax: number;
+}
 
 /** HAProxy before instances of one part, by `tools/balancer/replicas.cfg` (active L7 checks) and a list of free places that instances take and leave at run time. */
 export class Balancer {
@@ -102,11 +106,11 @@ export class BalancerProcess extends Balancer implements AsyncDisposable {
     this.#dir = dir;
   }
 
-  static async start(spreading: Spreading): Promise<BalancerProcess> {
+  static async start(spreading: Spreading, bounds: BalancerBounds = BALANCER_BOUNDS): Promise<BalancerProcess> {
     const dir = await tempDir('diptych-balancer-');
     const where = `127.0.0.1:${await freePort()}`;
     const url = `http://${where}`;
-    const { socket, config } = placesIn(dir.path, where, spreading);
+    const { socket, config } = placesIn(dir.path, where, spreading, bounds);
     const starting = startProcess({
       name: 'haproxy',
       command: haproxy(),
@@ -133,9 +137,14 @@ export class BalancerProcess extends Balancer implements AsyncDisposable {
 }
 
 /** Writes who the replicas are: nobody yet. @param where it listens, as HAProxy spells it */
-export function placesIn(dir: string, where: string, spreading: Spreading): { readonly socket: string; readonly config: string } {
+export function placesIn(
+  dir: string,
+  where: string,
+  spreading: Spreading,
+  bounds: BalancerBounds = BALANCER_BOUNDS,
+): { readonly socket: string; readonly config: string } {
   const config = join(dir, 'instances.cfg');
-  writeFileSync(config, configuration(where, spreading));
+  writeFileSync(config, configuration(where, spreading, bounds));
   return { socket: join(dir, 'control.sock'), config };
 }
 
@@ -151,7 +160,7 @@ function haproxy(): string {
   return process.env['DIPTYCH_HAPROXY'] || 'haproxy';
 }
 
-function configuration(where: string, spreading: Spreading): string {
+function configuration(where: string, spreading: Spreading, bounds: BalancerBounds): string {
   // The whole path: a key. A weight of 256 gives each server 16 times as many places on the ring as the default, and so more equal shares.
   const byKey = ['  balance uri path-only', '  hash-type consistent sdbm avalanche'];
   return [
@@ -160,10 +169,11 @@ function configuration(where: string, spreading: Spreading): string {
     '  default_backend edges',
     'backend edges from replicas',
     ...(spreading === 'by key' ? byKey : []),
-    `  timeout queue ${QUEUE_MS_MAX}ms`,
+    `  timeout queue ${bounds.queueMsMax}ms`,
     ...Array.from(
       { length: SLOTS },
-      (_, i) => `  server s${i + 1} 127.0.0.1:1 disabled maxconn ${INSTANCE_REQUESTS_MAX} weight ${spreading === 'by key' ? 256 : 100}`,
+      (_, i) =>
+        `  server s${i + 1} 127.0.0.1:1 disabled maxconn ${bounds.instanceRequestsMax} weight ${spreading === 'by key' ? 256 : 100}`,
     ),
     '',
   ].join('\n');

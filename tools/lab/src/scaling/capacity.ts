@@ -1,3 +1,4 @@
+import { systemClock } from '@diptych/kernel';
 import { coreTimes, type Cores } from '@diptych/testing';
 import { generatorGate } from '../gates.js';
 import { runLoad } from '../load/run-load.js';
@@ -76,8 +77,6 @@ export async function search(first: number, offer: Offer): Promise<Step[]> {
       steps.push(step);
       if (!meets(step)) await settle();
       if (++tries[meets(step) ? 'met' : 'missed'] === SEARCH.triesAgreeing) return meets(step);
-      // A first try that was met is believed: load makes things worse, and never better.
-      if (meets(step) && tries.missed === 0) return true;
     }
   };
   await settle();
@@ -155,10 +154,14 @@ export interface OfferOptions {
   readonly signal: AbortSignal;
 }
 
+const SEEDS_A_FLEET = 1_000;
+
 /** Offers rates to a fleet and measures what comes of them. `name` begins the names of its runs, which are its own. */
 export function offerTo(fleet: Fleet, name: string, options: OfferOptions): Offer {
   let number = 0;
-  return (ratePerSecond, seconds) => offerOnce(fleet, `${name}-${number++}`, { ratePerSecond, seconds, ...options });
+  // Each try has arrivals of its own: the same ones would only repeat what chance did.
+  return (ratePerSecond, seconds) =>
+    offerOnce(fleet, `${name}-${number}`, { ratePerSecond, seconds, ...options, seed: options.seed * SEEDS_A_FLEET + number++ });
 }
 
 async function offerOnce(
@@ -181,18 +184,20 @@ async function offerOnce(
     mode: 'open',
   };
   const looks: Array<Promise<readonly FleetUse[]>> = [];
+  const atMs: number[] = [];
   const busy: Array<ReturnType<typeof coreTimes>> = [];
   const look = () => {
     const looking = fleet.use();
     // Waited for below, when the load is over.
     looking.catch(() => undefined);
     looks.push(looking);
+    atMs.push(systemClock.nowMs());
     busy.push(coreTimes());
   };
   const load = await runLoad(plan, { cores, signal, onPhase: look });
   signal.throwIfAborted();
   const [begun = [], ended = []] = await Promise.all(looks);
-  const parts = partsUse(begun, ended, seconds * 1000);
+  const parts = partsUse(begun, ended, atMs[1]! - atMs[0]!);
   const cpuMs = ended.reduce((sum, { name, cpuMs }) => sum + cpuMs - (begun.find((each) => each.name === name)?.cpuMs ?? 0), 0);
   const [before, after] = busy;
   return {
@@ -205,7 +210,7 @@ async function offerOnce(
     memoryBytes: await fleet.memoryBytes(),
     parts,
     machineBusy: before && after ? (after.busyMs - before.busyMs) / (after.totalMs - before.totalMs) : Number.NaN,
-    disturbed: generatorGate(load, GENERATOR_BOUNDS),
+    disturbed: generatorGate(load, GENERATOR_BOUNDS) ?? notHeld(parts),
     series: load.series,
   };
 }
@@ -219,4 +224,12 @@ function partsUse(before: readonly FleetUse[], after: readonly FleetUse[], elaps
     const throttledShare = periods && throttled !== undefined ? throttled / periods : throttled;
     return [{ name, pool, usedShare: (cpuMs - was.cpuMs) / (elapsedMs * (cpus ?? 1)), throttledShare, throttledPeriods: throttled }];
   });
+}
+
+/** Beyond its quota no instance gets, but for what a period at each end lets through: else there was none. */
+const HELD_SHARE_MAX = 1.05;
+
+function notHeld(parts: readonly PartUse[]): string | undefined {
+  const free = parts.find(({ throttledPeriods, usedShare }) => throttledPeriods !== undefined && usedShare > HELD_SHARE_MAX);
+  return free && `${free.name} used ${percent(free.usedShare)} of its quota, so it was not held to it`;
 }

@@ -34,7 +34,7 @@ function runOf({ what, arm, offered, good, durability, series, strike }: Comings
       ...(arm === 'services-scaled' ? { acknowledgedWritesLost: lost } : { writesOnlyTheGoneKnew: lost }),
       phantomValues: durability.phantom.length,
       unreadKeys: durability.unread.length,
-      ...(strike && { recoveryMs: strike.recoveryMs, shareOffMax: shareOffOf(strike) }),
+      ...(strike && { recoveryMs: strike.recoveryMs, lostByStrike: strike.bad, shareOffMax: shareOffOf(strike) }),
     },
     series,
   };

@@ -11,6 +11,7 @@ import type { KeySpec } from '../load/keys.js';
 import { runLoad } from '../load/run-load.js';
 import type { LoadPlan, Stream } from '../load/schedule.js';
 import type { LoadResult } from '../load/summary.js';
+import { BALANCER_BOUNDS } from './balancer.js';
 import { SCALED_ARMS, type ScaledArmName } from './fleet.js';
 import { ProcessFleet, type ProcessInstance } from './process-fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
@@ -32,6 +33,7 @@ export const COMING_AND_GOING = {
   secondsBefore: 5,
   secondsAfter: 12,
   streams: STREAMS,
+  balancer: BALANCER_BOUNDS,
 } as const;
 
 /** What happens to an arm under load, in words, and for about how many seconds. A frozen process takes connections and answers nothing. */
@@ -69,7 +71,7 @@ export interface Move {
 /** One of the instances was killed or frozen. */
 export interface Strike {
   readonly proof: string;
-  /** From then to the last request that had no right answer, in milliseconds of its scheduled moment; reads of keys that only the one that was struck knew are left out. */
+  /** From then to the last request that had no right answer, in milliseconds of its scheduled moment; by key, reads of keys that only the one that was struck knew are left out. */
   readonly recoveryMs: number;
   readonly bad: number;
   readonly absentReads: number;
@@ -142,7 +144,9 @@ async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['wha
     durability,
     series: load.series.filter(({ offered }) => Object.keys(offered).length > 0),
     ...('moves' in caused.value && movesOf(caused.value, history, load.startedWallMs)),
-    ...('proof' in caused.value && { strike: strikeOf(caused.value, history, load.startedWallMs) }),
+    ...('proof' in caused.value && {
+      strike: strikeOf(caused.value, history, load.startedWallMs, SCALED_ARMS[arm].spreading === 'by key'),
+    }),
   };
 }
 
@@ -226,10 +230,10 @@ function isMissed({ outcome }: TimedLine): boolean {
   return outcome !== 'good' && outcome !== 'pending';
 }
 
-function strikeOf({ proof, struckWallMs, shares }: Struck, history: readonly TimedLine[], startedWallMs: number): Strike {
+function strikeOf({ proof, struckWallMs, shares }: Struck, history: readonly TimedLine[], startedWallMs: number, byKey: boolean): Strike {
   const struckMs = struckWallMs - startedWallMs;
   const bad = history.filter(isMissed);
-  const absent = bad.filter(({ op, status }) => op === 'hit' && status === 404);
+  const absent = bad.filter(({ op, status }) => byKey && op === 'hit' && status === 404);
   const missed = bad.filter((line) => !absent.includes(line));
   const lastMs = Math.max(struckMs, ...missed.map(({ at }) => at));
   return { proof, recoveryMs: lastMs - struckMs, bad: missed.length, absentReads: absent.length, shares };

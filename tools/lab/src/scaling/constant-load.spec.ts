@@ -66,7 +66,12 @@ describe('an hour of constant load', () => {
     const utilization = Math.min(1, (Math.max(0, arrivals) / perInstance) * Math.max(0.1, 1 + cost) * dear);
     // A queue of one server with Poisson arrivals, bounded as what is in it is.
     const waitingMs = Math.min(500, (utilization / Math.max(0.002, 1 - utilization)) * (1_000 / perInstance));
-    return { eventLoopUtilization: utilization, queueingDelayMs: waitingMs, inFlight: (arrivals * (waitingMs + 1)) / 1_000 };
+    return {
+      eventLoopUtilization: utilization,
+      cpuShare: utilization,
+      queueingDelayMs: waitingMs,
+      inFlight: (arrivals * (waitingMs + 1)) / 1_000,
+    };
   }
 });
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { expect, it } from 'vitest';
 import { buildImages, ContainerFleet, type ContainerInstance } from './container-fleet.js';
-import type { Pool } from './fleet.js';
+import { CPUS_AN_INSTANCE, type Pool } from './fleet.js';
 import { SignalReader } from './signals.js';
 
 /*
@@ -23,7 +23,7 @@ it('services go from one to three and back to one under light load, and lose not
   try {
     for (const pool of ['gateway', 'cache'] as const) await Promise.all([fleet.add(pool), fleet.add(pool)]);
     await load.some(60);
-    const signals = await new SignalReader(() => Date.now(), 60_000).read(fleet.serving('gateway'));
+    const signals = await new SignalReader(CPUS_AN_INSTANCE, () => Date.now(), 60_000).read(fleet.serving('gateway'));
     expect(signals.map(({ eventLoopUtilization }) => typeof eventLoopUtilization)).toEqual(['number', 'number', 'number']);
     for (const pool of ['gateway', 'cache'] as const) while (fleet.serving(pool).length > 1) await fleet.remove(oldest(fleet, pool));
     await load.some(60);

@@ -30,6 +30,10 @@ describe('the autoscaler decides', () => {
     const policy: ScalingPolicy = { ...simple, targets: { eventLoopUtilization: 0.5, inFlight: 10 } };
     expect(once({ serving: [{ eventLoopUtilization: 0.1, inFlight: 19 }], starting: 0 }, policy).to).toBe(2);
   });
+  it('nothing less while something is starting', () => {
+    const idle = [{ eventLoopUtilization: 0.01 }, { eventLoopUtilization: 0.01 }];
+    expect([0, 1].map((starting) => once({ serving: idle, starting }).kind)).toEqual(['in', 'none']);
+  });
   it('nothing more while what it asked for is starting', () =>
     expect(once({ serving: [{ eventLoopUtilization: 0.9 }], starting: 1 }).kind).toBe('none'));
   it('not to scale in while an instance does not say how it is', () => {

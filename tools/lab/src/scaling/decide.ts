@@ -19,8 +19,9 @@ export function decide(policy: ScalingPolicy, before: ScalingState, fleet: Fleet
   const recent = [...before.recent.filter(({ atMs }) => atMs > nowMs - longest(policy)), { atMs: nowMs, instances: bounded }];
   const settled = stabilized(policy, recent, current, nowMs);
   const stepped = Math.min(settled, Math.max(Math.floor(current * policy.stepOutFactor), current + policy.stepOutMin));
-  const to = clamp(blocked(policy, before, stepped, current, nowMs) ?? stepped, policy.instancesMin, policy.instancesMax);
-  const why = reasonOf({ policy, before, current, proposals, bounded, settled, stepped, to, nowMs });
+  const bar = barOf(policy, before, fleet, stepped - current, nowMs);
+  const to = clamp(bar === undefined ? stepped : current, policy.instancesMin, policy.instancesMax);
+  const why = reasonOf({ policy, current, proposals, bounded, settled, bar, to });
   const kind = to > current ? 'out' : to < current ? 'in' : 'none';
   return {
     decision: { kind, from: current, to, why, proposals, atMs: nowMs },
@@ -28,7 +29,7 @@ export function decide(policy: ScalingPolicy, before: ScalingState, fleet: Fleet
   };
 }
 
-export const SIGNALS = ['eventLoopUtilization', 'inFlight', 'queueingDelayMs', 'ratePerSecond'] as const;
+export const SIGNALS = ['eventLoopUtilization', 'cpuShare', 'inFlight', 'queueingDelayMs', 'ratePerSecond'] as const;
 export type SignalName = (typeof SIGNALS)[number];
 
 /** What one instance says of itself since it was asked last; a signal it could not be asked is missing. */
@@ -122,15 +123,19 @@ function stabilized(policy: ScalingPolicy, recent: ScalingState['recent'], curre
   return Math.max(Math.min(current, inTo), outTo);
 }
 
-/** @returns the current number when the direction is barred at this time */
-function blocked(policy: ScalingPolicy, before: ScalingState, to: number, current: number, nowMs: number): number | undefined {
-  return barOf(policy, before, to - current, nowMs) === undefined ? undefined : current;
-}
-
-function barOf(policy: ScalingPolicy, { lastOutMs, lastInMs }: ScalingState, direction: number, nowMs: number): string | undefined {
+/** @returns why the direction is barred at this time, if it is */
+function barOf(
+  policy: ScalingPolicy,
+  { lastOutMs, lastInMs }: ScalingState,
+  { starting }: FleetSignals,
+  direction: number,
+  nowMs: number,
+): string | undefined {
   const within = (atMs: number | undefined, ms: number) => atMs !== undefined && nowMs - atMs < ms;
   if (direction > 0 && within(lastInMs, policy.windowMs)) return 'it scaled in within the stabilization window';
   if (direction > 0 && within(lastOutMs, policy.coolDownOutMs)) return 'it is cooling down from scaling out';
+  // Those that serve would go, and what starts may not come.
+  if (direction < 0 && starting > 0) return 'some are starting';
   if (direction < 0 && within(lastOutMs, policy.windowMs)) return 'it scaled out within the stabilization window';
   if (direction < 0 && within(lastInMs, policy.coolDownInMs)) return 'it is cooling down from scaling in';
   return undefined;
@@ -142,23 +147,20 @@ function lastsAfter({ lastOutMs, lastInMs }: ScalingState, kind: Decision['kind'
 
 interface Thoughts {
   readonly policy: ScalingPolicy;
-  readonly before: ScalingState;
   readonly current: number;
   readonly proposals: readonly Proposal[];
   readonly bounded: number;
   readonly settled: number;
-  readonly stepped: number;
+  readonly bar: string | undefined;
   readonly to: number;
-  readonly nowMs: number;
 }
 
-function reasonOf({ policy, before, current, proposals, bounded, settled, stepped, to, nowMs }: Thoughts): string {
+function reasonOf({ policy, current, proposals, bounded, settled, bar, to }: Thoughts): string {
   const said = proposals.map(({ signal, mean, target, instances }) => `${signal} ${shown(mean)} of ${shown(target)} asks for ${instances}`);
   const signals = said.length === 0 ? 'no signal has a target' : said.join(', ');
   const bounds = bounded === policy.instancesMax ? ' (the maximum)' : bounded === policy.instancesMin ? ' (the minimum)' : '';
   if (to !== current) return `${signals}: ${current} to ${to}${bounded === to ? bounds : `, on the way to ${bounded}`}`;
   if (bounded === current) return `${signals}: ${current} it stays${bounds}`;
-  const bar = barOf(policy, before, stepped - current, nowMs);
   if (bar !== undefined) return `${signals}: ${current} for now, as ${bar}`;
   return `${signals}: ${current} for now, as the last ${settled < bounded ? policy.outWindowMs : policy.windowMs} ms do not agree on ${bounded}`;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bySecond, elasticityOf, secondsToObjective } from './elasticity-measures.js';
+import { bySecond, elasticityOf, overloadsOf } from './elasticity-measures.js';
 
 describe('elasticity, by hand', () => {
   const demand = [1, 1, 2, 2, 2, 2, 1, 1, 1, 1];
@@ -39,8 +39,24 @@ it('a count that changes at moments has the value of each second’s middle', ()
   expect(bySecond(changes, 1_000, 4)).toEqual([1, 2, 2, 3]);
 });
 
-describe('the time from a decision to the objective', () => {
-  it('runs to the first of three good seconds', () => expect(secondsToObjective([1, 0.5, 0.5, 1, 0.9, 1, 1, 1], 1.5, 0.99)).toBe(3.5));
-  it('is none where nothing was missed', () => expect(secondsToObjective([1, 1, 1, 1, 1], 2, 0.99)).toBeUndefined());
-  it('has no end when it is not met again', () => expect(secondsToObjective([1, 0.5, 0.5, 0.5, 0.5], 1, 0.99)).toBe(Infinity));
+describe('an overload', () => {
+  const rates = Array.from({ length: 10 }, (_, second) => (second < 6 ? 100 : 50));
+  const of = (goodShares: readonly number[], outs: readonly number[], asked = rates) => overloadsOf(goodShares, asked, outs, 0.99);
+
+  it('lasts to the first of three good seconds, and counts from the first decision of it', () =>
+    expect(of([1, 0.5, 0.5, 1, 0.9, 1, 1, 1, 1, 1], [1.5, 3.2], rates.fill(100))).toEqual([
+      { fromSecond: 1, toSecond: 5, decidedSecond: 1.5, backSeconds: 3.5 },
+    ]));
+  it('that ends because less is asked for is none that was dealt with', () =>
+    expect(of([1, 0.5, 0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1], [2], [...Array<number>(6).fill(100), 50, 50, 50, 50])).toEqual([
+      { fromSecond: 1, toSecond: 6, decidedSecond: 2, backSeconds: null },
+    ]));
+  it('that lasts to the end has none', () =>
+    expect(of([1, 1, 1, 1, 1, 1, 1, 0.5, 1, 1], [8])).toEqual([{ fromSecond: 7, toSecond: null, decidedSecond: 8, backSeconds: null }]));
+  it('that nobody decided anything about is counted too', () =>
+    expect(of([1, 0.5, 1, 1, 1, 0.5, 1, 1, 1, 1], [4.5]).map(({ decidedSecond, backSeconds }) => [decidedSecond, backSeconds])).toEqual([
+      [undefined, undefined],
+      [4.5, 1.5],
+    ]));
+  it('is none where nothing was missed', () => expect(of(Array<number>(10).fill(1), [2])).toEqual([]));
 });

@@ -46,17 +46,50 @@ export function bySecond(
   });
 }
 
+/** Seconds in which the objective was missed: from the first of them to three in a row that meet it. */
+export interface Overload {
+  readonly fromSecond: number;
+  /** The first of those three; null: not before the end. */
+  readonly toSecond: number | null;
+  /** When it was first decided to scale out, at most a second before it began; undefined: never. */
+  readonly decidedSecond: number | undefined;
+  /** From that decision to the objective, while as much was asked for as when it was made; null: it was not met again before less was asked for, or the end. */
+  readonly backSeconds: number | null | undefined;
+}
+
 /**
- * How long after a decision to scale out the objective was met again, of decisions in whose second it was missed: seconds to the first of three in a row that
- * meet it. Undefined: it was not missed then. Infinite: it was not met again before the end.
+ * @param goodShares by second
+ * @param rates asked for, by second
+ * @param outs when it was decided to scale out, in seconds
  */
-export function secondsToObjective(goodShares: readonly number[], decidedSecond: number, goodShareMin: number): number | undefined {
-  const begin = Math.floor(decidedSecond);
-  const isMissed = goodShares.slice(Math.max(0, begin - 1), begin + 2).some((share) => share < goodShareMin);
-  if (!isMissed) return undefined;
-  for (let at = begin + 1; at + GOOD_SECONDS <= goodShares.length; at++)
-    if (goodShares.slice(at, at + GOOD_SECONDS).every((share) => share >= goodShareMin)) return at - decidedSecond;
-  return Number.POSITIVE_INFINITY;
+export function overloadsOf(
+  goodShares: readonly number[],
+  rates: readonly number[],
+  outs: readonly number[],
+  goodShareMin: number,
+): Overload[] {
+  const isMet = (second: number) => goodShares[second]! >= goodShareMin;
+  const areMet = (second: number) =>
+    second + GOOD_SECONDS <= goodShares.length && Array.from({ length: GOOD_SECONDS }, (_, i) => second + i).every(isMet);
+  const overloads: Overload[] = [];
+  for (let second = 0; second < goodShares.length; second++) {
+    if (isMet(second)) continue;
+    const fromSecond = second;
+    while (second < goodShares.length && !areMet(second)) second++;
+    const toSecond = second < goodShares.length ? second : null;
+    const decidedSecond = outs.filter((out) => out >= fromSecond - 1 && out < (toSecond ?? Infinity)).sort((a, b) => a - b)[0];
+    const asked = rates[Math.floor(decidedSecond ?? 0)]!;
+    const isKept = toSecond !== null && rates[toSecond]! >= asked * AS_MUCH;
+    overloads.push({
+      fromSecond,
+      toSecond,
+      decidedSecond,
+      backSeconds: decidedSecond === undefined ? undefined : isKept ? Math.max(0, toSecond - decidedSecond) : null,
+    });
+  }
+  return overloads;
 }
 
 const GOOD_SECONDS = 3;
+/** Less than this of a rate is another one. */
+const AS_MUCH = 0.95;

@@ -1,17 +1,25 @@
-import type { Experiment, Run } from '../results.js';
+import type { Experiment, Run, SeriesPoint } from '../results.js';
+import { OBJECTIVE } from './capacity.js';
 import type { Elastic } from './elasticity.js';
 import { CPUS_AN_INSTANCE, PANEL_OF } from './fleet.js';
 
 /** Declared before the run. */
 const BACK_SECONDS_MAX = 10;
 
+const NOT_BACK = 'not back before less was asked for';
+
+/** Of the overloads that a decision answered. */
+function backsOf(overloads: Elastic['overloads']): Array<number | null> {
+  return overloads.flatMap(({ backSeconds }) => (backSeconds === undefined ? [] : [backSeconds]));
+}
+
 export function elasticityExperiment(done: readonly Elastic[]): Experiment {
   // Of the replicas no such thing is expected: what moved is not found until it is written again.
   const ofServices = done.filter(({ arm }) => arm === 'services-scaled');
-  const slow = ofServices.flatMap(({ arm, demand, backSeconds }) =>
-    backSeconds
+  const slow = ofServices.flatMap(({ arm, demand, overloads }) =>
+    backsOf(overloads)
       .filter((each) => each === null || each > BACK_SECONDS_MAX)
-      .map((each) => `${arm}, ${demand}: ${each === null ? 'not before the end' : `${each.toFixed(1)} s`}`),
+      .map((each) => `${arm}, ${demand}: ${each === null ? NOT_BACK : `${each.toFixed(1)} s`}`),
   );
   return {
     id: 'elasticity',
@@ -30,27 +38,13 @@ export function elasticityExperiment(done: readonly Elastic[]): Experiment {
 }
 
 function runOf(
-  {
-    needed,
-    block,
-    arm,
-    demand,
-    ofOne,
-    perPool,
-    offered,
-    good,
-    cpuMsPer1000Good,
-    memoryBytesAtEnd,
-    series,
-    backSeconds,
-    disturbed,
-  }: Elastic,
+  { needed, block, arm, demand, ofOne, perPool, offered, good, cpuMsPer1000Good, memoryBytesAtEnd, series, overloads, disturbed }: Elastic,
   order: number,
 ): Run {
-  const measures = Object.entries(perPool).flatMap(([pool, { measures }]) =>
+  const measures = Object.entries(perPool).flatMap(([pool, { measures = {} }]) =>
     Object.entries(measures).map(([name, value]) => [`${pool}.${name}`, value] as const),
   );
-  const back = backSeconds.flatMap((each) => each ?? []);
+  const backs = backsOf(overloads);
   return {
     block,
     order,
@@ -62,7 +56,9 @@ function runOf(
       goodShare: good / offered,
       cpuMsPer1000Good,
       memoryBytesAtEnd,
-      ...(back.length > 0 && { backSecondsMax: Math.max(...back) }),
+      secondsMissed: series.filter((point) => total(point.good) < total(point.offered) * OBJECTIVE.goodShareMin).length,
+      notBack: backs.filter((each) => each === null).length,
+      ...(backs.length > 0 && !backs.includes(null) && { backSecondsMax: Math.max(...backs.map(Number)) }),
       ...Object.fromEntries(measures),
     },
     series,
@@ -71,15 +67,21 @@ function runOf(
 }
 
 /** What is no figure of the table. */
-function finding({ arm, demand, perPool, changes, backSeconds, offered, outcomes }: Elastic): string {
-  const pools = Object.entries(perPool).map(([pool, { measures }]) => {
+function finding({ arm, demand, perPool, changes, overloads, offered, outcomes }: Elastic): string {
+  const pools = Object.entries(perPool).map(([pool, { supply }]) => {
     const [outs, ins] = ['out', 'in'].map((kind) => changes.filter((each) => each.pool === pool && each.decision.kind === kind).length);
-    return `${pool}s ${outs} out, ${ins} in, ${measures.instanceSeconds} instance-seconds`;
+    return `${pool}s ${outs} out, ${ins} in, ${supply.reduce((sum, each) => sum + each, 0)} instance-seconds`;
   });
-  const back =
-    backSeconds.length === 0
-      ? 'the objective was not missed when it decided'
-      : `back at the objective after ${backSeconds.map((each) => (each === null ? 'more than was left' : `${each.toFixed(1)} s`)).join(', ')}`;
+  const missed = overloads.map(({ fromSecond, toSecond, backSeconds }) => {
+    const when = `second ${fromSecond} to ${toSecond ?? 'the end'}`;
+    if (backSeconds === undefined) return `${when}, with no decision to scale out`;
+    return `${when}, ${backSeconds === null ? NOT_BACK : `back ${backSeconds.toFixed(1)} s after the decision`}`;
+  });
+  const back = missed.length === 0 ? 'the objective was never missed' : `the objective was missed from ${missed.join('; from ')}`;
   const bad = Object.entries(outcomes).flatMap(([name, count]) => (name !== 'good' && count > 0 ? [`${name} ${count}`] : []));
   return `${demand}, ${arm}: ${offered} requests${bad.length > 0 ? ` (${bad.join(', ')})` : ', all good'}; ${pools.join('; ')}; ${back}.`;
+}
+
+function total(counts: SeriesPoint['good']): number {
+  return Object.values(counts).reduce((all, count) => all + count, 0);
 }

@@ -7,8 +7,9 @@ import type { LoadPlan, RateStretch, Stream } from '../load/schedule.js';
 import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
 import type { SeriesPoint } from '../results.js';
 import { Autoscaling, type Change } from './autoscaling.js';
-import { best, GENERATOR_BOUNDS, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
-import { bySecond, elasticityOf, secondsToObjective, type Elasticity } from './elasticity-measures.js';
+import { BALANCER_BOUNDS } from './balancer.js';
+import { best, GENERATOR_BOUNDS, meets, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
+import { bySecond, elasticityOf, overloadsOf, type Elasticity, type Overload } from './elasticity-measures.js';
 import { CPUS_AN_INSTANCE, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
 import { ELASTIC } from './policy.js';
 import type { ScalingLab } from './scaling-lab.js';
@@ -57,6 +58,7 @@ export const ELASTICITY = {
   objective: OBJECTIVE,
   generator: GENERATOR_BOUNDS,
   cpusAnInstance: CPUS_AN_INSTANCE,
+  balancer: BALANCER_BOUNDS,
 } as const;
 
 /** One arm under one demand, from one instance of each part. */
@@ -66,11 +68,11 @@ export interface Elastic {
   readonly demand: string;
   /** Good requests a second of one instance at the objective. */
   readonly ofOne: number;
-  readonly perPool: Readonly<Partial<Record<Pool, { readonly supply: readonly number[]; readonly measures: Elasticity }>>>;
+  /** What is needed is known of those behind the balancer alone, so only they have measures of it. */
+  readonly perPool: Readonly<Partial<Record<Pool, { readonly supply: readonly number[]; readonly measures?: Elasticity }>>>;
   readonly needed: readonly number[];
   readonly changes: readonly Change[];
-  /** Seconds from each decision to scale out, in whose second the objective was missed, until it was met again; null: not before the end. */
-  readonly backSeconds: ReadonlyArray<number | null>;
+  readonly overloads: readonly Overload[];
   readonly offered: number;
   readonly good: number;
   readonly outcomes: Readonly<Record<string, number>>;
@@ -107,6 +109,8 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
   const steps = await search(SEARCH.firstRatePerInstance, offerTo(fleet, name, options));
   const ofOne = best(steps)?.goodPerSecond;
   if (ofOne === undefined) throw new Error(`${arm}, ${demand}: one instance did not meet the objective at any rate that was tried`);
+  const beyond = await offerTo(fleet, `${name}-beyond`, options)(Math.round(ofOne * BEYOND_ONE), SEARCH.stepSeconds);
+  const noOverload = meets(beyond) ? `one instance met the objective at ${BEYOND_ONE} times what it was measured to be able to` : undefined;
   const rates: RateStretch[] = stretches.map(({ seconds, of }) => ({ seconds, ratePerSecond: of * ofOne }));
   const seconds = stretches.reduce((sum, each) => sum + each.seconds, 0);
   const plan: LoadPlan = {
@@ -130,10 +134,9 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
   lab.signal.throwIfAborted();
   const needed = neededOf(rates, ofOne, seconds);
   const goodShares = load.series.map(({ offered, good }) => total(good) / Math.max(1, total(offered)));
-  const outs = autoscaling.changes.filter(({ decision }) => decision.kind === 'out').map(({ decidedWallMs }) => decidedWallMs);
-  const back = [...new Set(outs)].flatMap(
-    (wallMs) => secondsToObjective(goodShares, (wallMs - load.startedWallMs) / 1000, OBJECTIVE.goodShareMin) ?? [],
-  );
+  const outs = autoscaling.changes.filter(({ decision }) => decision.kind === 'out');
+  const outSeconds = outs.map(({ decidedWallMs }) => (decidedWallMs - load.startedWallMs) / 1000);
+  const ratesBySecond = rates.flatMap(({ seconds: length, ratePerSecond }) => Array.from({ length }, () => ratePerSecond));
   lab.progress.note(`  ${arm}, ${demand}: ${((load.good / load.offered) * 100).toFixed(1)} % good, ${autoscaling.changes.length} changes`);
   return {
     block,
@@ -147,12 +150,12 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
           load.startedWallMs,
           seconds,
         );
-        return [pool, { supply, measures: elasticityOf(needed, supply) }];
+        return [pool, { supply, ...(pool === SCALED_ARMS[arm].edge && { measures: elasticityOf(needed, supply) }) }];
       }),
     ),
     needed,
     changes: autoscaling.changes,
-    backSeconds: back.map((each) => (Number.isFinite(each) ? each : null)),
+    overloads: overloadsOf(goodShares, ratesBySecond, outSeconds, OBJECTIVE.goodShareMin),
     offered: load.offered,
     good: load.good,
     outcomes: load.outcomes,
@@ -160,7 +163,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
     memoryBytesAtEnd: await fleet.memoryBytes(),
     series: load.series,
     failures: autoscaling.failures,
-    disturbed: generatorGate(load, GENERATOR_BOUNDS) ?? steps.find((step) => step.disturbed !== undefined)?.disturbed,
+    disturbed: noOverload ?? generatorGate(load, GENERATOR_BOUNDS) ?? steps.find((step) => step.disturbed !== undefined)?.disturbed,
   };
 }
 

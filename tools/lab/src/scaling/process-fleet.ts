@@ -54,11 +54,18 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
   /** As `StartFleet` says. */
   static async start(arm: ScaledArmName, counts: Counts): Promise<ProcessFleet> {
     const { spreading, pools, broker } = SCALED_ARMS[arm];
+    // Ended in the reverse order when one of them does not start.
+    await using started = new AsyncDisposableStack();
     const dir = await tempDir('diptych-fleet-');
-    const natsQuota = broker ? cpuQuota('broker', CPUS_AN_INSTANCE, true) : undefined;
-    const server = natsQuota && (await startNatsServer({ launcher: natsQuota.launcher }));
-    const balancer = await BalancerProcess.start(spreading);
-    const fleet = new ProcessFleet(arm, balancer, dir, server && natsQuota && { server, quota: natsQuota });
+    started.defer(() => dir.remove());
+    const quota = broker ? cpuQuota('broker', CPUS_AN_INSTANCE, true) : undefined;
+    if (quota) started.defer(() => quota.remove());
+    const server = quota && (await startNatsServer({ launcher: quota.launcher }));
+    if (server) started.defer(() => server.stop());
+    const balancer = started.use(await BalancerProcess.start(spreading));
+    const fleet = new ProcessFleet(arm, balancer, dir, server && quota && { server, quota });
+    // They are the fleet's from now on.
+    started.move();
     try {
       const starting = pools.flatMap(({ pool, isScaled }) =>
         Array.from({ length: isScaled ? (counts[pool] ?? 1) : 1 }, () => fleet.add(pool)),
@@ -114,7 +121,13 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
 
   async remove(instance: ProcessInstance): Promise<void> {
     this.#forget(instance);
-    if (instance.slot !== undefined) await this.#balancer.drain(instance.slot);
+    // What cannot be drained does not run on beside what is measured next.
+    const drained = instance.slot === undefined ? undefined : this.#balancer.drain(instance.slot);
+    await drained?.catch(async (error: unknown) => {
+      await instance.process.kill('SIGKILL');
+      await instance.quota.remove();
+      throw error;
+    });
     this.#places.free(instance.slot);
     this.#keepCpu(instance);
     const exit = await instance.process.stop();
@@ -170,7 +183,9 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
   }
 
   #forget(instance: ProcessInstance): void {
-    this.#instances.splice(this.#instances.indexOf(instance), 1);
+    const index = this.#instances.indexOf(instance);
+    if (index === -1) throw new RangeError(`${instance.name} is not one of this fleet`);
+    this.#instances.splice(index, 1);
   }
 
   #keepCpu({ process }: ProcessInstance): void {

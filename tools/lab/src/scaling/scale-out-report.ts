@@ -48,15 +48,14 @@ function runOf({ block, arm, workload, instances, cpus, steps }: Scaled, order: 
 
 /** What is no figure of the table: what ended the growth, and whether the figures can be believed. */
 function findingsOf(done: readonly Scaled[]): string[] {
-  const most = Math.max(...done.map(({ instances }) => instances));
   return Object.keys(SCALE_OUT.workloads)
     .flatMap((workload) =>
       SCALE_OUT.arms.flatMap((arm) => {
-        const of = done.filter((each) => each.arm === arm && each.workload === workload);
-        const last = of.findLast(({ instances }) => instances === most);
+        const of = done.filter((each) => each.arm === arm && each.workload === workload).sort((a, b) => a.instances - b.instances);
+        if (of.length === 0) return [];
         const searches = marginalCost(of.map(runOf))?.searches;
         return [
-          ...(last ? [`${workload}, ${arm}: with ${most} it stops at ${bottleneck(last.steps)}.`] : []),
+          `${workload}, ${arm}: ${of.map(({ instances, steps }) => `with ${instances} it stops at ${bottleneck(steps)}`).join('; ')}.`,
           ...(searches === undefined
             ? []
             : [`${workload}, ${arm}: what another 1,000 cost is the slope over ${searches} searches, with its 95 % interval.`]),
@@ -71,11 +70,9 @@ function disturbedOf(done: readonly Scaled[]): string[] {
   const disturbed = steps.filter((step) => step.disturbed !== undefined);
   const throttled = done.map((each, i) => runOf(each, i).metrics['throttledPeriods'] ?? 0);
   return [
-    `The quota held: in every search the kernel stopped instances, in ${Math.min(...throttled)} to ${Math.max(...throttled)} periods of ${PERIOD_MS} ms (nr_throttled).`,
+    `What used most of its quota in any step used ${(Math.max(...steps.flatMap(({ parts }) => parts.flatMap((part) => (part.throttledPeriods === undefined ? [] : part.usedShare)))) * 100).toFixed(0)} % of it; the kernel stopped instances in ${Math.min(...throttled)} to ${Math.max(...throttled)} periods of ${PERIOD_MS} ms a search (nr_throttled).`,
     ...(disturbed.length === 0
       ? []
-      : [
-          `In ${disturbed.length} of ${steps.length} steps generator or machine were disturbed (${disturbed[0]!.disturbed}): the figures are indications.`,
-        ]),
+      : [`${disturbed.length} of ${steps.length} steps were disturbed (${disturbed[0]!.disturbed}): the figures are indications.`]),
   ];
 }

@@ -3,6 +3,7 @@ import { fill, warm } from '../load/fill.js';
 import { shuffled, seededRandom } from '../load/random.js';
 import type { Stream } from '../load/schedule.js';
 import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
+import { BALANCER_BOUNDS } from './balancer.js';
 import { best, bottleneck, GENERATOR_BOUNDS, OBJECTIVE, offerTo, search, SEARCH, type Step } from './capacity.js';
 import { PERIOD_MS } from './cpu-quota.js';
 import { CPUS_AN_INSTANCE, type ScaledArmName } from './fleet.js';
@@ -17,6 +18,7 @@ export const SCALE_OUT = {
   objective: OBJECTIVE,
   generator: GENERATOR_BOUNDS,
   search: SEARCH,
+  balancer: BALANCER_BOUNDS,
 } as const;
 
 type WorkloadName = keyof typeof SCALE_OUT.workloads;
@@ -55,13 +57,13 @@ export async function scaleOut(lab: ScalingLab): Promise<Scaled[]> {
 
 async function measure(lab: ScalingLab, block: number, arm: ScaledArmName, instances: number): Promise<Scaled[]> {
   lab.progress.step(`block ${block + 1}: ${arm}, ${instances} instance(s)`, SECONDS_A_SEARCH);
-  await using fleet = await lab.startFleet(arm, countsOf(arm, instances));
-  await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
-  await warm(fleet.url, [ZIPF_KEYS], lab.signal);
-  fleet.hold();
-  const cpus = (await fleet.use()).reduce((sum, each) => sum + (each.cpus ?? 0), 0);
   const measured: Scaled[] = [];
   for (const [name, streams] of Object.entries(SCALE_OUT.workloads)) {
+    await using fleet = await lab.startFleet(arm, countsOf(arm, instances));
+    await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
+    await warm(fleet.url, [ZIPF_KEYS], lab.signal);
+    fleet.hold();
+    const cpus = (await fleet.use()).reduce((sum, each) => sum + (each.cpus ?? 0), 0);
     const options = { seed: lab.seed + block, streams, cores: profile().generator, signal: lab.signal };
     const first = SEARCH.firstRatePerInstance * Math.max(1, instances * 0.7);
     const steps = await search(first, offerTo(fleet, `${block}-${name.replaceAll(/\W/g, '')}`, options));
@@ -72,7 +74,7 @@ async function measure(lab: ScalingLab, block: number, arm: ScaledArmName, insta
 }
 
 /** About, with both workloads. */
-const SECONDS_A_SEARCH = 95;
+const SECONDS_A_SEARCH = 140;
 export const SCALE_OUT_SECONDS = SCALE_OUT.arms.length * SCALE_OUT.instances.length * SECONDS_A_SEARCH;
 
 /** N replicas; or N gateways with caches for every two of them, since a gateway needs about twice what a cache needs. */

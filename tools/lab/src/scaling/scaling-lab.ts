@@ -95,7 +95,7 @@ export async function runScaling<Measured>(experiment: ScalingExperiment<Measure
   const experiments = kept === undefined ? [] : [experiment.describe(kept)];
   const runs = experiments.flatMap((each) => each.runs);
   // Figures of a machine that others use up are kept and shown, and say nothing.
-  if (runs.length > 0 && runs.every(({ valid }) => !valid)) failed ??= 'generator or machine were disturbed in every run';
+  if (runs.length > 0 && runs.every(({ valid }) => !valid)) failed ??= 'every run was disturbed';
   const report: LabReport = {
     format: 'lab-report/1',
     meta: { ...meta, seconds: Math.round((systemClock.nowMs() - startedMs) / 1000) },

@@ -8,6 +8,8 @@ describe('what an instance exports', () => {
     '# TYPE nodejs_eventloop_utilization gauge',
     'nodejs_eventloop_utilization 0.5',
     'nodejs_eventloop_lag_mean_seconds 0.0125',
+    'process_cpu_user_seconds_total 7.25',
+    'process_cpu_system_seconds_total 1.25',
     'diptych_port_call_duration_seconds_bucket{le="0.1",port="cache",method="get",code="OK"} 7',
     'diptych_port_call_duration_seconds_sum{port="cache",method="get",code="OK"} 5.5',
     'diptych_port_call_duration_seconds_sum{port="log",method="append",code="OK"} 0.5',
@@ -19,11 +21,12 @@ describe('what an instance exports', () => {
     expect([sumOf(text, 'diptych_port_call_duration_seconds_count'), sumOf(text, 'diptych_port_call')]).toEqual([400, 0]);
   });
   it('gives rate and calls in flight by what was counted since the reading before', () => {
-    const signals = signalsOf(text, { atMs: 1_000, calls: 200, callSeconds: 2 }, { atMs: 3_000, calls: 400, callSeconds: 6 });
-    expect(signals).toEqual({ eventLoopUtilization: 0.5, queueingDelayMs: 2.5, inFlight: 2, ratePerSecond: 100 });
+    const before = { atMs: 1_000, calls: 200, callSeconds: 2, cpuSeconds: 8 };
+    const signals = signalsOf(text, before, { atMs: 3_000, calls: 400, callSeconds: 6, cpuSeconds: 8.5 }, 0.5);
+    expect(signals).toEqual({ eventLoopUtilization: 0.5, cpuShare: 0.5, queueingDelayMs: 2.5, inFlight: 2, ratePerSecond: 100 });
   });
   it('says nothing of what takes two readings at the first', () => {
-    expect(Object.keys(signalsOf(text, undefined, { atMs: 1, calls: 400, callSeconds: 6 }))).toEqual([
+    expect(Object.keys(signalsOf(text, undefined, { atMs: 1, calls: 400, callSeconds: 6, cpuSeconds: 8.5 }, 0.5))).toEqual([
       'eventLoopUtilization',
       'queueingDelayMs',
     ]);

@@ -7,6 +7,7 @@ interface Reading {
   readonly atMs: number;
   readonly calls: number;
   readonly callSeconds: number;
+  readonly cpuSeconds: number;
 }
 
 /** The signals of instances, from what they export at `/metrics`. */
@@ -14,9 +15,11 @@ export class SignalReader {
   readonly #before = new Map<string, Reading>();
   readonly #nowMs: () => number;
   readonly #timeoutMs: number;
+  readonly #cpus: number;
 
-  /** @param timeoutMs an instance that has not answered by then says nothing this time */
-  constructor(nowMs: () => number, timeoutMs: number) {
+  /** @param cpus that an instance may use @param timeoutMs an instance that has not answered by then says nothing this time */
+  constructor(cpus: number, nowMs: () => number, timeoutMs: number) {
+    this.#cpus = cpus;
     this.#nowMs = nowMs;
     this.#timeoutMs = timeoutMs;
   }
@@ -31,10 +34,16 @@ export class SignalReader {
     const answer = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(this.#timeoutMs) });
     if (answer.status !== 200) return {};
     const text = await answer.text();
-    const now: Reading = { atMs: this.#nowMs(), calls: sumOf(text, `${CALLS}_count`), callSeconds: sumOf(text, `${CALLS}_sum`) };
+    const cpuSeconds = sumOf(text, 'process_cpu_user_seconds_total') + sumOf(text, 'process_cpu_system_seconds_total');
+    const now: Reading = {
+      atMs: this.#nowMs(),
+      calls: sumOf(text, `${CALLS}_count`),
+      callSeconds: sumOf(text, `${CALLS}_sum`),
+      cpuSeconds,
+    };
     const before = this.#before.get(name);
     this.#before.set(name, now);
-    return signalsOf(text, before, now);
+    return signalsOf(text, before, now, this.#cpus);
   }
 }
 
@@ -46,14 +55,15 @@ const CALLS = 'diptych_port_call_duration_seconds';
  * In flight is Little's law: the time spent in calls over the time that passed. A call within a call of the same instance counts in both. The queueing delay is
  * that of the event loop: how much later than it should a turn came, on average.
  */
-export function signalsOf(text: string, before: Reading | undefined, now: Reading): InstanceSignals {
+export function signalsOf(text: string, before: Reading | undefined, now: Reading, cpus: number): InstanceSignals {
   const own = {
     eventLoopUtilization: sumOf(text, 'nodejs_eventloop_utilization'),
     queueingDelayMs: Math.max(0, sumOf(text, 'nodejs_eventloop_lag_mean_seconds') * 1000 - LAG_SAMPLE_MS),
   };
   const seconds = before === undefined ? 0 : (now.atMs - before.atMs) / 1000;
   if (before === undefined || seconds <= 0) return own;
-  return { ...own, inFlight: (now.callSeconds - before.callSeconds) / seconds, ratePerSecond: (now.calls - before.calls) / seconds };
+  const perSecond = (what: 'callSeconds' | 'calls' | 'cpuSeconds') => (now[what] - before[what]) / seconds;
+  return { ...own, cpuShare: perSecond('cpuSeconds') / cpus, inFlight: perSecond('callSeconds'), ratePerSecond: perSecond('calls') };
 }
 
 /** What waits for a full instance waits before it, where it cannot count it: behind the balancer, in flight is what the balancer has given it and not got back, and what waits for it. */
