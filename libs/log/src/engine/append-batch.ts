@@ -72,11 +72,6 @@ export class AppendBatch {
     return this.#members;
   }
 
-  /** Nobody waits for it. */
-  get isEmpty(): boolean {
-    return this.#members.length === 0;
-  }
-
   /** Holds the batch's records, after `finish` all but what `completeRecords` writes. */
   get block(): ByteBlock {
     return this.#block;

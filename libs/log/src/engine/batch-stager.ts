@@ -164,13 +164,13 @@ export class BatchStager {
     }
     const full = count < slice.length && !batch.hasRoomFor(slice[count]!);
     this.#pace.staged(count, this.#settings.clock.nowMs() - startedMs);
-    if (batch.isEmpty) line.takeStaged();
+    if (batch.members.length === 0) line.takeStaged();
     return full;
   }
 
   /** The disk is free: whether to write what is staged, rather than to stage more of what waits first. */
   #isDue(full: boolean): boolean {
-    if (this.#next.isEmpty) return false;
+    if (this.#next.members.length === 0) return false;
     return full || this.#line.unstaged === 0 || this.#isWorthWriting(0);
   }
 

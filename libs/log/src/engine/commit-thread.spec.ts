@@ -115,7 +115,7 @@ describe('CommitThread', () => {
       ]);
       expect(outcomes).toMatchObject([{ reason: { code: 'ENOSPC' } }, { reason: expect.any(NotBegun) }]);
       expect(readFileSync(path)).toHaveLength(size);
-      await Promise.all([size, size + length].map((position) => thread.commit(descriptor, block, at(length, position))));
+      await Promise.all([size, size + length].map((position) => thread.commit(descriptor, block, at(length, position))!));
       expect(readFileSync(path)).toHaveLength(size + length * 2);
     }
     await thread.close();

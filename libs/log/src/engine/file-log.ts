@@ -272,7 +272,6 @@ export class FileLog implements LogPort, AsyncDisposable {
 
   /** The batch is durable: in this one step it shows everywhere. */
   #apply(batch: AppendBatch, { block, position: start }: Appended): void {
-    const { incarnation, partition } = this;
     const { staged } = batch;
     const { id: segment, tally } = this.#parts.replayed.store.current;
     tally.records += staged.length;
@@ -281,9 +280,8 @@ export class FileLog implements LogPort, AsyncDisposable {
     applyBatch(this.#parts, batch, block.view, { segment, start });
     if (!this.#topic.listening) return;
     for (const append of staged) {
-      const { revision, deleted } = append;
-      const commit = { key: batch.keyOf(append), revision, previous: revision - 1, deleted };
-      this.#topic.emit({ kind: 'commit', incarnation, partition, commit });
+      const commit = { key: batch.keyOf(append), revision: append.revision, previous: append.revision - 1, deleted: append.deleted };
+      this.#topic.emit({ kind: 'commit', incarnation: this.incarnation, partition: this.partition, commit });
     }
   }
 

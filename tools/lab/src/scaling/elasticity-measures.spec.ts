@@ -40,7 +40,7 @@ it('a count that changes at moments has the value of each second’s middle', ()
 });
 
 describe('an overload', () => {
-  const rates = Array.from({ length: 10 }, (_, second) => (second < 6 ? 100 : 50));
+  const rates: number[] = Array.from({ length: 10 }, (_, second) => (second < 6 ? 100 : 50));
   const of = (goodShares: readonly number[], outs: readonly number[], asked = rates) => overloadsOf(goodShares, asked, outs, 0.99);
 
   it('lasts to the first of three good seconds, and counts from the first decision of it', () =>
