@@ -13,8 +13,6 @@ export interface BalancerSlot {
   readonly status: string;
   /** Requests it has now. */
   readonly current: number;
-  /** Requests that wait before the balancer because it is full: those that only it may have, and its part of those that any may have. */
-  readonly queued: number;
   /** Sessions that it was given since the start. */
   readonly total: number;
 }
@@ -67,19 +65,15 @@ export class Balancer {
   }
 
   async slots(): Promise<BalancerSlot[]> {
-    // The backend (2) and its servers (4).
-    const [head = '', ...lines] = (await ask(this.#socket, 'show stat edges 6 -1')).trim().split('\n');
+    const [head = '', ...lines] = (await ask(this.#socket, 'show stat edges 4 -1')).trim().split('\n');
     const names = head.replace('# ', '').split(',');
-    const rows = lines.map((line) => new Map(line.split(',').map((cell, i) => [names[i], cell])));
-    const servers = rows.flatMap((row): BalancerSlot[] => {
-      const slot = Number(/^s(\d+)$/.exec(row.get('svname') ?? '')?.[1]);
+    const place = (name: string) => names.indexOf(name);
+    return lines.flatMap((line) => {
+      const cells = line.split(',');
+      const slot = Number(/^s(\d+)$/.exec(cells[place('svname')] ?? '')?.[1]);
       if (Number.isNaN(slot)) return [];
-      const count = (name: string) => Number(row.get(name));
-      return [{ slot, status: row.get('status')!, current: count('scur'), queued: count('qcur'), total: count('stot') }];
+      return [{ slot, status: cells[place('status')]!, current: Number(cells[place('scur')]), total: Number(cells[place('stot')]) }];
     });
-    const waiting = Number(rows.find((row) => row.get('svname') === 'BACKEND')?.get('qcur') ?? 0);
-    const up = servers.filter(({ status }) => status.startsWith('UP')).length;
-    return servers.map((each) => (each.status.startsWith('UP') ? { ...each, queued: each.queued + waiting / up } : each));
   }
 
   /** Whether it takes commands. Never rejects. */

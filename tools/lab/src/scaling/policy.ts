@@ -7,8 +7,8 @@ import type { ScalingPolicy } from './decide.js';
  *
  * 0.6 of an event loop, and of its CPU, leaves room for what a second's mean hides. A loop that is held to a quarter of a core stands still for most of a period, and is not busy meanwhile: a cache that used three quarters of its quota had a loop
  * busy for a third of the time, and every burst, as of collecting garbage, kept it for a quarter of a second. A loop that is full says 1 however much more there is to do, so it asks for two thirds more at a time; a
- * turn that comes 10 ms late on average, and 32 calls under way in one instance, say how far beyond it is. In trials idle loops were 1 to 5 ms late and full ones 10 to 50. Behind the balancer, under way is what the balancer counts: what
- * waits for a full instance waits before it, so by its own count one with 500 waiting had 40, and two were started where four were needed.
+ * turn that comes 10 ms late on average, and 32 calls under way in one instance, say how far beyond it is. In trials idle loops were 1 to 5 ms late and full ones 10 to 50. Behind the balancer, under way is what the balancer has given it: what
+ * waits for a full instance waits before it.
  *
  * Three seconds after scaling out, more of it may be decided: instances that are starting count as there, so what is on its way is not asked for twice, and
  * with six the rest of what was needed came so late that it took 11 s to be back at the objective.

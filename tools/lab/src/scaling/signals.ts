@@ -66,9 +66,12 @@ export function signalsOf(text: string, before: Reading | undefined, now: Readin
   return { ...own, cpuShare: perSecond('cpuSeconds') / cpus, inFlight: perSecond('callSeconds'), ratePerSecond: perSecond('calls') };
 }
 
-/** What waits for a full instance waits before it, where it cannot count it: behind the balancer, in flight is what the balancer has given it and not got back, and what waits for it. */
+/**
+ * What waits for a full instance waits before it, where it cannot count it: behind the balancer, in flight is what the balancer has given it and not got back. What waits for a
+ * place is not counted: in an overload that is as much as the balancer lets wait, however large the overload is.
+ */
 export function withPlace(own: InstanceSignals, place: BalancerSlot | undefined): InstanceSignals {
-  return place ? { ...own, inFlight: place.current + place.queued } : own;
+  return place ? { ...own, inFlight: place.current } : own;
 }
 
 /** Over all labels, in the text format of Prometheus; 0 without any. */
