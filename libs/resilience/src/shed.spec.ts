@@ -28,6 +28,17 @@ describe('shed', () => {
     expect(running.length).toBe(4);
   });
 
+  it('a method that throws at once takes no place', () => {
+    const part = {
+      ...probe(async ({ n }) => ({ n })),
+      get: () => {
+        throw new RangeError('at once');
+      },
+    };
+    const port = shed(probePort, part, { inFlightMax: 1 });
+    for (let i = 0; i < 3; i++) expect(() => port.get({ n: 1 }, within(1_000))).toThrow('at once');
+  });
+
   it('lets topics through', async () => {
     const part = probe(async ({ n }) => ({ n }));
     using subscription = await shed(probePort, part, { inFlightMax: 1 }).news(() => undefined);

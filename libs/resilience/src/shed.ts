@@ -48,9 +48,11 @@ class Shedder {
       const message = `${this.#what} works on ${this.#inFlightMax} calls already; this one was refused so that those are done in time`;
       return Promise.reject(new DiptychError('OVERLOADED', message, { retryAfterMs: RETRY_AFTER_MS }));
     }
+    // One that throws is not in flight.
+    const replied = this.#call(request, context);
     this.inFlight++;
     // Not `finally`, which makes two more promises.
-    return this.#call(request, context).then(
+    return replied.then(
       (reply) => {
         this.inFlight--;
         return reply;

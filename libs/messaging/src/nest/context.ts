@@ -17,6 +17,7 @@ export class DiptychContext extends NatsContext implements CallContext {
   readonly #envelope: Envelope;
   #headers: MsgHdrs | undefined;
   #deadline: Disposable | undefined;
+  #ended = false;
   /** @internal */
   onEnd: (() => void) | undefined;
 
@@ -54,15 +55,17 @@ export class DiptychContext extends NatsContext implements CallContext {
 
   /** Aborted when the caller gives up, when the deadline has passed, or when this process stops and cannot wait any longer. */
   get signal(): AbortSignal {
-    // Made when somebody asks: most handlers never do.
-    this.#deadline ??= deadlines.at(this.deadlineMs, () =>
-      this.#call.stop(new DiptychError('DEADLINE_EXCEEDED', `the deadline of ${this.getSubject()} passed`)),
-    );
+    // Made when somebody asks: most handlers never do. When the work has ended, the deadline is nobody's any more.
+    if (!this.#ended)
+      this.#deadline ??= deadlines.at(this.deadlineMs, () =>
+        this.#call.stop(new DiptychError('DEADLINE_EXCEEDED', `the deadline of ${this.getSubject()} passed`)),
+      );
     return this.#call.context.signal;
   }
 
   /** @internal Once the work has ended. */
   end(): void {
+    this.#ended = true;
     this.#deadline?.[Symbol.dispose]();
     this.onEnd?.();
   }

@@ -169,11 +169,13 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
 
   /** The same between the hooks that instrumentation has set. The end hook runs when the work has ended, as with Nest's own servers. */
   #handleHooked(handler: MessageHandler, data: unknown, context: DiptychContext): Promise<unknown> {
-    return new Promise((resolve) => {
-      this.runWithProcessingHooks(context, async (runEndHook) => {
+    return new Promise((resolve, reject) => {
+      const begun: unknown = this.runWithProcessingHooks(context, async (runEndHook) => {
         context.onEnd = runEndHook;
         resolve(handler(data, context));
       });
+      // A hook may be asynchronous, and fail before it lets the work begin.
+      Promise.resolve(begun).catch(reject);
     });
   }
 }

@@ -1,4 +1,4 @@
-import { deadlines, DiptychError } from '@diptych/kernel';
+import { deadlines, DiptychError, isDiptychError } from '@diptych/kernel';
 import type { Observable, Subscription } from 'rxjs';
 import type { ServedCall } from '../nats/served-call.js';
 import { toWireError } from './errors.js';
@@ -17,7 +17,7 @@ export interface StreamOutlet {
  * own transports the end is merged with a value of the same tick, so one value is one message.
  *
  * The subscription ends with the Observable, with the call's deadline, and when the caller gives up. Nothing can make an Observable wait, so
- * a stream that runs ahead of the broker by more than the outlet's bound is OVERLOADED.
+ * a stream that runs ahead of the broker by more than the outlet's bound ends with CONNECTION_LOST.
  */
 export function replyWith(source: Observable<unknown>, call: ServedCall, outlet: StreamOutlet): Promise<unknown> {
   return new Promise((resolve, reject) => {
@@ -44,6 +44,9 @@ class ReplyStream {
   ) {}
 
   start(source: Observable<unknown>): void {
+    // The caller gave up before there was anything to subscribe to.
+    const { context } = this.call;
+    if (context.stopped) return this.#settle(() => this.reject(context.signal.reason));
     this.#subscription = source.subscribe({
       next: (value) => this.#take(value),
       error: (error: unknown) => this.#fail(toWireError(error)),
@@ -81,10 +84,10 @@ class ReplyStream {
     try {
       this.#unconfirmedBytes += this.call.exchange.next(value);
     } catch (error) {
-      return this.#fail(error);
+      return this.#fail(isDiptychError(error) && error.code === 'OVERLOADED' ? overrun(error.message) : error);
     }
     if (this.#unconfirmedBytes > this.outlet.bytesMax)
-      return this.#fail(new DiptychError('OVERLOADED', `the stream is ${this.#unconfirmedBytes} bytes ahead of the broker`));
+      return this.#fail(overrun(`the stream is ${this.#unconfirmedBytes} bytes ahead of the broker`));
     if (!this.#flushing && this.#unconfirmedBytes > FLUSH_BYTES) this.#confirm();
   }
 
@@ -115,6 +118,11 @@ class ReplyStream {
     this.#subscription?.unsubscribe();
     settle();
   }
+}
+
+/** Not OVERLOADED, which is definite: the handler has run, and values have gone out. */
+function overrun(message: string): DiptychError {
+  return new DiptychError('CONNECTION_LOST', `values were lost on their way: ${message}`);
 }
 
 function tooLate(call: ServedCall): DiptychError {

@@ -121,6 +121,12 @@ class OrdersController {
     });
   }
 
+  @MessagePattern('orders.late-never')
+  async lateNever(): Promise<Observable<never>> {
+    await new Promise((resolve) => seen.hold.set('late', resolve));
+    return this.never();
+  }
+
   @MessagePattern('orders.hold')
   hold(@Payload() id: string): Promise<unknown> {
     return new Promise((resolve) => seen.hold.set(id, resolve));
