@@ -152,6 +152,25 @@ export const OUTAGES = {
 
 export type FaultName = keyof typeof OUTAGES;
 
+/** From the end of a fault, or the beginning of one that heals by itself, until all is well. Longer where something has to start. */
+export const WELL_WITHIN_MS: Readonly<Partial<Record<FaultName, number>> & { others: number }> = {
+  killed: 8_000,
+  killedOneOfThree: 8_000,
+  longWithoutLog: 8_000,
+  brokerKilled: 8_000,
+  rollingRestart: 20_000,
+  outOfMemory: 15_000,
+  coldCache: 15_000,
+  leak: 20_000,
+  others: 5_000,
+};
+
+/** Right answers within a second, of all requests from the beginning on: the first second, and the seconds until clients have moved, are in it. */
+export function goodputOf(expected: Fates): [least: number, most: number] {
+  const share = (...fates: readonly Fate[]) => CAPABILITIES.filter((each) => fates.includes(expected[each])).length / CAPABILITIES.length;
+  return [share('survives') * 0.75, share('survives', 'interrupted') + 0.15];
+}
+
 /** As the page prints them. */
 export const TITLES: Readonly<Record<FaultName, string>> = {
   killed: 'killed (SIGKILL)',

@@ -24,7 +24,7 @@ export function toBusiestBroker(injectionFor: (broker: PartName) => Injection): 
       chosen = injectionFor(await busiestBroker(panels));
       return chosen.begin(panels);
     },
-    end: (panels) => chosen!.end(panels),
+    end: async (panels) => chosen?.end(panels),
   };
 }
 
@@ -38,6 +38,6 @@ export function cutOff(part: PartName): Injection {
       prove(running && !/eth/.test(output), `${part} still has an address: ${output}`);
       return `${part}: runs, and has no interface but its own loopback`;
     },
-    end: () => putBack!(),
+    end: async () => putBack?.(),
   };
 }

@@ -2,7 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
 import { describe, expect, inject, it } from 'vitest';
-import { OUTAGES, type Fates, type FaultName, type Outage } from '../outage-table.js';
+import { goodputOf, OUTAGES, WELL_WITHIN_MS, type Fates, type FaultName, type Outage } from '../outage-table.js';
 import { chosen } from './chosen.js';
 import { Panels, type ArmName, type PanelsAddress } from './panels.js';
 import { TIMEOUT_MS, type Capability } from './probes.js';
@@ -44,6 +44,7 @@ export interface Cell {
   readonly medianMs: Readonly<Record<Capability, number>>;
   /** From the end of the fault, or from its beginning where it ends by itself, until every capability had begun to be answered rightly for half a second. */
   readonly recoveryMs: number;
+  /** Keys with an acknowledged write or delete. */
   readonly written: number;
   readonly lost: number;
   /** Calls made again by guards in the second after recovery. */
@@ -108,6 +109,8 @@ async function tried(panels: Panels, trial: ToTry, onFinished: (end: () => Promi
     const course = await run.go(rows, `${fault}/${name}/${Date.now()}`.replaceAll(' ', '-'));
     const found = await Promise.all(run.watches.map((watch) => watch.findings(fault, course)));
     await run[Symbol.asyncDispose]();
+    // Also of a run that says nothing else.
+    for (const { cell, lost } of found) expect(lost, `${cell.arm}: acknowledged and not there, or there and never written`).toEqual([]);
     const sent = Math.min(...found.map((each) => each.sent));
     if (sent < SENT_MIN) {
       const why = `void, ${fault}, ${name}: only ${Math.round(sent * 100)} % of the requests were sent when they were due`;
@@ -116,11 +119,14 @@ async function tried(panels: Panels, trial: ToTry, onFinished: (end: () => Promi
       continue;
     }
     for (const { cell } of found) appendFileSync(join(panels.address.recordDir, 'cells.jsonl'), `${JSON.stringify(cell)}\n`);
-    for (const { cell, lost } of found) {
-      expect(lost, `${cell.arm}: acknowledged and not there, or there and never written`).toEqual([]);
+    for (const { cell } of found) {
       expect(cell.seen, `${cell.arm}, right: ${JSON.stringify(cell.shares)}, answers: ${JSON.stringify(cell.answers)}`).toEqual(
         cell.expected,
       );
+      const [least, most] = goodputOf(cell.expected);
+      expect(cell.goodput, `${cell.arm}: right within a second, of all`).toBeGreaterThanOrEqual(least);
+      expect(cell.goodput, `${cell.arm}: right within a second, of all`).toBeLessThanOrEqual(most);
+      expect(cell.recoveryMs, `${cell.arm}: well again, in ms`).toBeLessThanOrEqual(WELL_WITHIN_MS[fault] ?? WELL_WITHIN_MS.others);
       expect(cell.repeatsAfter, `${cell.arm}: calls made again after it has healed`).toBeLessThanOrEqual(REPEATS_AFTER_MAX);
     }
     return;

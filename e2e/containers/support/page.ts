@@ -74,10 +74,10 @@ function matrix(cells: readonly Cell[]): string {
     TITLES[cell.fault],
     cell.arm,
     cell.name,
-    fatesText(cell.seen) + (sameFates(cell) ? '' : ` (expected: ${fatesText(cell.expected)})`),
+    outlives(cell),
     `${Math.round(cell.goodput * 100)} %`,
-    `${(cell.recoveryMs / 1000).toFixed(1)} s`,
-    `${cell.lost} of ${cell.written}`,
+    wellAgain(cell),
+    lostOf(cell),
     String(cell.repeatsAfter),
   ]);
   return table(
@@ -91,7 +91,12 @@ function proofs(cells: readonly Cell[]): string {
   return `How each injection was proved:\n\n${lines.join('\n')}`;
 }
 
-/** One row a fault: what of each arm's capabilities outlives it, in the worst case over its parts. */
+const outlives = (cell: Cell) => fatesText(cell.seen) + (sameFates(cell) ? '' : ` (expected: ${fatesText(cell.expected)})`);
+const wellAgain = ({ recoveryMs }: Cell) => `${(recoveryMs / 1000).toFixed(1)} s`;
+/** Of keys with an acknowledged write. */
+const lostOf = ({ lost, written }: Cell) => `${lost} of ${written}`;
+
+/** One row a fault: what of each arm's capabilities outlives it, after how long it is well again, and how many writes are lost. */
 function summary(cells: readonly Cell[]): string {
   const rows = FAULTS.map((fault) => [
     TITLES[fault],
@@ -99,7 +104,9 @@ function summary(cells: readonly Cell[]): string {
       const ofArm = cells.filter((cell) => cell.fault === fault && cell.arm === arm);
       return ofArm.length === 0
         ? '–'
-        : ofArm.map((cell) => `${ofArm.length > 1 ? `${cell.name}: ` : ''}${fatesText(cell.seen)}`).join('<br>');
+        : ofArm
+            .map((cell) => `${ofArm.length > 1 ? `${cell.name}: ` : ''}${outlives(cell)}; ${wellAgain(cell)}, ${lostOf(cell)}`)
+            .join('<br>');
     }),
   ]);
   return table(['fault', ...ARM_NAMES], rows);

@@ -22,7 +22,7 @@ const CONNECTION_TIMEOUT_MS = 3_000;
 /** Between two requests for one capability. */
 export const PERIOD_MS = 60;
 const IN_FLIGHT_MAX = 64;
-const WARM_KEYS = 20;
+export const WARM_KEYS = 20;
 const WRITE_TRIES = 100;
 /** Of what was written, afterwards. */
 const READERS = 8;
@@ -37,6 +37,7 @@ export class Probes implements AsyncDisposable {
   readonly #prefix: string;
   /** Per key, every state it may be found in; undefined stands for absent. */
   readonly #possible = new Map<string, ReadonlySet<string | undefined>>();
+  readonly #acknowledged = new Set<string>();
   readonly #ticks: Disposable[] = [];
   /** When each was due. */
   readonly #flights = new Map<Promise<void>, number>();
@@ -82,7 +83,7 @@ export class Probes implements AsyncDisposable {
   }
 
   /** Reads every key that was written or deleted. `lost`: in a state it cannot be in by what was acknowledged. */
-  async readBack(): Promise<{ read: number; lost: string[] }> {
+  async readBack(): Promise<{ acknowledged: number; lost: string[] }> {
     const marker = await this.#http.put(`${this.#prefix}/marker`, 'after all');
     const token = marker.headers['diptych-revision'] ?? '';
     const lost: string[] = [];
@@ -96,7 +97,7 @@ export class Probes implements AsyncDisposable {
     };
     // They share the iterator: each key is read once.
     await Promise.all(Array.from({ length: READERS }, reader));
-    return { read: this.#possible.size, lost };
+    return { acknowledged: this.#acknowledged.size, lost };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -185,6 +186,7 @@ export class Probes implements AsyncDisposable {
     const before = this.#possible.get(key) ?? new Set([undefined]);
     this.#possible.set(key, new Set([...before, state]));
     const answer = await send();
+    if (answer.status < 300) this.#acknowledged.add(key);
     if (answer.status < 300 || (state === undefined && answer.status === 404)) this.#possible.set(key, new Set([state]));
     // Definite: it did not and will not happen.
     else if ([400, 412, 413, 503, 507].includes(answer.status)) this.#possible.set(key, before);

@@ -77,7 +77,7 @@ export class Watch implements AsyncDisposable {
   async findings(fault: FaultName, course: Course): Promise<{ cell: Cell; sent: number; lost: readonly string[] }> {
     const { name, arm, expected } = this.outage;
     const { fromMs, toMs } = course;
-    const { read, lost } = await this.#probes.readBack();
+    const { acknowledged, lost } = await this.#probes.readBack();
     const shares = perCapability((capability) => this.#rightShare(capability, course));
     const goodShares = CAPABILITIES.map((capability) => this.#goodShare(capability, course));
     const cell: Cell = {
@@ -90,7 +90,7 @@ export class Watch implements AsyncDisposable {
       goodput: goodShares.reduce((sum, share) => sum + share, 0) / CAPABILITIES.length,
       medianMs: perCapability((capability) => this.#medianMs(capability, course)),
       recoveryMs: Math.round(this.#wellMs - course.healingMs),
-      written: read,
+      written: acknowledged,
       lost: lost.length,
       repeatsAfter: this.#repeats,
       proof: course.proof,
