@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { TempDir } from '@diptych/testing';
 import { tempDir, waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { FaultyFileSystem } from '../../test/faulty-file-system.js';
@@ -45,13 +46,19 @@ describe('CommitThread', () => {
     await waitFor(tried, { timeoutMs: 60_000, what: 'the thread runs' });
   }
 
-  it('completes records, writes and syncs them where they belong, more and more of them', async () => {
-    await using directory = await tempDir('diptych-commit-thread-');
+  /** A thread that runs, and a file for it. */
+  async function begun(directory: TempDir): Promise<{ path: string; descriptor: number; thread: CommitThread }> {
     const path = join(directory.path, 'file');
     const descriptor = openSync(path, 'wx+');
     descriptors.push(descriptor);
     const thread = new CommitThread(0);
     await running(thread);
+    return { path, descriptor, thread };
+  }
+
+  it('completes records, writes and syncs them where they belong, more and more of them', async () => {
+    await using directory = await tempDir('diptych-commit-thread-');
+    const { path, descriptor, thread } = await begun(directory);
     const record = new RecordView();
     // What was written before stays as it is.
     let before: { block: ByteBlock; length: number; written: Buffer } | undefined;
@@ -100,11 +107,7 @@ describe('CommitThread', () => {
 
   it('does not begin what was to come behind a batch that failed, but does what is asked of it after that', async () => {
     await using directory = await tempDir('diptych-commit-thread-');
-    const path = join(directory.path, 'file');
-    const descriptor = openSync(path, 'wx+');
-    descriptors.push(descriptor);
-    const thread = new CommitThread(0);
-    await running(thread);
+    const { path, descriptor, thread } = await begun(directory);
     const block = byteBlock(4_096);
     const length = records(block, 1);
     const full = opened('/dev/full');

@@ -2,10 +2,13 @@ import { appendFileSync, cpSync, readFileSync, readdirSync, statSync, writeFileS
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { FaultyFileSystem } from '../../test/faulty-file-system.js';
-import { allKeys, put, segmentsIn, useLogs, valueOf } from '../../test/log-fixture.js';
+import { allKeys, put, putRequest, segmentsIn, useLogs, valueOf } from '../../test/log-fixture.js';
+import { byteBlock } from './byte-block.js';
+import { NotBegun } from './commit-thread.js';
 import { openFileLog } from './file-log.js';
 import { ROOM_BYTE } from './record-layout.js';
-import { ROOM_AGAIN_AFTER_BATCHES } from './segment-end.js';
+import { encodeRecord } from './record.js';
+import { ROOM_AGAIN_AFTER_BATCHES, SegmentEnd } from './segment-end.js';
 import { verifyLog } from './verify.js';
 
 /*
@@ -196,4 +199,24 @@ it('that is filled while somebody verifies the log from outside is no damage', a
   expect(reads).toBeGreaterThan(4);
   expect(head).toBeGreaterThan(3);
   expect(unfinished).toBeUndefined();
+});
+
+it('does not begin a batch behind one that fails', async () => {
+  const fileSystem = new FaultyFileSystem();
+  await fileSystem.makeDirectory(await logs.directory());
+  const file = await fileSystem.open(join(await logs.directory(), 'file'), 'create');
+  let syncs = 0;
+  fileSystem.fault = (operation) => (operation === 'sync' && syncs++ === 0 ? { code: 'EIO' } : undefined);
+  const end = new SegmentEnd({ roomBytes: 0, roomEnd: 0, thread: undefined, nowMs: () => 0 });
+  const block = byteBlock(4_096);
+  const length = encodeRecord(block, 0, putRequest('a', '1'));
+  const written = (position: number) => end.write(file, block, length, { position, seed: 1, room: 'make' });
+  expect(await Promise.allSettled([written(0), written(length)])).toMatchObject([
+    { reason: { code: 'EIO' } },
+    { reason: expect.any(NotBegun) },
+  ]);
+  expect(fileSystem.count('write')).toBe(1);
+  await Promise.all([written(0), written(length)]);
+  expect(fileSystem.count('write')).toBe(3);
+  await file.close();
 });
