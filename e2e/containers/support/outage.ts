@@ -40,6 +40,8 @@ export interface Cell {
   readonly shares: Readonly<Record<Capability, number>>;
   /** Right answers within a second, of all requests while it lasted, the first second included. */
   readonly goodput: number;
+  /** From its beginning until what survives did so: until the last two in a row of something that survives were wrong or late. */
+  readonly unsettledMs: number;
   /** Of all answers that count. */
   readonly medianMs: Readonly<Record<Capability, number>>;
   /** From the end of the fault, or from its beginning where it ends by itself, until every capability had begun to be answered rightly for half a second. */

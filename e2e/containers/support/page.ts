@@ -14,6 +14,8 @@ export interface Manifest {
   readonly commit: string;
   readonly cores: number;
   readonly loadAtStart: number;
+  /** From before the images were built until all was taken down. */
+  readonly minutes: number;
 }
 
 const PAGE = 'docs/experiments/outages.md';
@@ -22,9 +24,9 @@ const FAULTS = Object.keys(OUTAGES) as FaultName[];
 /**
  * Writes what a run found beside its cells, and with `publish` into the pages that show it.
  *
- * @throws Error when a run that is to be published has not looked at every row
+ * @throws Error when a run that is to be published has not looked at every row, or in which a file failed
  */
-export function writePages(recordDir: string, options: { publish: boolean }): void {
+export function writePages(recordDir: string, manifest: Manifest, options: { publish: boolean; failed: readonly string[] }): void {
   const file = join(recordDir, 'cells.jsonl');
   if (!existsSync(file)) return;
   const found = readFileSync(file, 'utf8')
@@ -35,10 +37,10 @@ export function writePages(recordDir: string, options: { publish: boolean }): vo
   const cells = FAULTS.flatMap((fault) => OUTAGES[fault].flatMap((row) => cellOf(found, fault, row.arm, row.name) ?? []));
   const footprintFile = join(recordDir, 'footprint.json');
   const footprint = existsSync(footprintFile) ? (JSON.parse(readFileSync(footprintFile, 'utf8')) as Footprint) : undefined;
-  const manifest = JSON.parse(readFileSync(join(recordDir, 'manifest.json'), 'utf8')) as Manifest;
   const body = [about(manifest), matrix(cells), proofs(cells), footprint ? footprintTable(footprint) : ''].join('\n\n');
   writeFileSync(join(recordDir, 'outages.md'), `# Outages\n\n${body}\n`);
   if (!options.publish) return;
+  if (options.failed.length > 0) throw new Error(`not published, since these failed: ${options.failed.join(', ')}`);
   const missing = FAULTS.flatMap((fault) =>
     OUTAGES[fault].filter((row) => !cellOf(cells, fault, row.arm, row.name)).map(({ arm, name }) => `${fault} ${arm} ${name}`),
   );
@@ -64,9 +66,8 @@ function cellOf(cells: readonly Cell[], fault: FaultName, arm: ArmName, name: st
   return cells.findLast((cell) => cell.fault === fault && cell.arm === arm && cell.name === name);
 }
 
-function about({ at, commit, cores, loadAtStart }: Manifest): string {
-  const minutes = (Date.now() - Date.parse(at)) / 60_000;
-  return `Begun ${at.slice(0, 16).replace('T', ' ')} UTC, commit ${commit}, ${cores} cores, load average ${loadAtStart.toFixed(0)} at the beginning; all container tests of the run took ${minutes.toFixed(1)} minutes.`;
+function about({ at, commit, cores, loadAtStart, minutes }: Manifest): string {
+  return `Begun ${at.slice(0, 16).replace('T', ' ')} UTC, commit ${commit}, ${cores} cores, load average ${loadAtStart.toFixed(0)} at the beginning; the run took ${minutes.toFixed(1)} minutes, from before its images were built until all was taken down.`;
 }
 
 function matrix(cells: readonly Cell[]): string {
@@ -75,13 +76,24 @@ function matrix(cells: readonly Cell[]): string {
     cell.arm,
     cell.name,
     outlives(cell),
+    settled(cell),
     `${Math.round(cell.goodput * 100)} %`,
     wellAgain(cell),
     lostOf(cell),
     String(cell.repeatsAfter),
   ]);
   return table(
-    ['fault', 'arm', 'of', 'what survives while it lasts', 'right answers', 'well again after', 'writes lost', 'repeats left'],
+    [
+      'fault',
+      'arm',
+      'of',
+      'what survives while it lasts',
+      'and does so after',
+      'right answers',
+      'well again after',
+      'writes lost',
+      'repeats left',
+    ],
     rows,
   );
 }
@@ -92,6 +104,8 @@ function proofs(cells: readonly Cell[]): string {
 }
 
 const outlives = (cell: Cell) => fatesText(cell.seen) + (sameFates(cell) ? '' : ` (expected: ${fatesText(cell.expected)})`);
+/** Of nothing that survives, nothing can be said. */
+const settled = ({ seen, unsettledMs }: Cell) => (Object.values(seen).includes('survives') ? `${(unsettledMs / 1000).toFixed(1)} s` : '–');
 const wellAgain = ({ recoveryMs }: Cell) => `${(recoveryMs / 1000).toFixed(1)} s`;
 /** Of keys with an acknowledged write. */
 const lostOf = ({ lost, written }: Cell) => `${lost} of ${written}`;

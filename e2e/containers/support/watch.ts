@@ -80,14 +80,17 @@ export class Watch implements AsyncDisposable {
     const { acknowledged, lost } = await this.#probes.readBack();
     const shares = perCapability((capability) => this.#rightShare(capability, course));
     const goodShares = CAPABILITIES.map((capability) => this.#goodShare(capability, course));
+    const seen = perCapability((capability) => fateOf(shares[capability]));
+    const survivors = CAPABILITIES.filter((capability) => seen[capability] === 'survives');
     const cell: Cell = {
       fault,
       name,
       arm,
       expected,
-      seen: perCapability((capability) => fateOf(shares[capability])),
+      seen,
       shares,
       goodput: goodShares.reduce((sum, share) => sum + share, 0) / CAPABILITIES.length,
+      unsettledMs: Math.round(Math.max(0, ...survivors.map((capability) => this.#unsettledMs(capability, course)))),
       medianMs: perCapability((capability) => this.#medianMs(capability, course)),
       recoveryMs: Math.round(this.#wellMs - course.healingMs),
       written: acknowledged,
@@ -135,6 +138,13 @@ export class Watch implements AsyncDisposable {
   #goodShare(capability: Capability, { beganMs, toMs }: Course): number {
     const due = this.#probes.due(capability, beganMs, toMs);
     return due.filter(({ good }) => good).length / due.length;
+  }
+
+  /** One alone may be late for a reason of the machine's. */
+  #unsettledMs(capability: Capability, { beganMs, toMs }: Course): number {
+    const due = this.#probes.due(capability, beganMs, toMs).sort((a, b) => a.dueMs - b.dueMs);
+    const last = due.findLast(({ good }, index) => !good && due[index - 1]?.good === false);
+    return last ? last.dueMs + PERIOD_MS - beganMs : 0;
   }
 
   #medianMs(capability: Capability, { fromMs, toMs }: Course): number {
