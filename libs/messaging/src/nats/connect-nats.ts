@@ -13,10 +13,11 @@ import type { NatsLink, NatsOptions } from './nats-link.js';
 /**
  * Connects to NATS.
  *
+ * @param signal aborted: the connection is closed, also while it is being made
  * @throws UNAVAILABLE with one sentence when there is no connection within `connectTimeoutMs`; INVALID_REQUEST for an address that is none, or
  * certificates that are none
  */
-export async function connectNats(options: NatsOptions): Promise<NatsLink> {
+export async function connectNats(options: NatsOptions, signal?: AbortSignal): Promise<NatsLink> {
   const { pingIntervalMs = 500, pingsOutMax = 3, connectTimeoutMs = 5_000, onFault = warnOfFault, name, tls } = options;
   const servers = parseServers(options.servers).map((server) => (tls ? { ...server, needsTls: true } : server));
   if (tls) assertUsable(tls);
@@ -29,6 +30,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsLink> {
     pingIntervalMs,
     pingsOutMax,
     backlogBytesMax: bounds.inFlightBytesMax,
+    signal,
     onFault,
   });
   return new Link(connection, bounds, onFault);

@@ -5,13 +5,11 @@ import { before, pause } from './before.js';
 import { backoffMs, Brokers, Flaps } from './brokers.js';
 import type { Message } from './client/message.js';
 import type { BrokerAddress, TlsOptions } from './client/broker.js';
-import type { NatsClient } from './client/nats-client.js';
-import { SUBJECTS_BYTES_MAX } from './client/nats-client.js';
+import { SUBJECTS_BYTES_MAX, type NatsClient } from './client/nats-client.js';
 import { brokerTooSlow, cannotReach, isRefusal } from './connection-errors.js';
 import { KeptSubscription } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
-import type { Forbidden, SessionOptions } from './session.js';
-import { Session } from './session.js';
+import { Session, type Forbidden, type SessionOptions } from './session.js';
 import { ECHO_MS_MAX, settle, type Mover } from './settle.js';
 
 export type LinkStatus = 'connected' | 'disconnected' | 'closed';
@@ -23,6 +21,8 @@ export interface ConnectionOptions extends SessionOptions {
   readonly connectTimeoutMs: number;
   /** What may wait in the socket of a broker that takes it too slowly. */
   readonly backlogBytesMax: number;
+  /** Aborted: it is closed, made or not. */
+  readonly signal?: AbortSignal | undefined;
   readonly onFault: FaultListener;
 }
 
@@ -76,12 +76,14 @@ export class Connection {
    */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const connection = new Connection(options);
+    options.signal?.addEventListener('abort', () => void connection.close(), { once: true });
     const endMs = systemClock.nowMs() + options.connectTimeoutMs;
     for (let attempt = 0; ; attempt++) {
       try {
         await connection.#connect(endMs);
         return connection;
       } catch (error) {
+        if (connection.status === 'closed') throw connection.downError();
         const waitMs = backoffMs(attempt);
         if (isRefusal(error) || systemClock.nowMs() + waitMs >= endMs) throw cannotReach(options, error);
         await pause(waitMs, connection.#closing.signal);

@@ -1,10 +1,11 @@
 import { EventEmitter } from 'node:events';
-import { DiptychError, StoppableContext, systemClock } from '@diptych/kernel';
+import { DiptychError, isDiptychError, settleWithin, StoppableContext, systemClock } from '@diptych/kernel';
 import { Logger } from '@nestjs/common';
 import type { MsPattern, ReadPacket, WritePacket } from '@nestjs/microservices';
 import { ClientProxy } from '@nestjs/microservices';
 import type { Subscriber } from 'rxjs';
-import { Observable } from 'rxjs';
+import { from, Observable } from 'rxjs';
+import { assertCallable } from '../call-watch.js';
 import type { LinkStatus } from '../nats/connection.js';
 import type { LinkOutlet } from '../nats/link.js';
 import { outletOf } from '../nats/link.js';
@@ -40,7 +41,8 @@ type Call = (request: unknown, context: StoppableContext, onValue: (value: unkno
  *
  * `send` is cold: each subscription is a call of its own. Unsubscribing cancels it, also for the handler. Besides what the handler's
  * exception filter gives, a call ends with a `DiptychError`: UNAVAILABLE at once when nobody handles the pattern or NATS cannot be reached,
- * DEADLINE_EXCEEDED, OVERLOADED, TOO_LARGE, CONNECTION_LOST.
+ * DEADLINE_EXCEEDED, OVERLOADED, TOO_LARGE, CONNECTION_LOST. Until there is a first connection messages and events wait for it, no longer than
+ * their time; what they hold must stay as it is until then.
  */
 export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
   readonly #options: DiptychClientOptions;
@@ -50,7 +52,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
   readonly #targets = new Map<string, Call>();
   readonly #calls = new Set<StoppableContext>();
   #connection: OpenConnection | undefined;
-  #connecting: Promise<OpenConnection> | undefined;
+  #connecting: { readonly share: LinkShare; readonly open: Promise<OpenConnection> } | undefined;
 
   constructor(options: DiptychClientOptions = {}) {
     super();
@@ -63,23 +65,23 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     return super.status as Observable<LinkStatus>;
   }
 
-  /** @throws UNAVAILABLE when there is no connection within `connectTimeoutMs`; the next call tries again */
+  /** @throws UNAVAILABLE when there is no connection within `connectTimeoutMs`, or the client is closed before; the next call tries again */
   async connect(): Promise<NatsLink> {
-    return (await this.#connected()).share.link;
+    return (await this.#connected()).link;
   }
 
-  /** Calls in flight end as CANCELLED. Never rejects. Safe to repeat, and to connect again afterwards. */
+  /** What is in flight or waits for the connection ends as CANCELLED. Never rejects. Safe to repeat, and to connect again afterwards. */
   async close(): Promise<void> {
     for (const call of this.#calls) call.stop(new DiptychError('CANCELLED', 'the client was closed'));
+    const open = this.#connection;
     const connecting = this.#connecting;
     this.#connection = undefined;
     this.#connecting = undefined;
     this.#targets.clear();
-    const open = await connecting?.catch(() => undefined);
     open?.watch[Symbol.dispose]();
     // What was emitted just now shall not end in a buffer of this process.
     await open?.outlet.flush();
-    await open?.share.release();
+    await connecting?.share.release();
     this.#events.removeAllListeners();
   }
 
@@ -90,23 +92,22 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
   /** The `NatsLink`. @throws Error before it is connected */
   unwrap<T = NatsLink>(): T {
     if (!this.#connection) throw new Error('the client is not connected: call connect() first');
-    return this.#connection.share.link as T;
+    return this.#connection.link as T;
   }
 
   /** In place of Nest's, which makes a promise and four Observables a call. */
   override send<Result = unknown, Input = unknown>(pattern: MsPattern, data: Input): Observable<Result> {
     if (isNil(pattern) || isNil(data)) return super.send<Result, Input>(pattern, data);
-    return new Observable<Result>((subscriber) => {
-      const open = this.#connection;
-      if (open) return this.#start(open, pattern, data, subscriber);
-      this.#connected().then(
-        (later) => {
-          if (!subscriber.closed) subscriber.add(this.#start(later, pattern, data, subscriber));
-        },
-        (error: unknown) => subscriber.error(error),
-      );
-      return undefined;
-    });
+    return new Observable<Result>((subscriber) => this.#start(pattern, data, subscriber));
+  }
+
+  /** In place of Nest's, which waits for a connection however long it takes. As there, it is sent whether or not somebody subscribes. */
+  override emit<Result = unknown, Input = unknown>(pattern: MsPattern, data: Input): Observable<Result> {
+    if (isNil(pattern) || isNil(data)) return super.emit<Result, Input>(pattern, data);
+    const sent = (async () => this.dispatchEvent<Result>(this.createPacket(pattern, data)))();
+    // Who does not look need not hear of it.
+    sent.catch(() => undefined);
+    return from(sent);
   }
 
   protected override publish(packet: ReadPacket, callback: (packet: WritePacket) => void): () => void {
@@ -118,27 +119,33 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     return () => subscription.unsubscribe();
   }
 
-  /** @throws UNAVAILABLE, TOO_LARGE or INVALID_REQUEST: nothing was sent. Otherwise it was; whether it arrives nobody knows */
+  /** @throws UNAVAILABLE, TOO_LARGE, INVALID_REQUEST or DEADLINE_EXCEEDED: nothing was sent. Otherwise it was; whether it arrives nobody knows */
   protected override async dispatchEvent<T = unknown>({ pattern, data, metadata }: ReadPacket): Promise<T> {
-    const { outlet } = await this.#connected();
-    const route: unknown = this.normalizePattern(pattern as MsPattern);
+    const route = this.#routeOf(pattern as MsPattern);
     assertRoute(route, false);
     const record = recordOf(data);
-    outlet.publishEvent(subjectOfRoute(route), route, envelopeOf(record.data, this.#headers(record), metadata));
+    let open = this.#connection;
+    if (!open) {
+      const call = this.#contextOf(record, undefined);
+      this.#calls.add(call);
+      open = await this.#connectedFor(route, call).finally(() => this.#calls.delete(call));
+    }
+    open.outlet.publishEvent(subjectOfRoute(route), route, envelopeOf(record.data, this.#headers(record), metadata));
     return undefined as T;
   }
 
-  #start(open: OpenConnection, pattern: MsPattern, data: unknown, subscriber: Subscriber<unknown>): (() => void) | undefined {
+  #start(pattern: MsPattern, data: unknown, subscriber: Subscriber<unknown>): (() => void) | undefined {
     let call: StoppableContext;
     let reply: Promise<unknown>;
     try {
       const packet = this.createPacket(pattern, data);
       const record = recordOf(packet.data);
-      const timeoutMs = record.timeoutMs ?? this.#options.timeoutMs ?? 30_000;
       const headers = this.#headers(record);
-      call = new StoppableContext(systemClock.nowMs() + timeoutMs, record.traceparent ?? traceparentIn(headers, packet.metadata));
-      const target = this.#target(open, pattern);
-      reply = target(envelopeOf(record.data, headers, packet.metadata), call, (value) => subscriber.next(value));
+      call = this.#contextOf(record, traceparentIn(headers, packet.metadata));
+      const route = this.#routeOf(pattern);
+      const ask = (open: OpenConnection) =>
+        this.#target(open, route)(envelopeOf(record.data, headers, packet.metadata), call, (value) => subscriber.next(value));
+      reply = this.#connection ? ask(this.#connection) : this.#connectedFor(route, call).then(ask);
     } catch (error) {
       subscriber.error(error);
       return undefined;
@@ -169,42 +176,61 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     return headers && record.headers ? { ...headers, ...record.headers } : (record.headers ?? headers);
   }
 
-  #target(open: OpenConnection, pattern: MsPattern): Call {
-    const key: unknown = typeof pattern === 'string' ? pattern : this.normalizePattern(pattern);
-    const known = this.#targets.get(key as string);
+  #contextOf(record: DiptychRecord, traceparent: string | undefined): StoppableContext {
+    const timeoutMs = record.timeoutMs ?? this.#options.timeoutMs ?? 30_000;
+    return new StoppableContext(systemClock.nowMs() + timeoutMs, record.traceparent ?? traceparent);
+  }
+
+  /** Not looked at yet: whatever the pattern is. */
+  #routeOf(pattern: MsPattern): unknown {
+    return typeof pattern === 'string' ? pattern : this.normalizePattern(pattern);
+  }
+
+  #target({ link }: OpenConnection, route: unknown): Call {
+    const known = this.#targets.get(route as string);
     if (known) return known;
-    assertRoute(key, false);
-    const port = open.share.link.client(calledNestPort(key, this.#options.liveRouting ?? true));
-    const call = port[key] as unknown as Call;
+    assertRoute(route, false);
+    const port = link.client(calledNestPort(route, this.#options.liveRouting ?? true));
+    const call = port[route] as unknown as Call;
     if (this.#targets.size >= TARGETS_MAX) this.#targets.delete(this.#targets.keys().next().value!);
-    this.#targets.set(key, call);
+    this.#targets.set(route, call);
     return call;
+  }
+
+  /**
+   * The first connection, for what is to be sent by it.
+   *
+   * @throws DEADLINE_EXCEEDED or CANCELLED when there is none by then, UNAVAILABLE when there will be none: nothing was sent
+   */
+  async #connectedFor(route: unknown, call: StoppableContext): Promise<OpenConnection> {
+    assertRoute(route, false);
+    assertCallable(route, call);
+    const open = await settleWithin(this.#connected(), call, route).catch((error: unknown) => {
+      if (!isDiptychError(error) || (error.code !== 'CANCELLED' && error.code !== 'DEADLINE_EXCEEDED')) throw error;
+      throw new DiptychError(error.code, `${route} was not sent: there was no connection to NATS yet`, { cause: error, definite: true });
+    });
+    if (open !== this.#connection) throw closedWhileConnecting();
+    return open;
   }
 
   #connected(): Promise<OpenConnection> {
     if (!this.#connecting) {
-      const connecting = this.#open();
-      this.#connecting = connecting;
-      connecting.then(
-        (open) => {
-          if (this.#connecting === connecting) this.#connection = open;
-        },
-        () => {
-          if (this.#connecting === connecting) this.#connecting = undefined;
-        },
-      );
+      const share = shareLink(this.#options);
+      this.#connecting = { share, open: this.#open(share) };
     }
-    return this.#connecting;
+    return this.#connecting.open;
   }
 
-  async #open(): Promise<OpenConnection> {
-    const share = await shareLink(this.#options);
+  async #open(share: LinkShare): Promise<OpenConnection> {
+    const isWanted = () => this.#connecting?.share === share;
     try {
-      const outlet = outletOf(share.link);
-      const watch = share.link.onStatus((status) => this.#report(status));
-      this._status$.next(share.link.status);
-      return { share, outlet, watch };
+      const link = await share.link;
+      if (!isWanted()) throw closedWhileConnecting();
+      const open = { link, outlet: outletOf(link), watch: link.onStatus((status) => this.#report(status)) };
+      this._status$.next(link.status);
+      return (this.#connection = open);
     } catch (error) {
+      if (isWanted()) this.#connecting = undefined;
       await share.release();
       throw error;
     }
@@ -223,9 +249,13 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
 }
 
 interface OpenConnection {
-  readonly share: LinkShare;
+  readonly link: NatsLink;
   readonly outlet: LinkOutlet;
   readonly watch: Disposable;
+}
+
+function closedWhileConnecting(): DiptychError {
+  return new DiptychError('CANCELLED', 'the client was closed while it was connecting', { definite: true });
 }
 
 function isNil(value: unknown): value is null | undefined {

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { DiptychError } from '@diptych/kernel';
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { Server, Transport } from '@nestjs/microservices';
 import { isObservable } from 'rxjs';
@@ -48,6 +49,7 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
   readonly #options: DiptychServerOptions;
   readonly #events = new EventEmitter();
   #share: LinkShare | undefined;
+  #link: NatsLink | undefined;
   #responder: Responder | undefined;
   #outlet: LinkOutlet | undefined;
   #watch: Disposable | undefined;
@@ -64,20 +66,29 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
     try {
       for (const route of this.messageHandlers.keys()) assertRoute(route, true);
       this.#closing = undefined;
-      this.#share = await shareLink(this.#options);
-      const { link } = this.#share;
+      this.#share = shareLink(this.#options);
+      const link = await this.#share.link;
+      this.#assertOpen();
+      this.#link = link;
       this.#outlet = outletOf(link);
       this.#watch = link.onStatus((status) => this.#report(status));
       this.#responder = await link.serve(this.#port(), this.#handlers());
+      this.#assertOpen();
       this._status$.next(link.status);
     } catch (error) {
       await this.close();
+      // It may have been closed before there was one.
+      await this.#responder?.drain(0);
       return callback(error);
     }
     callback();
   }
 
-  /** Takes nothing new, answers what was accepted, and gives up its share of the connection. Never rejects. Safe to repeat. */
+  #assertOpen(): void {
+    if (this.#closing) throw new DiptychError('CANCELLED', 'the server was closed while it began to listen', { definite: true });
+  }
+
+  /** Takes nothing new, answers what was accepted, and gives up its share of the connection, made or not. Never rejects. Safe to repeat. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -89,8 +100,8 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
 
   /** The `NatsLink`. @throws Error before `listen` */
   override unwrap<T = NatsLink>(): T {
-    if (!this.#share) throw new Error('the server is not connected: call listen() or startAllMicroservices() first');
-    return this.#share.link as T;
+    if (!this.#link) throw new Error('the server is not connected: call listen() or startAllMicroservices() first');
+    return this.#link as T;
   }
 
   override setOnProcessingStartHook(hook: Parameters<Server['setOnProcessingStartHook']>[0]): void {
@@ -109,6 +120,7 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
     this.#watch?.[Symbol.dispose]();
     await this.#share?.release();
     this.#share = undefined;
+    this.#link = undefined;
     this.#events.removeAllListeners();
   }
 

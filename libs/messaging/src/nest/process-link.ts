@@ -9,54 +9,62 @@ export interface DiptychTransportOptions extends Partial<NatsOptions> {
 
 /** A share in a link. The last one that is given back closes it. */
 export interface LinkShare {
-  readonly link: NatsLink;
-  /** Safe to repeat. */
+  /** @throws what `connectNats` throws; UNAVAILABLE also when all shares were given back before it was connected */
+  readonly link: Promise<NatsLink>;
+  /** What is being connected for nobody any more is given up. Never rejects. Safe to repeat. */
   release(): Promise<void>;
 }
 
 interface SharedLink {
   readonly connecting: Promise<NatsLink>;
+  readonly givenUp: AbortController;
+  isConnected: boolean;
   shares: number;
 }
 
 /** By what it connects to. As many as there are different options in the process. */
 const links = new Map<string, SharedLink>();
 
-/** @throws what `connectNats` throws; nothing is kept then */
-export async function shareLink(options: DiptychTransportOptions): Promise<LinkShare> {
-  if (options.link) return { link: options.link, release: async () => undefined };
-  const { servers = DEFAULT_SERVER, name = `nest-${process.pid}`, connectTimeoutMs = 30_000 } = options;
-  const { bounds, tls, pingIntervalMs, pingsOutMax, onFault } = options;
+export function shareLink(options: DiptychTransportOptions): LinkShare {
+  if (options.link) return { link: Promise.resolve(options.link), release: async () => undefined };
+  const { servers = DEFAULT_SERVER, name = `nest-${process.pid}`, bounds, tls, pingIntervalMs, pingsOutMax, onFault } = options;
   const key = JSON.stringify([servers, name, bounds, tls, pingIntervalMs, pingsOutMax]);
   // Who wants to hear of faults does not want to hear of those of others.
-  let shared = onFault ? undefined : links.get(key);
-  if (!shared) {
-    const given = Object.entries({ bounds, tls, pingIntervalMs, pingsOutMax, onFault }).filter(([, value]) => value !== undefined);
-    shared = { connecting: connectNats({ servers, name, connectTimeoutMs, ...Object.fromEntries(given) }), shares: 0 };
-    if (!onFault) links.set(key, shared);
-  }
-  const taken = shared;
-  taken.shares++;
+  const shared = (onFault ? undefined : links.get(key)) ?? begin({ ...options, servers, name }, key);
+  shared.shares++;
   let released = false;
-  const giveBack = () => {
-    if (released) return false;
-    released = true;
-    if (--taken.shares > 0) return false;
-    if (links.get(key) === taken) links.delete(key);
-    return true;
+  return {
+    link: shared.connecting,
+    release: async () => {
+      if (released) return;
+      released = true;
+      if (--shared.shares > 0) return;
+      if (links.get(key) === shared) links.delete(key);
+      // Later there is more to end than the connection.
+      if (!shared.isConnected) shared.givenUp.abort();
+      await shared.connecting.then(
+        (link) => link.close(0),
+        () => undefined,
+      );
+    },
   };
-  try {
-    const link = await taken.connecting;
-    return {
-      link,
-      release: async () => {
-        if (giveBack()) await link.close(0);
-      },
-    };
-  } catch (error) {
-    giveBack();
-    throw error;
-  }
+}
+
+function begin(options: NatsOptions, key: string): SharedLink {
+  const { servers, name, connectTimeoutMs = 30_000, bounds, tls, pingIntervalMs, pingsOutMax, onFault } = options;
+  const given = Object.entries({ bounds, tls, pingIntervalMs, pingsOutMax, onFault }).filter(([, value]) => value !== undefined);
+  const givenUp = new AbortController();
+  const connecting = connectNats({ servers, name, connectTimeoutMs, ...Object.fromEntries(given) }, givenUp.signal);
+  const shared: SharedLink = { connecting, givenUp, isConnected: false, shares: 0 };
+  connecting.then(
+    () => (shared.isConnected = true),
+    () => {
+      // Whoever asks next tries again.
+      if (links.get(key) === shared) links.delete(key);
+    },
+  );
+  if (!onFault) links.set(key, shared);
+  return shared;
 }
 
 const DEFAULT_SERVER = 'nats://127.0.0.1:4222';

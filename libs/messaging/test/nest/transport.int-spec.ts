@@ -1,5 +1,5 @@
 import '../overwrite-lent.js';
-import { DiptychError, systemClock } from '@diptych/kernel';
+import { deadlines, DiptychError, systemClock } from '@diptych/kernel';
 import type { NatsServer } from '@diptych/testing';
 import { assertNoLeaks, freePort, openHandles, startNatsServer, waitFor } from '@diptych/testing';
 import type { INestMicroservice } from '@nestjs/common';
@@ -244,6 +244,49 @@ describe('the connection', () => {
       const error = await errorOf(ask(client, 'orders.promise', 1));
       return 'message' in error && error.message.includes('nobody');
     });
+  });
+
+  it('is waited for no longer than a message or an event has time, and not at all when the client is closed or nobody wants the answer', async () => {
+    await broker.stop();
+    const before = openHandles();
+    const client = await apps.clientOfOurs({ servers: broker.url, connectTimeoutMs: 3_600_000, timeoutMs: 3_600_000 });
+    const emit = (data: unknown) => errorOf(lastValueFrom(client.emit('orders.created', data)));
+    const late = { code: 'DEADLINE_EXCEEDED', definite: true };
+    expect(await errorOf(ask(client, 'orders.promise', record(1, 30)))).toMatchObject(late);
+    expect(await emit(record('late', 30))).toMatchObject(late);
+    expect(await errorOf(ask(client, 'orders.promise', record(1, Number.POSITIVE_INFINITY)))).toMatchObject({ code: 'INVALID_REQUEST' });
+    expect(await errorOf(ask(client, 'orders.*'))).toMatchObject({ code: 'INVALID_REQUEST' });
+    const waiting = deadlines.size;
+    const unsubscribed = client.send('orders.hold', 'unsubscribed').subscribe();
+    expect(deadlines.size).toBe(waiting + 1);
+    unsubscribed.unsubscribe();
+    expect(deadlines.size).toBe(waiting);
+
+    // One of two who wait for the same connection.
+    const other = await apps.clientOfOurs({ servers: broker.url, connectTimeoutMs: 3_600_000 });
+    const others = other.connect();
+    const ended = [errorOf(ask(client, 'orders.hold', 'closed')), emit('closed')];
+    await client.close();
+    for (const error of await Promise.all(ended)) expect(error).toMatchObject({ code: 'CANCELLED', definite: true });
+    const again = [errorOf(ask(client, 'orders.hold', 'again')), emit('again')];
+    await broker.restart();
+    expect((await others).status).toBe('connected');
+    // There is no server yet, and an event may go to nobody.
+    expect(await Promise.all(again)).toMatchObject([{ code: 'UNAVAILABLE' }, { code: 'answered' }]);
+    await apps.serveOurs({ servers: broker.url });
+    expect(await ask(client, 'orders.promise', 1)).toBe(2);
+    expect([...seen.hold.keys(), ...seen.events]).toEqual([]);
+
+    // The last of all.
+    await apps.closeAll();
+    await broker.stop();
+    const connecting = errorOf(client.connect());
+    const server = new DiptychServer({ servers: broker.url, name: 'server', connectTimeoutMs: 3_600_000 });
+    const listening = new Promise((resolve) => void server.listen(resolve));
+    await Promise.all([client.close(), server.close()]);
+    expect(await Promise.all([connecting, listening])).toMatchObject([{ code: 'UNAVAILABLE' }, { code: 'UNAVAILABLE' }]);
+    await assertNoLeaks(before);
+    await broker.restart();
   });
 
   it('that breaks ends calls in flight as CONNECTION_LOST, new ones and events at once; heals, and says all that', async () => {
