@@ -1,3 +1,4 @@
+import { isTraceparent, TRACEPARENT_CHARS_MAX } from '@diptych/kernel';
 import {
   ANSWER_HEADER_BYTES,
   assertVersion,
@@ -7,7 +8,6 @@ import {
   REQUEST,
   REQUEST_ROOM_BYTES,
   TOO_SHORT,
-  TRACEPARENT_CHARS_MAX,
 } from './wire.js';
 
 /**
@@ -67,11 +67,12 @@ export class RequestReader extends FrameReader {
     assertEnd(this.bytes, at);
   }
 
+  /** Undefined when there is none, and when what is there cannot be one: it travels on to whoever is called further down. */
   get traceparent(): string | undefined {
     const end = this.bodyStart - 4;
-    return end === this.#traceStart || end - this.#traceStart > TRACEPARENT_CHARS_MAX
-      ? undefined
-      : this.bytes.toString('latin1', this.#traceStart, end);
+    if (end === this.#traceStart || end - this.#traceStart > TRACEPARENT_CHARS_MAX) return undefined;
+    const text = this.bytes.toString('latin1', this.#traceStart, end);
+    return isTraceparent(text) ? text : undefined;
   }
 
   protected readHead(at: number): number {

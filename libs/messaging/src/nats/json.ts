@@ -1,4 +1,5 @@
 import type { DiptychError } from '@diptych/kernel';
+import { isTraceparent } from '@diptych/kernel';
 import type { TSchema } from 'typebox';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import { headers } from '@nats-io/transport-node';
@@ -8,7 +9,6 @@ import { checkOf, errorToRecord } from '../codec.js';
 import { isBytes } from '../schema.js';
 import type { Connection } from './connection.js';
 import type { Exchange } from './served-call.js';
-import { TRACEPARENT_CHARS_MAX } from './wire.js';
 
 /**
  * What plain NATS clients speak, `nats req` for one: a request is one JSON object, the reply is one JSON value. Binary data is base64
@@ -26,10 +26,8 @@ const ERROR_HEADER = 'Diptych-Error';
  */
 export function traceparentOf(fields: MsgHdrs | undefined, otherwise?: unknown): string | undefined {
   const text = fields?.get('traceparent') || otherwise;
-  return typeof text === 'string' && text.length <= TRACEPARENT_CHARS_MAX && VISIBLE.test(text) ? text : undefined;
+  return typeof text === 'string' && isTraceparent(text) ? text : undefined;
 }
-
-const VISIBLE = /^[\x21-\x7e]+$/;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { DiptychError } from '@diptych/kernel';
+import { DiptychError, TRACEPARENT_CHARS_MAX } from '@diptych/kernel';
 import { describe, expect, it } from 'vitest';
 import { replyFrame, requestFrame } from '../../test/frames.js';
 import { decode } from '../codec.js';
@@ -22,7 +22,6 @@ import {
   parseEventFrame,
   ReplyKind,
   setCallId,
-  TRACEPARENT_CHARS_MAX,
 } from './wire.js';
 
 const page = readFileSync(fileURLToPath(new URL('../../../../docs/reference/protocol.md', import.meta.url)), 'utf8');

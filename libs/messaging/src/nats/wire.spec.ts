@@ -2,6 +2,7 @@ import { seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { replyFrame, requestFrame } from '../../test/frames.js';
+import { NO_TRACEPARENTS } from '../../test/traceparents.js';
 import { decode } from '../codec.js';
 import { ReplyReader, RequestReader } from './frame-readers.js';
 import {
@@ -22,7 +23,8 @@ const MAX = 1_000_000;
 const id = fc.nat({ max: 2 ** 32 - 1 });
 const ms = fc.double({ noNaN: true, noDefaultInfinity: true });
 const body = fc.record({ key: fc.string({ unit: 'binary' }), value: fc.uint8Array({ maxLength: 3_000 }) });
-const call = fc.record({ id, deadlineMs: ms, traceparent: fc.option(fc.stringMatching(/^[0-9a-f-]{1,128}$/), { nil: undefined }), body });
+const traceparent = fc.stringMatching(/^(00|cc)-[0-9a-f]{31}1-[0-9a-f]{15}1-[0-9a-f]{2}$/);
+const call = fc.record({ id, deadlineMs: ms, traceparent: fc.option(traceparent, { nil: undefined }), body });
 const reply = fc.record({ id, kind: fc.constantFrom(...Object.values(ReplyKind)), body });
 
 type Call = typeof call extends fc.Arbitrary<infer T> ? T : never;
@@ -111,12 +113,13 @@ describe('frames', () => {
     expect(alone.byteLength - (reader.bodyEnd - reader.bodyStart)).toBeLessThanOrEqual(FRAME_OVERHEAD_BYTES);
   });
 
-  it('drop a traceparent that is none', () => {
-    const [read] = readRequests(
-      requests([{ id: 1, deadlineMs: 1, traceparent: 'x'.repeat(129), body: { key: '', value: new Uint8Array() } }], 0),
-    );
-    expect(read!.traceparent).toBeUndefined();
-  });
+  it.each([...NO_TRACEPARENTS, `cc-${'1'.repeat(32)}-${'1'.repeat(16)}-01-${'x'.repeat(73)}`])(
+    'drop a traceparent that is none: %j',
+    (traceparent) => {
+      const [read] = readRequests(requests([{ id: 1, deadlineMs: 1, traceparent, body: { key: 'a', value: new Uint8Array(1) } }], 0));
+      expect(read).toEqual({ id: 1, deadlineMs: 1, traceparent: undefined, body: { key: 'a', value: new Uint8Array(1) } });
+    },
+  );
 });
 
 const small = fc.oneof(

@@ -1,3 +1,4 @@
+import { TRACEPARENT_CHARS_MAX } from '@diptych/kernel';
 import { encode, errorToRecord, SENT_AT_ONCE_BYTES } from '../codec.js';
 import { encodeEvent, encodeReply, encodeRequest } from '../messages.js';
 
@@ -40,9 +41,6 @@ export const FRAME_COUNT_MAX = 64;
 export const FRAME_BYTES_MAX = 65_536;
 /** From here on a message gains nothing by company: it travels alone, as soon as it is encoded. */
 export const ALONE_BYTES = SENT_AT_ONCE_BYTES;
-
-/** A W3C traceparent has 55 characters; anything much longer is none. */
-export const TRACEPARENT_CHARS_MAX = 128;
 
 /** `VALUE` is one of several values; the call goes on. The others end it. */
 export const ReplyKind = { ANSWER: 0, ERROR: 1, VALUE: 2 } as const;
