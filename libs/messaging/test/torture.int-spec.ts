@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 /**
  * A great many calls of every kind, with random deadlines, cancellations, handlers that fail or never end, streams, values of all sizes and plain JSON
  * clients among them, while servers drain and serve anew and the broker is killed three times. `torture/model.ts` says how each may end; every one ends so,
- * once, no handler runs twice, and nothing is left in the end. 20,000 calls here, a million in `npm run test:long`. A run is repeated by its seed, not to the
+ * once (`torture/second-ends.ts` looks where a second end would show), no handler runs twice, and nothing is left in the end. 20,000 calls here, a million in `npm run test:long`. A run is repeated by its seed, not to the
  * letter: what is called follows from it, and what the broker and the threads do meanwhile does not.
  */
 const long = process.env['DIPTYCH_LONG'] === '1';
@@ -16,6 +16,8 @@ interface Findings {
   readonly left: ReadonlyArray<{ readonly left: object; readonly status: string; readonly faults: readonly string[] }>;
   readonly faults: readonly string[];
   readonly perServer: readonly number[];
+  readonly ended: number;
+  readonly replied: number;
   readonly [name: string]: unknown;
 }
 
@@ -29,10 +31,11 @@ it(`of ${calls} calls each ends once, as it may, and nothing is left`, { timeout
   expect(await run.exited, run.stderr.slice(-2_000)).toEqual({ code: 0, signal: null });
   const findings = JSON.parse(run.stdout) as Findings;
   if (long) keepRecord('torture', { at: new Date().toISOString(), ...findings });
-  const { ms, outcomes, left, perServer } = findings;
+  const { ms, outcomes, left, perServer, ended, replied } = findings;
   console.info(`${calls} calls in ${Math.round(ms / 1_000)} s: ${JSON.stringify(outcomes)}`);
   expect(findings).toMatchObject({
     violations: [],
+    secondEnds: [],
     restarts: 3,
     inFlight: 0,
     deadlinesLeft: 0,
@@ -40,6 +43,8 @@ it(`of ${calls} calls each ends once, as it may, and nothing is left`, { timeout
     exits: [0, 0, 0],
     handles: [],
   });
+  // It looked: nearly all calls were sent, and most replied to.
+  expect([ended > calls * 0.8, replied > calls * 0.6], `${ended} ended, ${replied} of them by a reply`).toEqual([true, true]);
   for (const server of left) expect(server).toMatchObject({ left: { inFlight: 0, deadlines: 0 }, status: 'connected' });
   // Faults are what handlers were told to do wrong, and the broker.
   const known =

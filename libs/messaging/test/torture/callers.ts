@@ -10,10 +10,11 @@ import type { Outcome } from './model.js';
 import { outcomeOf } from './model.js';
 import type { Caller, Plan } from './plan.js';
 import { LONG_MS, NARROW_MAX, planOf } from './plan.js';
+import type { SecondEnds } from './second-ends.js';
 import type { Tally } from './tally.js';
 import { SPREAD_CALLS } from './tally.js';
 import type { Done, Order, TorturePort } from './torture-port.js';
-import { payloadOf, torturePort } from './torture-port.js';
+import { payloadOf, torturePort, traceOf } from './torture-port.js';
 
 type Streaming = (order: Order, context: CallContext, onValue: (value: Done) => void) => Promise<Done>;
 type Framed = Exclude<Caller, 'plain'>;
@@ -23,17 +24,22 @@ export class Callers {
   readonly faults: string[] = [];
   readonly #url: string;
   readonly #tally: Tally;
+  readonly #secondEnds: SecondEnds;
   readonly #links = new Map<Framed, NatsLink>();
   readonly #ports = new Map<Framed, TorturePort>();
   #plain: NatsConnection | undefined;
+  /** Hears the replies to the plain client as well, which itself listens to the first only. */
+  #ear: NatsConnection | undefined;
+  readonly #plainReplies = new Set<string>();
 
-  private constructor(url: string, tally: Tally) {
+  private constructor(url: string, tally: Tally, secondEnds: SecondEnds) {
     this.#url = url;
     this.#tally = tally;
+    this.#secondEnds = secondEnds;
   }
 
-  static async connect(url: string, tally: Tally): Promise<Callers> {
-    const callers = new Callers(url, tally);
+  static async connect(url: string, tally: Tally, secondEnds: SecondEnds): Promise<Callers> {
+    const callers = new Callers(url, tally, secondEnds);
     for (const name of ['any', 'keyed', 'narrow'] as const) {
       const link = await connectNats({
         servers: url,
@@ -59,12 +65,20 @@ export class Callers {
   /** Anew: what it had in flight fails at once. */
   async connectPlain(): Promise<void> {
     await this.closePlain();
-    this.#plain = await connect({ servers: this.#url, reconnect: false });
+    this.#ear = await connect({ servers: this.#url, reconnect: false });
+    this.#ear.subscribe(`${PLAIN_INBOX}.>`, { callback: (_, { subject }) => this.#hearPlain(subject) });
+    await this.#ear.flush();
+    this.#plain = await connect({ servers: this.#url, reconnect: false, inboxPrefix: PLAIN_INBOX });
   }
 
   async closePlain(): Promise<void> {
-    await this.#plain?.close();
+    await Promise.all([this.#plain?.close(), this.#ear?.close()]);
     this.#plain = undefined;
+  }
+
+  #hearPlain(subject: string): void {
+    if (this.#plainReplies.has(subject)) this.#secondEnds.add(`a second reply came to the plain client, at ${subject}`);
+    this.#plainReplies.add(subject);
   }
 
   get inFlight(): number {
@@ -98,15 +112,16 @@ export class Callers {
     for (let i = from; i < from + SPREAD_CALLS; i += 30) {
       await Promise.all(
         Array.from({ length: 30 }, async (_, k) => {
-          const { server } = await port.run(orderOf(plainPlan(i + k)), within(30_000));
+          const { server } = await port.run(orderOf(plainPlan(i + k)), lastContext(i + k));
           served.set(server, (served.get(server) ?? 0) + 1);
         }),
       );
     }
     // As many as may be in flight still may.
-    const narrow = Array.from({ length: NARROW_MAX }, (_, k) =>
-      this.#ports.get('narrow')!.run(orderOf(plainPlan(from + SPREAD_CALLS + k)), within(30_000)),
-    );
+    const narrow = Array.from({ length: NARROW_MAX }, (_, k) => {
+      const i = from + SPREAD_CALLS + k;
+      return this.#ports.get('narrow')!.run(orderOf(plainPlan(i)), lastContext(i));
+    });
     await Promise.all(narrow);
     if (begun.subarray(from).some((count) => count !== 1)) throw new Error('one of the last calls did not run once');
     return [...served.values()];
@@ -126,12 +141,17 @@ export class Callers {
     const { i, abort, method, timeoutMs } = plan;
     const controller = abort === undefined ? undefined : new AbortController();
     if (abort === 'before') controller!.abort();
-    const context = within(timeoutMs, { signal: controller?.signal, traceparent: `trace-${i}` });
+    const context = within(timeoutMs, { signal: controller?.signal, traceparent: traceOf(i) });
     const order = orderOf(plan, context.deadlineMs);
     const values: Done[] = [];
-    const call = (port[method] as Streaming)(order, context, (value) => values.push(value));
+    let hasEnded = false;
+    const call = (port[method] as Streaming)(order, context, (value) => {
+      values.push(value);
+      if (hasEnded) this.#secondEnds.add(`a value came for call ${i}, which had ended`);
+    });
     if (controller && abort !== 'before') giveUp(controller, abort!);
-    return { done: await call, values };
+    const done = await call.finally(() => (hasEnded = true));
+    return { done, values };
   }
 
   async #askPlainly(plan: Plan): Promise<Outcome> {
@@ -139,7 +159,7 @@ export class Callers {
     const { i, method, timeoutMs } = plan;
     const fields = headers();
     fields.set('Diptych-Timeout-Ms', String(timeoutMs));
-    fields.set('traceparent', `trace-${i}`);
+    fields.set('traceparent', traceOf(i));
     const order = orderOf(plan);
     const json = JSON.stringify({ ...order, payload: Buffer.from(order.payload).toString('base64') });
     const reply = await this.#plain.request(`diptych.torture.v1.${method}`, json, {
@@ -169,5 +189,8 @@ function orderOf(plan: Plan, deadlineMs = systemClock.nowMs() + plan.timeoutMs):
   const order = { i, does, delayMs, endsMs: performance.timeOrigin + deadlineMs, payload, code, values };
   return malformed ? { ...order, i: -1 } : order;
 }
+
+const lastContext = (i: number) => within(30_000, { traceparent: traceOf(i) });
+const PLAIN_INBOX = '_PLAIN';
 
 const plainPlan = (i: number) => ({ ...planOf(0, i), does: 'answer' as const, delayMs: 0, bytes: 10, malformed: false, timeoutMs: 30_000 });

@@ -9,6 +9,9 @@ export type Outcome =
   | { readonly done: Done; readonly values: readonly Done[] }
   | { readonly code: string; readonly definite: boolean; readonly message: string };
 
+/** What a call may have met while it was in flight: the broker was gone, or a server drained and served anew. */
+export type Trouble = 'restart' | 'drain';
+
 /** How often the handler must have run in the end, as far as the outcome promises it. */
 export const Ran = { NEVER: 0, ONCE: 1, AT_MOST_ONCE: 2 } as const;
 export type Ran = (typeof Ran)[keyof typeof Ran];
@@ -17,12 +20,12 @@ export type Ran = (typeof Ran)[keyof typeof Ran];
 export const ownMessage = (i: number) => `the handler of ${i} fails, as told`;
 
 /**
- * Whether a call may end so, given what it asked for and whether a broker restarted meanwhile. Gives back what its outcome promises about the handler,
+ * Whether a call may end so, given what it asked for and what it met. Gives back what its outcome promises about the handler,
  * which is looked at when all is over, since a definite error also says that the handler *will* not run.
  *
  * @throws Error that says what is wrong
  */
-export function judge(plan: Plan, outcome: Outcome, disturbed: boolean): Ran {
+export function judge(plan: Plan, outcome: Outcome, met: ReadonlySet<Trouble>): Ran {
   if ('done' in outcome) {
     assertAnswer(plan, outcome.done, outcome.values);
     return Ran.ONCE;
@@ -31,7 +34,7 @@ export function judge(plan: Plan, outcome: Outcome, disturbed: boolean): Ran {
   const isOwn = message === ownMessage(plan.i);
   if (isOwn && plan.does === 'fail' && code === plan.code && !neverRuns(plan)) return Ran.ONCE;
   if (isOwn || /the handler of/.test(message)) throw new Error(`it got the error of another: ${code} ${message}`);
-  if (!allowed(plan, disturbed).includes(code)) throw new Error(`${code} (${message}) is none of ${allowed(plan, disturbed).join(', ')}`);
+  if (!allowed(plan, met).includes(code)) throw new Error(`${code} (${message}) is none of ${allowed(plan, met).join(', ')}`);
   if (code === 'INTERNAL') return Ran.ONCE;
   if (isDead(plan) && !definite) throw new Error(`${code} is not definite, though the call was dead before it began`);
   return definite ? Ran.NEVER : Ran.AT_MOST_ONCE;
@@ -63,7 +66,7 @@ function isDead({ timeoutMs, abort }: Plan): boolean {
 }
 
 /** The codes a call may end with besides its handler's own error. */
-function allowed(plan: Plan, disturbed: boolean): string[] {
+function allowed(plan: Plan, met: ReadonlySet<Trouble>): string[] {
   const { does, method, malformed, timeoutMs, abort, bytes, caller } = plan;
   // What is asked first, before anything else can go wrong.
   if (abort === 'before') return ['CANCELLED'];
@@ -71,11 +74,11 @@ function allowed(plan: Plan, disturbed: boolean): string[] {
   const codes: string[] = [];
   if (abort !== undefined) codes.push('CANCELLED');
   if (timeoutMs < LONG_MS) codes.push('DEADLINE_EXCEEDED');
+  if (met.has('restart')) codes.push('UNAVAILABLE', 'CONNECTION_LOST');
   // A server that drains does not wait for the work on a call past its deadline, and its end may be heard of before the caller's own clock is looked at.
-  if (timeoutMs < LONG_MS || does === 'never') codes.push('CONNECTION_LOST');
-  if (disturbed) codes.push('UNAVAILABLE', 'CONNECTION_LOST');
+  if (met.has('drain') && timeoutMs < LONG_MS) codes.push('CONNECTION_LOST');
   // A plain client keeps its own time.
-  if (caller === 'plain' && (disturbed || timeoutMs < LONG_MS || does === 'never')) codes.push('PLAIN');
+  if (caller === 'plain' && (met.has('restart') || timeoutMs < LONG_MS || does === 'never')) codes.push('PLAIN');
   if (caller === 'narrow') codes.push('OVERLOADED');
   if (bytes === OVERSIZE_BYTES) return [...codes, 'TOO_LARGE'];
   if (method === 'missing') return [...codes, 'UNAVAILABLE'];

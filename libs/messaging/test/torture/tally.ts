@@ -1,5 +1,5 @@
 import { systemClock } from '@diptych/kernel';
-import type { Outcome } from './model.js';
+import type { Outcome, Trouble } from './model.js';
 import { judge, Ran } from './model.js';
 import { NARROW_MAX, planOf } from './plan.js';
 
@@ -17,8 +17,7 @@ export class Tally {
   #lateMsMax = 0;
   #lateMsSum = 0;
   #ran = 0;
-  /** When a disturbance was going on: pairs of begin and end. */
-  readonly #disturbances: Array<{ beginMs: number; endMs: number }> = [];
+  readonly #troubles: Array<{ readonly what: Trouble; readonly beginMs: number; endMs: number }> = [];
 
   constructor(seed: number, calls: number) {
     this.seed = seed;
@@ -29,9 +28,11 @@ export class Tally {
     this.#promised = new Uint8Array(calls).fill(NO_OUTCOME);
   }
 
-  disturb(begins: boolean): void {
-    if (begins) this.#disturbances.push({ beginMs: systemClock.nowMs(), endMs: Number.POSITIVE_INFINITY });
-    else this.#disturbances.at(-1)!.endMs = systemClock.nowMs();
+  /** Something that calls in flight may meet begins. Call what it gives back when it is over. */
+  begin(what: Trouble): () => void {
+    const trouble = { what, beginMs: systemClock.nowMs(), endMs: Number.POSITIVE_INFINITY };
+    this.#troubles.push(trouble);
+    return () => void (trouble.endMs = systemClock.nowMs());
   }
 
   ended(i: number, outcome: Outcome, startMs: number, deadlineMs: number): void {
@@ -41,11 +42,10 @@ export class Tally {
     const lateMs = Math.max(0, nowMs - Math.max(startMs, deadlineMs));
     this.#lateMsMax = Math.max(this.#lateMsMax, lateMs);
     this.#lateMsSum += lateMs;
-    if (this.#promised[i] !== NO_OUTCOME) this.#violation(i, 'it ended twice');
-    const disturbed = this.#disturbances.some(({ beginMs, endMs }) => startMs <= endMs && nowMs >= beginMs);
+    const met = new Set(this.#troubles.flatMap(({ what, beginMs, endMs }) => (startMs <= endMs && nowMs >= beginMs ? [what] : [])));
     this.#promised[i] = Ran.AT_MOST_ONCE;
     try {
-      this.#promised[i] = judge(planOf(this.seed, i), outcome, disturbed);
+      this.#promised[i] = judge(planOf(this.seed, i), outcome, met);
     } catch (error) {
       this.#violation(i, `${(error as Error).message}, from ${Math.round(startMs)} to ${Math.round(nowMs)} ms`);
     }
@@ -71,10 +71,15 @@ export class Tally {
       ran: this.#ran,
       lateMsMax: Math.round(this.#lateMsMax),
       lateMsMean: Math.round((this.#lateMsSum / this.#calls) * 1_000) / 1_000,
-      disturbedMs: Math.round(this.#disturbances.reduce((sum, { beginMs, endMs }) => sum + endMs - beginMs, 0)),
+      restartsMs: this.#msOf('restart'),
+      drainsMs: this.#msOf('drain'),
       violationCount: this.#violationCount,
       violations: this.#violations,
     };
+  }
+
+  #msOf(what: Trouble): number {
+    return Math.round(this.#troubles.reduce((sum, trouble) => (trouble.what === what ? sum + trouble.endMs - trouble.beginMs : sum), 0));
   }
 
   #violation(i: number, what: string): void {

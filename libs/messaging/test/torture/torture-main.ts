@@ -4,6 +4,7 @@ import { deadlines, systemClock } from '@diptych/kernel';
 import type { NatsServer } from '@diptych/testing';
 import { freePort, leakedSince, openHandles, seededRandom, startNatsServer, waitFor } from '@diptych/testing';
 import { Callers } from './callers.js';
+import { SecondEnds } from './second-ends.js';
 import { Tally } from './tally.js';
 import type { ServerData } from './torture-server.js';
 
@@ -22,6 +23,7 @@ const before = openHandles();
 const startMs = systemClock.nowMs();
 const random = seededRandom(seed);
 const tally = new Tally(seed, calls);
+const secondEnds = new SecondEnds();
 const monitorPort = await freePort();
 const broker = await startNatsServer({ args: ['-m', String(monitorPort)] });
 
@@ -52,7 +54,7 @@ class Server {
 
 const servers = Array.from({ length: SERVERS }, (_, i) => new Server(`server ${i}`));
 await Promise.all(servers.map((server) => server.answer()));
-const callers = await Callers.connect(broker.url, tally);
+const callers = await Callers.connect(broker.url, tally, secondEnds);
 await callers.ready(SERVERS);
 const subscriptions = await subscriptionsAt(monitorPort);
 await callers.connectPlain();
@@ -87,6 +89,9 @@ console.log(
     restarts,
     cycles,
     ...tally.result,
+    secondEnds: secondEnds.found,
+    ended: secondEnds.ended,
+    replied: secondEnds.replied,
     perServer,
     left,
     inFlight,
@@ -113,19 +118,23 @@ async function callOn(): Promise<void> {
 function cycle(): void {
   isCycling = true;
   cycles++;
-  cycling = servers[cycles % SERVERS]!.ask('cycle').finally(() => (isCycling = false));
+  const over = tally.begin('drain');
+  cycling = servers[cycles % SERVERS]!.ask('cycle').finally(() => {
+    isCycling = false;
+    over();
+  });
 }
 
 async function restart(broker: NatsServer): Promise<void> {
   if (restarts === 1 && !isCycling) cycle();
-  tally.disturb(true);
+  const over = tally.begin('restart');
   restarts++;
   await broker.kill();
   await broker.restart();
   await cycling;
   await callers.ready(SERVERS);
   await callers.connectPlain();
-  tally.disturb(false);
+  over();
 }
 
 /** What the broker itself counts, of all connections. */

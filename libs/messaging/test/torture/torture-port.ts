@@ -47,5 +47,8 @@ export function payloadOf(i: number, bytes: number): Uint8Array {
   return PATTERN.subarray(Math.abs(start), Math.abs(start) + bytes);
 }
 
+/** The `traceparent` of a call, by which its server knows that it is this call's. */
+export const traceOf = (i: number) => `00-${(i + 1).toString(16).padStart(32, '0')}-${'1'.repeat(16)}-01`;
+
 /** Larger than any message may be. */
 export const OVERSIZE_BYTES = 1_100_000;

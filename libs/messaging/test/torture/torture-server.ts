@@ -7,7 +7,7 @@ import { connectNats } from '../../src/index.js';
 import type { ServedCall } from '../../src/nats/served-call.js';
 import { ownMessage, streamBytes } from './model.js';
 import type { Done, Order, TorturePort } from './torture-port.js';
-import { OVERSIZE_BYTES, payloadOf, torturePort } from './torture-port.js';
+import { OVERSIZE_BYTES, payloadOf, torturePort, traceOf } from './torture-port.js';
 
 /**
  * A server of the torture: a thread with a link of its own, which notes in shared memory what it runs. It is told by messages to drain and serve
@@ -47,7 +47,7 @@ const implementation = {
 };
 
 function look({ i, endsMs, payload }: Order, context: CallContext): void {
-  if (context.traceparent !== undefined && context.traceparent !== `trace-${i}`) Atomics.or(wrong, i, Wrong.TRACE);
+  if (context.traceparent !== traceOf(i)) Atomics.or(wrong, i, Wrong.TRACE);
   if (Math.abs(performance.timeOrigin + context.deadlineMs - endsMs) > DEADLINE_ERROR_MS) Atomics.or(wrong, i, Wrong.DEADLINE);
   if (!Buffer.from(payload).equals(payloadOf(i, payload.byteLength))) Atomics.or(wrong, i, Wrong.PAYLOAD);
 }
