@@ -13,6 +13,9 @@ import type { PortWire } from './nats/port-wire.js';
  * A port has methods of two kinds. A *unary* method takes one request and gives one reply or one error of the table. A
  * *topic* method broadcasts events to whoever listens: in order and at once in-process, at most once over NATS, so whoever
  * depends on having seen all of them links the events and checks (see `follow` in @diptych/log).
+ *
+ * A request is lent to its call: whoever made it leaves it as it is until the call has settled. In-process the implementation reads that very value; over
+ * NATS it is encoded at once, and encoded anew if the instance that it was sent to turns out to be gone, for the next one.
  */
 export type UnaryMethod<Request, Reply> = (request: Request, context: CallContext) => Promise<Reply>;
 export type TopicMethod<Event> = (listener: (event: Event) => void) => Promise<Subscription>;
