@@ -100,43 +100,38 @@ export class Blocks {
     }
   }
 
-  /** A copy of the value. */
-  valueOf(shardAt: number, slotAt: number): Buffer {
+  /** Copies the value, of `VALUE_BYTES`, to where it is wanted. */
+  readValue(shardAt: number, slotAt: number, target: Buffer, targetAt: number): void {
     const words = this.#words;
-    return this.#copyOf(
-      shardAt,
-      words[slotAt + Slot.FIRST_BLOCK]!,
-      keyBytesOf(words[slotAt + Slot.KEY_TAG]!),
-      words[slotAt + Slot.VALUE_BYTES]!,
-    );
+    const from = keyBytesOf(words[slotAt + Slot.KEY_TAG]!);
+    this.#read(shardAt, words[slotAt + Slot.FIRST_BLOCK]!, from, words[slotAt + Slot.VALUE_BYTES]!, target, targetAt);
   }
 
   keyOf(shardAt: number, slotAt: number): string {
     const tag = this.#words[slotAt + Slot.KEY_TAG]!;
-    const bytes = this.#copyOf(shardAt, this.#words[slotAt + Slot.FIRST_BLOCK]!, 0, tag >>> 1);
+    const bytes = Buffer.allocUnsafe(tag >>> 1);
+    this.#read(shardAt, this.#words[slotAt + Slot.FIRST_BLOCK]!, 0, bytes.byteLength, bytes, 0);
     return bytes.toString(tag & 1 ? 'utf16le' : 'latin1');
   }
 
   /** Of `bytes` of a chain, `from` its start. */
-  #copyOf(shardAt: number, first: number, from: number, bytes: number): Buffer {
+  #read(shardAt: number, first: number, from: number, bytes: number, target: Buffer, targetAt: number): void {
     const blockBytes = this.#blockBytes;
-    const copy = Buffer.allocUnsafe(bytes);
     let block = first;
     if (from + bytes <= blockBytes) {
       const start = this.#blockByteAt(shardAt, block) + from;
-      this.#bytes.copy(copy, 0, start, start + bytes);
-      return copy;
+      this.#bytes.copy(target, targetAt, start, start + bytes);
+      return;
     }
     for (let done = 0; done < bytes; block = this.#nextBlock(shardAt, block)) {
       if (from < blockBytes) {
         const start = this.#blockByteAt(shardAt, block) + from;
         const count = Math.min(bytes - done, blockBytes - from);
-        this.#bytes.copy(copy, done, start, start + count);
+        this.#bytes.copy(target, targetAt + done, start, start + count);
         done += count;
       }
       from = Math.max(0, from - blockBytes);
     }
-    return copy;
   }
 
   #nextBlock(shardAt: number, block: number): number {

@@ -8,6 +8,8 @@ export class Gate {
   readonly #bigints: BigInt64Array;
   readonly #lock: ShardLock;
   readonly #shards: Shards;
+  /** The shard that this thread is in; or `OUTSIDE`, or `CLOSED`. */
+  #shardAt: number = OUTSIDE;
 
   constructor(memory: SharedArrayBuffer, lock: ShardLock, shards: Shards) {
     this.#words = new Int32Array(memory);
@@ -16,13 +18,69 @@ export class Gate {
     this.#shards = shards;
   }
 
-  /** @returns false when the lock was not to be had in time */
+  /**
+   * Does `act` under the lock of the shard, which is let go of whatever happens. Should `act` throw, nobody knows how far it came: the shard is emptied.
+   * Nothing of it may wait, nor call anybody who could use the cache again.
+   *
+   * @returns what it returns; undefined: the lock was not to be had in time
+   */
+  inside<Result extends NonNullable<unknown>>(shardAt: number, act: () => Result): Result | undefined {
+    if (!this.enter(shardAt)) return undefined;
+    let result: Result;
+    try {
+      result = act();
+    } catch (error) {
+      throw this.leaveBroken(shardAt, error);
+    }
+    this.leave(shardAt);
+    return result;
+  }
+
+  /**
+   * The same in its parts, for look-ups and additions: a closure takes 40 ns, a tenth of either. Who has entered must `leave`, or `leaveBroken`.
+   *
+   * @returns false when the lock was not to be had in time
+   */
   enter(shardAt: number): boolean {
+    // Even the end of a call can be cut short, by a stack that is full. Then the lock is let go of here, by the next call of the same thread.
+    if (this.#shardAt !== OUTSIDE && !this.#leaveAbandoned()) return false;
     if (!this.#lock.take(shardAt)) {
       Atomics.add(this.#words, shardAt + Control.TIMED_OUT, 1);
       return false;
     }
+    this.#shardAt = shardAt;
     if (this.#words[shardAt + Control.DOOM]! | this.#words[shardAt + Control.DOOM + 1]!) this.#emptyOut(shardAt);
+    return true;
+  }
+
+  leave(shardAt: number): void {
+    this.#lock.release(shardAt);
+    this.#shardAt = OUTSIDE;
+  }
+
+  /** @returns the error, to be thrown */
+  leaveBroken(shardAt: number, error: unknown): unknown {
+    this.#emptyOut(shardAt);
+    this.leave(shardAt);
+    return error;
+  }
+
+  /** @returns false when this thread has closed the gate behind it */
+  #leaveAbandoned(): boolean {
+    const shardAt = this.#shardAt;
+    if (shardAt === CLOSED) return false;
+    if (this.#lock.isHeld(shardAt)) {
+      this.#emptyOut(shardAt);
+      this.#lock.release(shardAt);
+    }
+    this.#shardAt = OUTSIDE;
+    return true;
+  }
+
+  /** From now on this thread gets no lock here: its seat may be another's. @returns false when it was closed already */
+  close(): boolean {
+    if (this.#shardAt !== OUTSIDE && !this.#leaveAbandoned()) return false;
+    this.#shardAt = CLOSED;
     return true;
   }
 
@@ -51,10 +109,6 @@ export class Gate {
     this.#words[shardAt + Control.EMPTIED]!++;
   }
 
-  leave(shardAt: number): void {
-    this.#lock.release(shardAt);
-  }
-
   /** Empties the shard if the thread in `seat`, which has ended, held its lock, and raises its watermarks to `revision`. @returns whether it did */
   inherit(shardAt: number, seat: number, revision: number): boolean {
     if (!this.#lock.inherit(shardAt, seat)) return false;
@@ -64,3 +118,6 @@ export class Gate {
     return true;
   }
 }
+
+const OUTSIDE = 0;
+const CLOSED = -1;

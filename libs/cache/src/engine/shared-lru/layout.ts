@@ -121,6 +121,11 @@ export function shardAtOf({ shards, shardAt, shardWords }: Layout, hash: number)
   return wordAt(shardAt, shard, shardWords);
 }
 
+/** The first words of all shards. */
+export function shardsOf({ shards, shardAt, shardWords }: Layout): number[] {
+  return Array.from({ length: shards }, (_, shard) => wordAt(shardAt, shard, shardWords));
+}
+
 /** The word where the element of this index begins. By integers throughout: what was once a fraction is slow to index with ever after. */
 export function wordAt(firstAt: number, index: number, words: number): number {
   return (firstAt + Math.imul(index, words)) | 0;
@@ -159,6 +164,8 @@ export const Head = {
   HASH_SEED: 8,
   /** Blocks a shard may use now: `resize` lowers it, and raises it up to what there are. */
   BLOCKS_PER_SHARD: 9,
+  /** Not 0 from before the first entry with a time to live is added: until then nobody has to ask for the time. */
+  TIMED: 10,
   /** One word a thread: its `threadId` plus 1, or 0. */
   SEATS: 16,
 } as const;
@@ -184,7 +191,7 @@ export const Control = {
   EVICTIONS: 42,
   /** Calls that did not get the lock in time. */
   TIMED_OUT: 43,
-  /** Times it was emptied because a holder of its lock died, or a change did not get the lock. */
+  /** Times it was emptied because a holder of its lock died, something threw under it, or a change did not get it. */
   EMPTIED: 44,
 } as const;
 

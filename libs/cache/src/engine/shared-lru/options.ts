@@ -3,8 +3,9 @@ import type { BoundedCacheOptions, CacheClock } from '../bounded-cache.js';
 import type { Plan } from './layout.js';
 
 /**
- * What each thread brings itself. `onEvict` is called in the thread whose call made the entry leave, without the lock. `clock` must show the same
- * time in all threads; the default does (`performance.now` counts from the start of its thread).
+ * What each thread brings itself. `onEvict` is called in the thread whose call made the entry leave, without the lock; not for what was in a shard that had
+ * to be emptied. `clock` is asked without a lock too, and must show the same time in all threads; the default does (`performance.now` counts
+ * from the start of its thread).
  */
 export interface SharedLruCacheListener extends BoundedCacheOptions<string, Uint8Array | null> {
   /** How long a call waits for a lock; default 100. */
@@ -29,7 +30,7 @@ export interface SharedLruCacheCounts {
   readonly evictions: number;
   /** Calls that did not get a lock in time. */
   readonly timedOut: number;
-  /** Times a shard was emptied because a thread died in it, or a change did not get its lock. */
+  /** Times a shard was emptied because a thread died in it, something threw in it, or a change did not get its lock. */
   readonly emptied: number;
 }
 

@@ -3,7 +3,9 @@ import { Control, Head, SEATS_MAX } from './layout.js';
 
 /**
  * The lock of a shard, held by one thread of the process at a time. Taking a free one costs one atomic operation; a taken one is tried a few
- * times, since it is held for less than a microsecond, and then slept on, for `timeoutMs` in all.
+ * times, and then slept on, for `timeoutMs` in all. It is held for as long as it takes to find an entry and to copy it: 0.9 µs in the median and 1.7 at the
+ * 99th percentile with values of 256 bytes, 13 and 25 with 64 kB (95 look-ups to 5 additions), and now and then for as long as the system gives the
+ * holder's core to somebody else.
  *
  * The word is 0 when free, else the holder's seat, so that a lock whose holder died can be told; `WAITERS` in it means that
  * somebody sleeps, as in the second mutex of Ulrich Drepper's "Futexes Are Tricky".
@@ -37,14 +39,21 @@ export class ShardLock {
     if (Atomics.exchange(this.#words, at, 0) & WAITERS) Atomics.notify(this.#words, at, 1);
   }
 
-  /** Takes the lock over from a thread that has ended. @returns whether it held it */
+  /** Whether this thread has it. */
+  isHeld(shardAt: number): boolean {
+    return (Atomics.load(this.#words, shardAt + Control.LOCK) & ~WAITERS) === this.#seat;
+  }
+
+  /** Takes the lock over from a thread that has ended. @returns whether it held it, and nobody else has taken it over */
   inherit(shardAt: number, seat: number): boolean {
     const at = shardAt + Control.LOCK;
-    const word = Atomics.load(this.#words, at);
-    // Others may add WAITERS meanwhile, but nobody can free it.
-    if ((word & ~WAITERS) !== seat) return false;
-    Atomics.store(this.#words, at, this.#seat | WAITERS);
-    return true;
+    for (let word = Atomics.load(this.#words, at); (word & ~WAITERS) === seat;) {
+      const now = Atomics.compareExchange(this.#words, at, word, this.#seat | WAITERS);
+      if (now === word) return true;
+      // Somebody has gone to sleep meanwhile, or somebody else was quicker.
+      word = now;
+    }
+    return false;
   }
 
   #sleepFor(at: number): boolean {
@@ -78,8 +87,9 @@ export function seatsOf(words: Int32Array, threadId: number): number[] {
   return seats;
 }
 
-export function leaveSeat(words: Int32Array, seat: number): void {
-  Atomics.store(words, Head.SEATS + seat - 1, 0);
+/** Once it is another thread's it stays so. */
+export function leaveSeat(words: Int32Array, seat: number, threadId: number): void {
+  Atomics.compareExchange(words, Head.SEATS + seat - 1, threadId + 1, 0);
 }
 
 /** Tells the processor that this is a loop that waits, where the engine knows how. */

@@ -8,7 +8,7 @@ import { ABSENCE, BLOCKS_MASK, Control, Head, Slot, SLOT_SHIFT, SLOT_WORDS, TIME
  * The data structure of the shards, for whoever holds the lock of the one it is asked about: a hash table with chains, a list in the order
  * of use, free lists of slots and blocks. `shardAt` is the first word of the shard, `slotAt` of a slot.
  *
- * Nothing here waits, throws for want of room, or looks at another shard.
+ * Nothing here waits, or looks at another shard. To copy what leaves takes memory, which can fail; and a value can be unreadable.
  */
 export class Shards {
   readonly #layout: Layout;
@@ -38,13 +38,10 @@ export class Shards {
     return 0;
   }
 
-  isTimed(slotAt: number): boolean {
-    return (this.#words[slotAt + Slot.BLOCKS]! & TIMED) !== 0;
-  }
-
-  /** When a timed entry expires: it is shown until this very moment. */
-  expiryMs(shardAt: number, slotAt: number): number {
-    return this.#doubles[this.#expiryAt(shardAt, slotAt)]!;
+  /** Whether there is an entry (`slotAt` is not 0) that has not expired: it is shown until the very moment when it does. */
+  isShown(shardAt: number, slotAt: number, nowMs: number): boolean {
+    if (slotAt === 0) return false;
+    return (this.#words[slotAt + Slot.BLOCKS]! & TIMED) === 0 || nowMs <= this.#doubles[this.#expiryAt(shardAt, slotAt)]!;
   }
 
   /** Makes it the most recently used. */
@@ -133,19 +130,31 @@ export class Shards {
   }
 
   evictOldest(shardAt: number, gone: Gone[] | undefined): void {
-    const slotAt = this.oldest(shardAt);
-    gone?.push(this.copyOf(shardAt, slotAt, 'evicted'));
-    this.remove(shardAt, slotAt);
+    this.drop(shardAt, this.oldest(shardAt), 'evicted', gone);
     this.#words[shardAt + Control.EVICTIONS]!++;
   }
 
-  copyOf(shardAt: number, slotAt: number, reason: EvictReason): Gone {
-    return { key: this.#blocks.keyOf(shardAt, slotAt), value: this.valueOf(shardAt, slotAt), reason };
+  /** Removes it, a copy of it added to `gone`. */
+  drop(shardAt: number, slotAt: number, reason: EvictReason, gone: Gone[] | undefined): void {
+    gone?.push(this.copyOf(shardAt, slotAt, reason));
+    this.remove(shardAt, slotAt);
   }
 
-  /** A copy of it; `null` for a remembered absence. */
-  valueOf(shardAt: number, slotAt: number): Buffer | null {
-    return this.#words[slotAt + Slot.VALUE_BYTES] === ABSENCE ? null : this.#blocks.valueOf(shardAt, slotAt);
+  copyOf(shardAt: number, slotAt: number, reason: EvictReason): Gone {
+    return { key: this.#blocks.keyOf(shardAt, slotAt), value: this.#valueOf(shardAt, slotAt), reason };
+  }
+
+  /** Of its value; `ABSENCE` for a remembered absence. */
+  valueBytes(slotAt: number): number {
+    return this.#words[slotAt + Slot.VALUE_BYTES]!;
+  }
+
+  #valueOf(shardAt: number, slotAt: number): Buffer | null {
+    const bytes = this.valueBytes(slotAt);
+    if (bytes === ABSENCE) return null;
+    const copy = Buffer.allocUnsafe(bytes);
+    this.#blocks.readValue(shardAt, slotAt, copy, 0);
+    return copy;
   }
 
   remove(shardAt: number, slotAt: number): void {

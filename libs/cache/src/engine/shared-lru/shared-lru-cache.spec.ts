@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { NumberCache } from '../../../test/bounded-cache.cases.js';
 import { behavesAsBoundedCache, bytesOf, CAPACITY_MAX, UNIT_BYTES } from '../../../test/bounded-cache.cases.js';
-import { Control, Head, layoutOf } from './layout.js';
 import { SharedLruCache } from './shared-lru-cache.js';
 
 const seed = seedFromEnv();
@@ -80,6 +79,16 @@ describe('SharedLruCache', () => {
     expect([...cache.get('k')!]).toEqual([1, 2, 3]);
   });
 
+  it('gives a copy of its own of a value of any size, and nobody can send away the memory that small ones share', () => {
+    const cache = SharedLruCache.create({ capacity: 64, bytesMax: 1_000_000, shards: 1 });
+    const sizes = [0, 1, 300, 511, 512, 513, 4_000, 8_191, 8_192, 8_193, 100_000, 3];
+    for (const size of sizes) cache.add(`${size}`, new Uint8Array(size).fill(size));
+    const copies = sizes.map((size) => cache.get(`${size}`)!);
+    expect(() => structuredClone(copies[1], { transfer: [copies[1]!.buffer as ArrayBuffer] })).toThrow();
+    for (const [i, size] of sizes.entries()) expect(copies[i]!.equals(new Uint8Array(size).fill(size))).toBe(true);
+    expect(cache.counts).toMatchObject({ hits: sizes.length, misses: 0 });
+  });
+
   it('deals its capacity out to the shards exactly', () => {
     const cache = SharedLruCache.create({ capacity: 103, bytesMax: 10_000 * 64, blockBytes: 64, shards: 8 });
     for (let i = 0; i < 5_000; i++) {
@@ -107,35 +116,6 @@ describe('SharedLruCache', () => {
     expect(cache.fill('k', new Uint8Array(1), 7)).toBe(true);
   });
 
-  it('gives up on a lock in time: a look-up is a miss, and what a change could not do is made up for by emptying the shard', () => {
-    const cache = SharedLruCache.create({ capacity: 8, bytesMax: 8 * 320, shards: 1, lockTimeoutMs: 5 });
-    cache.add('k', new Uint8Array(1));
-    const { words, lockAt } = lockOf(cache);
-    Atomics.store(words, lockAt, 99);
-    expect([cache.get('k'), cache.contains('k')]).toEqual([undefined, false]);
-    expect(cache.remove('k')).toBe(false);
-    cache.invalidate('other', 7);
-    Atomics.store(words, lockAt, 0);
-    expect(cache.get('k')).toBeUndefined();
-    expect(cache.counts).toMatchObject({ timedOut: 4, emptied: 1 });
-    expect([cache.fill('other', new Uint8Array(1), 6), cache.fill('other', new Uint8Array(1), 7)]).toEqual([false, true]);
-  });
-
-  it('empties and frees the shard whose holder died, and keeps its watermarks', () => {
-    const cache = SharedLruCache.create({ capacity: 8, bytesMax: 8 * 320, shards: 1, lockTimeoutMs: 5 });
-    cache.add('a', new Uint8Array(1));
-    cache.invalidate('k', 7);
-    const { words, lockAt } = lockOf(cache);
-    words[Head.SEATS + 4] = 1_000 + 1;
-    Atomics.store(words, lockAt, 5);
-    expect(cache.get('a')).toBeUndefined();
-    expect(cache.threadExited(999)).toBe(0);
-    expect(cache.threadExited(1_000)).toBe(1);
-    expect(cache.threadExited(1_000)).toBe(0);
-    expect([cache.length, cache.fill('k', new Uint8Array(1), 6)]).toEqual([0, false]);
-    expect(cache.fill('k', new Uint8Array(1), 8)).toBe(true);
-  });
-
   it('says clearly what memory and which bounds it cannot use', () => {
     expect(() => SharedLruCache.attach(new SharedArrayBuffer(8))).toThrow(/no SharedLruCache/);
     expect(() => SharedLruCache.create({ capacity: 10, bytesMax: 1_000_000 })).toThrow(/10 entries in 64 shards/);
@@ -146,10 +126,6 @@ describe('SharedLruCache', () => {
     expect(() => cache.resize(64, 64 * 320 + 1)).toThrow(/from 20480 .* to 20480/);
   });
 });
-
-function lockOf(cache: SharedLruCache): { words: Int32Array; lockAt: number } {
-  return { words: new Int32Array(cache.memory), lockAt: layoutOf(cache.memory).shardAt + Control.LOCK };
-}
 
 /** ASCII takes a byte a character, everything else UTF-16. */
 function keyBytesOf(key: string): number {

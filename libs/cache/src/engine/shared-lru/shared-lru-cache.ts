@@ -3,14 +3,15 @@ import type { BoundedCache, CacheClock } from '../bounded-cache.js';
 import { checkedTtl } from '../bounded-cache.js';
 import { tellOf } from '../evictions.js';
 import { Blocks } from './blocks.js';
+import { Copies } from './copies.js';
 import { Gate } from './gate.js';
 import { KeyBytes } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { blocksPerShardFor, Control, entriesMaxOf, Head, inscribe, layOut, layoutOf, shardAtOf } from './layout.js';
+import { blocksPerShardFor, entriesMaxOf, Head, inscribe, layOut, layoutOf, shardAtOf, shardsOf } from './layout.js';
 import type { SharedLruCacheCounts, SharedLruCacheListener, SharedLruCacheOptions } from './options.js';
 import { planOf, THREADS_CLOCK } from './options.js';
 import { leaveSeat, seatsOf, ShardLock, takeSeat } from './shard-lock.js';
-import type { Gone } from './shards.js';
+import type { Entry, Gone } from './shards.js';
 import { Outcome, Shards } from './shards.js';
 import { Tally } from './tally.js';
 
@@ -23,7 +24,8 @@ import { Tally } from './tally.js';
  * with more it is nearly so, and threads seldom wait for each other.
  *
  * No call waits longer than `lockTimeoutMs` for a lock. A look-up that had to give up is a miss; a change that had to give up has the
- * shard emptied by whoever takes its lock next, so that no thread ever sees what should be gone.
+ * shard emptied by whoever takes its lock next, so that no thread ever sees what should be gone. Whatever throws under a lock (there was no memory for
+ * a copy, say), the lock is let go of, and its shard is empty; its watermarks stay.
  *
  * A thread may die at any moment, also while it holds a lock. Whoever learns of it calls `threadExited`: the shards it was changing are emptied
  * (their watermarks stay, or are raised), and go on.
@@ -39,6 +41,7 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
   readonly #seat: number;
   readonly #tally: Tally;
   readonly #key: KeyBytes;
+  readonly #copies: Copies;
   readonly #ttlMs: number | undefined;
   readonly #clock: CacheClock;
   readonly #onEvict: SharedLruCacheListener['onEvict'];
@@ -52,6 +55,7 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
     this.#data = new Shards(layout, memory, this.#blocks);
     this.#seat = takeSeat(this.#words, threadId);
     this.#gate = new Gate(memory, new ShardLock(this.#words, this.#seat, lockTimeoutMs), this.#data);
+    this.#copies = new Copies(memory, this.#gate, this.#data, this.#blocks);
     this.#tally = new Tally(layout, memory);
     this.#key = new KeyBytes(layout.hashSeed);
     this.#ttlMs = checkedTtl(ttlMs);
@@ -73,9 +77,9 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
     return new SharedLruCache(memory, layoutOf(memory), listener);
   }
 
-  /** This thread uses it no more. */
+  /** This thread uses it no more: what it asks for is then missing. Safe to repeat. */
   [Symbol.dispose](): void {
-    leaveSeat(this.#words, this.#seat);
+    if (this.#gate.close()) leaveSeat(this.#words, this.#seat, threadId);
   }
 
   get length(): number {
@@ -123,88 +127,75 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
   /** Forgets the key, and refuses to `fill` it with what is older than `revision`. */
   invalidate(key: string, revision: number): void {
     const shardAt = this.#locate(key);
-    if (!this.#gate.enter(shardAt)) return this.#gate.doom(shardAt, revision);
-    this.#data.raiseWatermark(shardAt, this.#key.hash, revision);
-    const slotAt = this.#data.find(shardAt, this.#key);
-    if (slotAt !== 0) this.#data.remove(shardAt, slotAt);
-    this.#gate.leave(shardAt);
+    const done = this.#gate.inside(shardAt, () => {
+      this.#data.raiseWatermark(shardAt, this.#key.hash, revision);
+      const slotAt = this.#data.find(shardAt, this.#key);
+      if (slotAt !== 0) this.#data.remove(shardAt, slotAt);
+      return true;
+    });
+    if (!done) this.#gate.doom(shardAt, revision);
   }
 
   /** What `fill` must not be older than now, to be taken. Infinity when the lock was not to be had. */
   watermark(key: string): number {
     const shardAt = this.#locate(key);
-    if (!this.#gate.enter(shardAt)) return Infinity;
-    const watermark = this.#data.watermark(shardAt, this.#key.hash);
-    this.#gate.leave(shardAt);
-    return watermark;
+    return this.#gate.inside(shardAt, () => this.#data.watermark(shardAt, this.#key.hash)) ?? Infinity;
   }
 
   /** Gives a copy. */
   get(key: string): Buffer | null | undefined {
-    const shardAt = this.#locate(key);
-    if (!this.#gate.enter(shardAt)) return undefined;
-    const slotAt = this.#data.find(shardAt, this.#key);
-    if (slotAt === 0 || this.#hasExpired(shardAt, slotAt)) {
-      this.#words[shardAt + Control.MISSES]!++;
-      this.#leaveWithout(shardAt, slotAt, 'expired');
-      return undefined;
-    }
-    this.#words[shardAt + Control.HITS]!++;
-    this.#data.touch(shardAt, slotAt);
-    const value = this.#data.valueOf(shardAt, slotAt);
-    this.#gate.leave(shardAt);
-    return value;
+    return this.#look(key, true);
   }
 
   /** Gives a copy. */
   peek(key: string): Buffer | null | undefined {
-    const shardAt = this.#locate(key);
-    if (!this.#gate.enter(shardAt)) return undefined;
-    const slotAt = this.#data.find(shardAt, this.#key);
-    const value = slotAt === 0 || this.#hasExpired(shardAt, slotAt) ? undefined : this.#data.valueOf(shardAt, slotAt);
-    this.#gate.leave(shardAt);
-    return value;
+    return this.#look(key, false);
   }
 
   contains(key: string): boolean {
+    const nowMs = this.#nowMs();
     const shardAt = this.#locate(key);
-    if (!this.#gate.enter(shardAt)) return false;
-    const slotAt = this.#data.find(shardAt, this.#key);
-    const present = slotAt !== 0 && !this.#hasExpired(shardAt, slotAt);
-    return (this.#gate.leave(shardAt), present);
+    return this.#gate.inside(shardAt, () => this.#data.isShown(shardAt, this.#data.find(shardAt, this.#key), nowMs)) ?? false;
   }
 
   remove(key: string): boolean {
+    const nowMs = this.#nowMs();
     const shardAt = this.#locate(key);
-    if (!this.#gate.enter(shardAt)) {
-      this.#gate.doom(shardAt);
-      return false;
-    }
-    const slotAt = this.#data.find(shardAt, this.#key);
-    const present = slotAt !== 0 && !this.#hasExpired(shardAt, slotAt);
-    this.#leaveWithout(shardAt, slotAt, present ? 'removed' : 'expired');
-    return present;
+    const gone: Gone[] | undefined = this.#onEvict && [];
+    const present = this.#gate.inside(shardAt, () => {
+      const slotAt = this.#data.find(shardAt, this.#key);
+      const isShown = this.#data.isShown(shardAt, slotAt, nowMs);
+      if (slotAt !== 0) this.#data.drop(shardAt, slotAt, isShown ? 'removed' : 'expired', gone);
+      return isShown;
+    });
+    if (gone) tellOf(gone, this.#onEvict);
+    return present ?? (this.#gate.doom(shardAt), false);
   }
 
-  /** Of what has not expired, oldest first within each shard, shard by shard. Of a cache that others change, each shard as it was at one moment. */
+  /**
+   * Of what has not expired, oldest first within each shard, shard by shard. Of a cache that others change, each shard as it was at one moment; without those
+   * whose lock was not to be had in time.
+   */
   keys(): string[] {
+    const nowMs = this.#nowMs();
     const keys: string[] = [];
-    this.#eachShard((shardAt) => {
-      for (let slotAt = this.#data.oldest(shardAt); slotAt !== 0; slotAt = this.#data.newer(shardAt, slotAt))
-        if (!this.#hasExpired(shardAt, slotAt)) keys.push(this.#blocks.keyOf(shardAt, slotAt));
-    });
+    for (const shardAt of shardsOf(this.#layout)) {
+      this.#gate.inside(shardAt, () => {
+        for (let slotAt = this.#data.oldest(shardAt); slotAt !== 0; slotAt = this.#data.newer(shardAt, slotAt))
+          if (this.#data.isShown(shardAt, slotAt, nowMs)) keys.push(this.#blocks.keyOf(shardAt, slotAt));
+        return true;
+      });
+    }
     return keys;
   }
 
   purge(): void {
-    const gone: Gone[] = [];
-    this.#eachShard((shardAt) => {
-      if (this.#onEvict)
+    this.#changeAll((shardAt, gone) => {
+      if (gone)
         for (let slotAt = this.#data.oldest(shardAt); slotAt !== 0; slotAt = this.#data.newer(shardAt, slotAt))
           gone.push(this.#data.copyOf(shardAt, slotAt, 'purged'));
       this.#data.empty(shardAt);
     });
-    tellOf(gone, this.#onEvict);
   }
 
   /** Memory is fixed: a bound may be lowered, and raised up to what the cache was made with. Bytes are dealt out in whole blocks a shard. */
@@ -212,19 +203,18 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
     const blocks = blocksPerShardFor(this.#layout, capacity, bytesMax);
     Atomics.store(this.#words, Head.CAPACITY, capacity);
     Atomics.store(this.#words, Head.BLOCKS_PER_SHARD, blocks);
-    const gone: Gone[] = [];
     let count = 0;
-    this.#eachShard((shardAt) => {
+    this.#changeAll((shardAt, gone) => {
       for (; !this.#data.fits(shardAt, entriesMaxOf(this.#layout, shardAt, this.capacity), 0, 0); count++)
-        this.#data.evictOldest(shardAt, this.#onEvict && gone);
+        this.#data.evictOldest(shardAt, gone);
     });
-    tellOf(gone, this.#onEvict);
     return count;
   }
 
   /**
    * The thread has ended, however: the shards whose lock it held are emptied and free again. Call it on the `exit` of every worker that
-   * attached. Safe to repeat, from any thread that lives.
+   * attached. Safe to repeat, but from one thread only, the one that started the workers: a second one could take a lock from
+   * whoever has been given the seat meanwhile.
    *
    * @param revision of what the dead thread may have been about to invalidate: those shards refuse to be filled with what is older
    * @returns how many shards were emptied
@@ -232,11 +222,8 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
   threadExited(exitedThreadId: number, revision = 0): number {
     let emptied = 0;
     for (const seat of seatsOf(this.#words, exitedThreadId)) {
-      for (let shard = 0; shard < this.#layout.shards; shard++) {
-        const shardAt = this.#layout.shardAt + shard * this.#layout.shardWords;
-        if (this.#gate.inherit(shardAt, seat, revision)) emptied++;
-      }
-      leaveSeat(this.#words, seat);
+      for (const shardAt of shardsOf(this.#layout)) if (this.#gate.inherit(shardAt, seat, revision)) emptied++;
+      leaveSeat(this.#words, seat, exitedThreadId);
     }
     return emptied;
   }
@@ -251,50 +238,63 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
     return shardAtOf(this.#layout, this.#key.set(key).hash);
   }
 
-  #hasExpired(shardAt: number, slotAt: number): boolean {
-    return this.#data.isTimed(slotAt) && this.#clock.nowMs() > this.#data.expiryMs(shardAt, slotAt);
+  /** What it is when a call begins, if there may be entries that expire: whatever the clock does, it does it without a lock. */
+  #nowMs(): number {
+    // Who begins before the first one is added sees none expire: none does before it was added.
+    return Atomics.load(this.#words, Head.TIMED) === 0 ? -Infinity : this.#clock.nowMs();
   }
 
-  /** Lets go of the lock, and before that of the entry, if there is one. */
-  #leaveWithout(shardAt: number, slotAt: number, reason: 'expired' | 'removed'): void {
-    if (slotAt === 0) return this.#gate.leave(shardAt);
-    const gone = this.#onEvict && [this.#data.copyOf(shardAt, slotAt, reason)];
-    this.#data.remove(shardAt, slotAt);
-    this.#gate.leave(shardAt);
+  #look(key: string, isUse: boolean): Buffer | null | undefined {
+    const nowMs = this.#nowMs();
+    const gone: Gone[] | undefined = this.#onEvict && [];
+    const copy = this.#copies.of(this.#locate(key), this.#key, nowMs, isUse, gone);
     if (gone) tellOf(gone, this.#onEvict);
+    return copy;
   }
 
   /** `revision` below 0: whatever the watermark. */
   #put(key: string, value: Uint8Array | null, revision: number, ttlMs: number | undefined): Outcome {
-    const expiryMs = ttlMs === undefined ? undefined : this.#clock.nowMs() + checkedTtl(ttlMs)!;
+    if (value !== null && value.byteLength === 0 && (value.buffer as ArrayBuffer).detached)
+      throw new TypeError('the value has been sent to another thread; it has no bytes any more');
+    const entry = { key, value, expiryMs: ttlMs === undefined ? undefined : this.#expiryMs(checkedTtl(ttlMs)!) };
     const shardAt = this.#locate(key);
-    if (!this.#gate.enter(shardAt)) {
+    const gone: Gone[] | undefined = this.#onEvict && [];
+    let outcome: Outcome | undefined;
+    if (this.#gate.enter(shardAt)) {
+      try {
+        outcome = this.#store(shardAt, entry, revision, gone);
+      } catch (error) {
+        throw this.#gate.leaveBroken(shardAt, error);
+      }
+      this.#gate.leave(shardAt);
+    }
+    if (outcome === undefined) {
       // What is not filled is missing; what is not replaced must not be seen again.
       if (revision < 0) this.#gate.doom(shardAt);
       return Outcome.REFUSED;
     }
-    if (revision >= 0 && revision < this.#data.watermark(shardAt, this.#key.hash)) {
-      this.#gate.leave(shardAt);
-      return Outcome.REFUSED;
-    }
-    const gone: Gone[] | undefined = this.#onEvict && [];
-    const entriesMax = entriesMaxOf(this.#layout, shardAt, this.capacity);
-    const outcome = this.#data.store(shardAt, this.#key, { key, value, expiryMs }, entriesMax, gone);
-    this.#gate.leave(shardAt);
     if (gone) tellOf(gone, this.#onEvict);
     return outcome;
   }
 
-  /** A shard whose lock is not to be had in time is emptied by the next who gets it, and passed over. */
-  #eachShard(visit: (shardAt: number) => void): void {
-    for (let shard = 0; shard < this.#layout.shards; shard++) {
-      const shardAt = this.#layout.shardAt + shard * this.#layout.shardWords;
-      if (!this.#gate.enter(shardAt)) {
-        this.#gate.doom(shardAt);
-        continue;
-      }
-      visit(shardAt);
-      this.#gate.leave(shardAt);
+  #store(shardAt: number, entry: Entry, revision: number, gone: Gone[] | undefined): Outcome {
+    if (revision >= 0 && revision < this.#data.watermark(shardAt, this.#key.hash)) return Outcome.REFUSED;
+    return this.#data.store(shardAt, this.#key, entry, entriesMaxOf(this.#layout, shardAt, this.capacity), gone);
+  }
+
+  #expiryMs(ttlMs: number): number {
+    if (Atomics.load(this.#words, Head.TIMED) === 0) Atomics.store(this.#words, Head.TIMED, 1);
+    return this.#clock.nowMs() + ttlMs;
+  }
+
+  /** A shard whose lock is not to be had in time is emptied by the next who gets it. */
+  #changeAll(change: (shardAt: number, gone: Gone[] | undefined) => void): void {
+    const gone: Gone[] | undefined = this.#onEvict && [];
+    try {
+      for (const shardAt of shardsOf(this.#layout))
+        if (!this.#gate.inside(shardAt, () => (change(shardAt, gone), true))) this.#gate.doom(shardAt);
+    } finally {
+      if (gone) tellOf(gone, this.#onEvict);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { Layout } from './layout.js';
-import { Control } from './layout.js';
+import { Control, shardsOf } from './layout.js';
 import type { SharedLruCacheCounts } from './options.js';
 
 /** Sums over the shards, read without their locks: each shard as it is when its turn comes. */
@@ -31,9 +31,6 @@ export class Tally {
   }
 
   #sum(word: number): number {
-    const { shards, shardAt, shardWords } = this.#layout;
-    let sum = 0;
-    for (let shard = 0; shard < shards; shard++) sum += Atomics.load(this.#words, shardAt + shard * shardWords + word);
-    return sum;
+    return shardsOf(this.#layout).reduce((sum, shardAt) => sum + Atomics.load(this.#words, shardAt + word), 0);
   }
 }
