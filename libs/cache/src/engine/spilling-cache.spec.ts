@@ -15,7 +15,8 @@ async function open(options: Partial<SpillingCacheOptions> = {}) {
     writesMax: 1_000,
     ...options,
   });
-  const settled = (files: number) => waitFor(async () => (await readdir(dir.path)).length === files, { what: `${files} files` });
+  const settled = (files: number) =>
+    waitFor(async () => cache.writing === 0 && (await readdir(dir.path)).length === files, { what: `${files} files`, timeoutMs: 60_000 });
   const close = async () => {
     await cache[Symbol.asyncDispose]();
     expect(await readdir(dir.path)).toEqual([]);
@@ -43,6 +44,8 @@ it('never shows what was replaced or removed before it was asked, whatever reads
   spill.cache.add('k0', bytes(77));
   expect([spill.cache.remove('k1'), spill.cache.remove('k1')]).toEqual([true, false]);
   await Promise.all(reads);
+  const { fromMemory, fromDisk, misses } = spill.cache.counts;
+  expect(fromMemory + fromDisk + misses, 'each look-up counts, also one that was overtaken').toBe(3);
   expect([(await spill.cache.get('k0'))?.[0], await spill.cache.get('k1'), (await spill.cache.get('k2'))?.[0]]).toEqual([77, undefined, 2]);
 });
 

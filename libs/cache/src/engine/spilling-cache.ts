@@ -53,6 +53,11 @@ export class SpillingCache implements AsyncDisposable {
     return this.#memory.bytes;
   }
 
+  /** Files that are being written: until then what is in them is in memory too. */
+  get writing(): number {
+    return this.#writing;
+  }
+
   /** Of the files that are wanted; those being deleted come on top. */
   get diskBytes(): number {
     return this.#disk.bytes;
@@ -65,17 +70,19 @@ export class SpillingCache implements AsyncDisposable {
 
   async get(key: string): Promise<Uint8Array | undefined> {
     const held = this.#memory.get(key);
-    if (held) {
-      this.#counts.fromMemory++;
-      return held;
-    }
+    if (held) return this.#count('fromMemory', held);
     const spilled = this.#disk.get(key);
     const value = spilled && (spilled.value ?? (await readWhole(spilled)));
     // Whoever changed or removed the key during the read has the last word.
-    if (spilled && this.#disk.peek(key) !== spilled) return this.#memory.get(key);
-    this.#counts[value ? 'fromDisk' : 'misses']++;
+    if (spilled && this.#disk.peek(key) !== spilled) return this.#count('fromMemory', this.#memory.get(key));
     if (value) this.#memory.add(key, value);
     else this.#disk.remove(key);
+    return this.#count('fromDisk', value);
+  }
+
+  /** Each look-up counts once, as what it came to. */
+  #count(hit: 'fromMemory' | 'fromDisk', value: Uint8Array | undefined): Uint8Array | undefined {
+    this.#counts[value ? hit : 'misses']++;
     return value;
   }
 
