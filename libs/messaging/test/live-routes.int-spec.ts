@@ -9,6 +9,7 @@ import { connectNats } from '../src/index.js';
 import { DiptychClient, DiptychRecordBuilder } from '../src/nest/index.js';
 import { Probe, probePort, type ProbePort } from './probe-port.js';
 import { standstillsIn } from './standstills.js';
+import { Ejections } from './ejections.js';
 
 /**
  * Routing with real processes: what a caller notices of members that freeze, die, come and go. `npm test` does small sizes, `npm run test:long`
@@ -272,6 +273,7 @@ describe('at full processors', () => {
     'nobody is ejected that runs, though this loop blocks, members pause as for a collection, handlers are slow and the broker restarts',
     { timeout },
     async () => {
+      using watch = new Ejections();
       const servers = await startServers(3);
       for (let i = 0; i < availableParallelism(); i++) await start({ command: process.execPath, args: ['-e', 'for (;;);'] }, 'burner');
       const slow = Array.from({ length: 20 }, (_, i) => codeOf(port.hold({ id: `slow ${i}` }, within(900_000))));
@@ -309,7 +311,8 @@ describe('at full processors', () => {
       await waitFor(() => load.settled);
       // What they have to say of it they have said when they end.
       await Promise.all(servers.map((server) => server.stop(60_000)));
-      const standstills = servers.reduce((sum, { stdout }) => sum + standstillsIn(stdout), 0);
+      const stoodStill = new Map(servers.map(({ stdout }) => [/^serving as (\S+)/m.exec(stdout)![1]!, standstillsIn(stdout)]));
+      const standstills = [...stoodStill.values()].flat().length;
       const { answered, failures } = load;
       const record = {
         seed,
@@ -324,8 +327,12 @@ describe('at full processors', () => {
       console.info(JSON.stringify(record));
       if (long) keepRecord('live-routes', { at: new Date().toISOString(), ...record });
       expect(answered).toBeGreaterThan(0);
-      // Where others took the processors from us a member may get none for a second, and is rightly out: it says so itself.
-      expect(ejections).toBeLessThanOrEqual(share > OURS_ALONE ? 0 : standstills);
+      expect(watch.noted).toHaveLength(ejections);
+      // Where others took the processors from us a member may get none for a second, and is rightly out: it says itself that it stood still while it was silent.
+      const wrong = watch.noted.filter(
+        ({ instance, beginMs, endMs }) => !stoodStill.get(instance)!.some((span) => span.beginMs < endMs && span.endMs > beginMs),
+      );
+      expect(share > OURS_ALONE ? watch.noted : wrong).toEqual([]);
     },
   );
 });

@@ -3,7 +3,7 @@ import { Probe, probePort } from './probe-port.js';
 import { tellStandstills } from './standstills.js';
 
 /**
- * A process that serves the probe, for tests that stop or kill a server. It writes `serving`, then one line for each `echo` it runs and each time it stood
+ * A process that serves the probe, for tests that stop or kill a server. It writes `serving as` its instance, then one line for each `echo` it runs and each time it stood
  * still, and ends on SIGTERM by itself, that is, without process.exit.
  */
 const link = await connectNats({ servers: process.argv[2]!, name: 'probe-server', connectTimeoutMs: 30_000 });
@@ -13,9 +13,9 @@ probe.echo = async (request) => {
   console.log(`ran ${request.text}`);
   return echo(request);
 };
-await link.serve(probePort, probe.port);
+const { instance } = await link.serve(probePort, probe.port);
 const telling = tellStandstills();
-console.log('serving');
+console.log(`serving as ${instance}`);
 process.once('SIGTERM', () => {
   telling[Symbol.dispose]();
   void link.close(1_000);

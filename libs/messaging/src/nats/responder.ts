@@ -20,6 +20,8 @@ import { eventFrame } from './wire.js';
 
 /** Serves one port of this process to all others. */
 export interface Responder {
+  /** What its beats call it: another each time that a port is served. */
+  readonly instance: string;
   /** Work begun and not finished. */
   readonly inFlight: number;
   /**
@@ -70,6 +72,10 @@ export class PortResponder<Port> implements Responder {
     const inFlight = () => this.#calls.inFlight;
     if (this.#isAddressed) this.#heartbeat = new Heartbeat(descriptor, connection, { instance, inFlight, catalog: wire?.catalog?.() });
     this.#count = connection.regard({ announceMove: () => this.#heartbeat?.move() });
+  }
+
+  get instance(): string {
+    return this.#host.instance;
   }
 
   get inFlight(): number {
