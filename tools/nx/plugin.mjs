@@ -42,7 +42,7 @@ function nodeOf(root, workspaceRoot) {
   };
   if (has('tsconfig.json')) {
     targets.build = {
-      command: 'tsc -b {projectRoot}',
+      command: kind === 'apps' ? `tsc -b {projectRoot} && node tools/nx/bundle.mjs ${app}` : 'tsc -b {projectRoot}',
       dependsOn: ['^build'],
       cache: true,
       inputs: ['prod', '^prod', 'toolchain'],

@@ -8,6 +8,11 @@ import type { HttpListener } from './http-listener.js';
 import { AllowedMethods } from './allowed-methods.js';
 import { PROBLEM_CONTENT_TYPE, problem } from './problem.js';
 
+/** Routes have no JSON schemas here; to load what compiles them would cost a start a tenth of its CPU. */
+const noSchemas = (): never => {
+  throw new Error('no route of this server may have a JSON schema: it has no compiler for them');
+};
+
 /**
  * Fastify on a listener that somebody else opens and closes, with the paths every app has. `open` lets requests in once all
  * routes are there.
@@ -37,6 +42,7 @@ export function createHttpServer(
       maxParamLength: 16_384,
     },
     logger: false,
+    schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
     // Plugins are timed from their registration; a log may take longer than any limit to read itself in.
     pluginTimeout: 0,
   });

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { isDiptychError } from '@diptych/kernel';
 import type { DynamicModule, Type as Class } from '@nestjs/common';
 import { SettingsError } from './environment.js';
@@ -40,6 +41,8 @@ export async function runProcess(name: string, start: () => Promise<RunningApp>)
   const { logger } = app.telemetry;
   // Whoever started this process waits for the line, so it is written whatever the level.
   if (!stop.signal.aborted) logger.child({}, { level: 'info' }).info({ event: 'ready', url: app.url }, `${name} is ready at ${app.url}`);
+  // Where Node keeps what it compiled (NODE_COMPILE_CACHE) it writes that at the end; the next instance is to have it while this one runs.
+  flushCompileCache();
   const failure = await Promise.race([stopped, ...(app.failed ? [app.failed] : [])]);
   if (failure !== undefined) logger.error({ err: failure }, `${name} cannot go on`);
   logger.info({ event: 'stopping' }, `${name} is stopping`);

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { systemClock } from '@diptych/kernel';
 import { freePort, startProcess, tempDir, waitFor, WORKSPACE, type RunningProcess, type TempDir } from '@diptych/testing';
 
 /** How requests are spread: to the least busy, or by the key in their path, so that each key has one server (consistent hashing). */
@@ -34,11 +35,13 @@ export interface BalancerBounds {
 export class Balancer {
   readonly url: string;
   readonly #socket: string;
+  readonly #answerMsMax: number;
 
-  /** @param socket where it takes commands, as `BALANCER_CONTROL` told it */
-  constructor(url: string, socket: string) {
+  /** @param socket where it takes commands, as `BALANCER_CONTROL` told it @param answerMsMax for hangs only: on a machine with much else to do an answer may take seconds */
+  constructor(url: string, socket: string, answerMsMax = 30_000) {
     this.url = url;
     this.#socket = socket;
+    this.#answerMsMax = answerMsMax;
   }
 
   /** Takes an instance in; resolves when its check has answered and it gets requests. */
@@ -61,11 +64,16 @@ export class Balancer {
       timeoutMs: 60_000,
       pollMs: 20,
     });
+    await this.expel(slot);
+  }
+
+  /** Forgets an instance and whatever it had: one that has ended answers nothing. Safe to repeat. */
+  async expel(slot: number): Promise<void> {
     await this.#tell(`set server edges/s${slot} state maint`);
   }
 
   async slots(): Promise<BalancerSlot[]> {
-    const [head = '', ...lines] = (await ask(this.#socket, 'show stat edges 4 -1')).trim().split('\n');
+    const [head = '', ...lines] = (await ask(this.#socket, 'show stat edges 4 -1', this.#answerMsMax)).trim().split('\n');
     const names = head.replace('# ', '').split(',');
     const place = (name: string) => names.indexOf(name);
     return lines.flatMap((line) => {
@@ -78,12 +86,12 @@ export class Balancer {
 
   /** Whether it takes commands. Never rejects. */
   async isThere(): Promise<boolean> {
-    return (await ask(this.#socket, 'show info').catch(() => '')).includes('Uptime_sec');
+    return (await ask(this.#socket, 'show info', this.#answerMsMax).catch(() => '')).includes('Uptime_sec');
   }
 
   /** @throws Error with what it answered: it answers a line without a word to what it did, and a sentence to what it did not */
   async #tell(command: string): Promise<void> {
-    const answer = (await ask(this.#socket, command)).trim();
+    const answer = (await ask(this.#socket, command, this.#answerMsMax)).trim();
     if (answer !== '' && !/^(no need to change|IP changed|nothing changed|port changed)/i.test(answer))
       throw new Error(`haproxy: ${command}: ${answer}`);
   }
@@ -173,12 +181,15 @@ function configuration(where: string, spreading: Spreading, bounds: BalancerBoun
   ].join('\n');
 }
 
-function ask(socket: string, command: string): Promise<string> {
+/** @throws Error when it has not answered to the end in time, or cannot be reached */
+function ask(socket: string, command: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = '';
     const connection = connect(socket, () => connection.write(`${command}\n`));
+    const late = systemClock.after(timeoutMs, () => connection.destroy(new Error(`haproxy: ${command}: no answer within ${timeoutMs} ms`)));
     connection.setEncoding('utf8').on('data', (text: string) => (answer += text));
     connection.once('end', () => resolve(answer));
     connection.once('error', reject);
+    connection.once('close', () => late[Symbol.dispose]());
   });
 }

@@ -127,7 +127,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
     mode: 'open',
   };
   const pools = SCALED_ARMS[arm].pools.filter(({ isScaled }) => isScaled).map(({ pool }) => pool);
-  const autoscaling = new Autoscaling(fleet, ELASTIC, pools, join(lab.runDir, `decisions-${name}.jsonl`));
+  const autoscaling = new Autoscaling(fleet, ELASTIC, pools, { file: join(lab.runDir, `decisions-${name}.jsonl`) });
   const cpuBeforeMs = await fleet.cpuMs();
   autoscaling.start();
   const load = await runLoad(plan, { cores, signal: lab.signal }).finally(() => autoscaling.stop());

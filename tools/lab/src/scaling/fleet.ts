@@ -68,7 +68,7 @@ export interface Fleet<Each extends Instance = Instance> extends AsyncDisposable
   readonly url: string;
   /** From now on every process but the balancer is held to its share; what is added later is from its first instruction. Safe to repeat. */
   hold(): void;
-  /** Those that take requests, oldest first. */
+  /** Those that take requests, oldest first. One that has ended by itself is none of them. */
   serving(pool: Pool): readonly Each[];
   /** By name, the places of those that stand behind the balancer, as it sees them now. */
   places(): Promise<ReadonlyMap<string, BalancerSlot>>;
@@ -80,7 +80,7 @@ export interface Fleet<Each extends Instance = Instance> extends AsyncDisposable
    * @throws INTERNAL when it did not end cleanly
    */
   remove(instance: Each): Promise<void>;
-  /** What every process has used since it began; what is gone is in none. */
+  /** What every process has used since it began, never less than the last time; what is gone is in none. */
   use(): Promise<FleetUse[]>;
   /** CPU time of all there is and was, balancer and broker too. */
   cpuMs(): Promise<number>;
@@ -101,6 +101,26 @@ export function placesOf(instances: readonly Instance[], slots: readonly Balance
       return place ? [[name, place] as const] : [];
     }),
   );
+}
+
+/** CPU time by name, of which nothing is taken back when a process ends by itself and can no longer be asked: the last that it said counts. */
+export class UsedSoFar {
+  readonly #saidMs = new Map<string, number>();
+  /** By those that are gone. */
+  byWhatIsGoneMs = 0;
+
+  /** @param saidMs undefined, or less than before: it can no longer be asked */
+  of(name: string, saidMs: number | undefined): number {
+    const mostMs = Math.max(this.#saidMs.get(name) ?? 0, saidMs ?? 0);
+    this.#saidMs.set(name, mostMs);
+    return mostMs;
+  }
+
+  /** It goes, or is gone. */
+  keep(name: string, saidMs?: number): void {
+    this.byWhatIsGoneMs += this.of(name, saidMs);
+    this.#saidMs.delete(name);
+  }
 }
 
 /** Places at the balancer: those that instances hold, and those of instances that come or go. */

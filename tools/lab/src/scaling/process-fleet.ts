@@ -7,6 +7,7 @@ import {
   Places,
   placesOf,
   SCALED_ARMS,
+  UsedSoFar,
   type Counts,
   type Fleet,
   type FleetUse,
@@ -26,10 +27,10 @@ interface Broker {
 }
 
 const MAINS: Readonly<Record<Pool, string>> = {
-  replica: 'apps/monolith/dist/main.js',
-  log: 'apps/log/dist/main.js',
-  cache: 'apps/cache/dist/main.js',
-  gateway: 'apps/gateway/dist/main.js',
+  replica: 'apps/monolith/dist/bundle/main.js',
+  log: 'apps/log/dist/bundle/main.js',
+  cache: 'apps/cache/dist/bundle/main.js',
+  gateway: 'apps/gateway/dist/bundle/main.js',
 };
 
 /** Of plain processes, each in a control group of its own. */
@@ -40,9 +41,12 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
   readonly #broker: Broker | undefined;
   readonly #instances: ProcessInstance[] = [];
   readonly #places = new Places();
+  /** What comes and what is cleared away: waited for before the rest ends. */
+  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #used = new UsedSoFar();
   #isHeld = false;
+  #isOver = false;
   #started = 0;
-  #goneCpuMs = 0;
 
   private constructor(arm: ScaledArmName, balancer: BalancerProcess, dir: TempDir, broker: Broker | undefined) {
     this.arm = arm;
@@ -92,12 +96,16 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     return this.#instances.filter((instance) => instance.pool === pool);
   }
 
-  async add(pool: Pool): Promise<ProcessInstance> {
+  add(pool: Pool): Promise<ProcessInstance> {
+    return this.#follow(this.#add(pool));
+  }
+
+  async #add(pool: Pool): Promise<ProcessInstance> {
     const number = ++this.#started;
     const name = `${pool}-${number}`;
     const quota = cpuQuota(name, CPUS_AN_INSTANCE, !this.#isHeld);
     const variables = {
-      // A start costs about a second of CPU, of which compiling is a part that the second instance of a kind is spared.
+      // Compiling is a tenth of what a start costs, and the second instance of a kind is spared it.
       NODE_COMPILE_CACHE: `${this.#dir.path}/compiled`,
       DIPTYCH_HTTP_PORT: '0',
       DIPTYCH_TELEMETRY_LEVEL: 'info',
@@ -111,7 +119,11 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
       slot = pool === SCALED_ARMS[this.arm].edge ? this.#places.take() : undefined;
       const instance: ProcessInstance = { name, pool, url: process.url, process, quota, slot };
       if (slot !== undefined) await this.#balancer.admit(slot, process.port);
+      if (this.#isOver) throw new DiptychError('CANCELLED', `${name} came when the fleet was at its end`);
       this.#instances.push(instance);
+      void process.exited.then(() => {
+        if (this.#instances.includes(instance)) void this.#follow(this.#clearAway(instance));
+      });
       return instance;
     } catch (error) {
       this.#places.free(slot);
@@ -131,7 +143,7 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
       throw error;
     });
     this.#places.free(instance.slot);
-    this.#keepCpu(instance);
+    this.#used.keep(instance.name, cpuMsOf([instance.process.pid]));
     const exit = await instance.process.stop();
     await instance.quota.remove();
     if (exit.code !== 0) throw new DiptychError('INTERNAL', `${instance.name} ended with ${exit.code ?? exit.signal} instead of draining`);
@@ -139,10 +151,10 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
 
   /** SIGKILL, by surprise: nobody is told. @returns what the operating system said of its end */
   async kill(instance: ProcessInstance): Promise<string> {
-    this.#keepCpu(instance);
+    this.#used.keep(instance.name, cpuMsOf([instance.process.pid]));
+    this.#forget(instance);
     await instance.process.kill('SIGKILL');
     const { signal } = await instance.process.exited;
-    this.#forget(instance);
     this.#places.free(instance.slot);
     await instance.quota.remove();
     return `${instance.name} (process ${instance.process.pid}) ended by ${signal}`;
@@ -150,7 +162,7 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
 
   async use(): Promise<FleetUse[]> {
     const of = (name: string, pool: FleetUse['pool'], pid: number, quota?: CpuQuota): FleetUse => {
-      return { name, pool, cpus: quota?.cpus, cpuMs: cpuMsOf([pid]) ?? Number.NaN, throttling: quota?.throttling() };
+      return { name, pool, cpus: quota?.cpus, cpuMs: this.#used.of(name, cpuMsOf([pid])), throttling: quota?.throttling() };
     };
     return [
       ...this.#instances.map(({ name, pool, process, quota }) => of(name, pool, process.pid, quota)),
@@ -160,7 +172,7 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
   }
 
   async cpuMs(): Promise<number> {
-    return (await this.use()).reduce((sum, { cpuMs }) => sum + cpuMs, this.#goneCpuMs);
+    return (await this.use()).reduce((sum, { cpuMs }) => sum + cpuMs, this.#used.byWhatIsGoneMs);
   }
 
   async memoryBytes(): Promise<number> {
@@ -177,6 +189,8 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     await this.#balancer[Symbol.asyncDispose]();
     await Promise.allSettled(this.#instances.map(({ process }) => process.kill('SIGKILL')));
     await this.#broker?.server.stop();
@@ -190,7 +204,19 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     this.#instances.splice(index, 1);
   }
 
-  #keepCpu({ process }: ProcessInstance): void {
-    this.#goneCpuMs += cpuMsOf([process.pid]) ?? 0;
+  /** It has ended by itself: what is left of it goes, and from now on there is one fewer. */
+  async #clearAway(instance: ProcessInstance): Promise<void> {
+    this.#forget(instance);
+    this.#used.keep(instance.name);
+    if (instance.slot !== undefined) await this.#balancer.expel(instance.slot).catch(() => undefined);
+    this.#places.free(instance.slot);
+    await instance.quota.remove().catch(() => undefined);
+  }
+
+  #follow<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    const done = () => void this.#underWay.delete(work);
+    work.then(done, done);
+    return work;
   }
 }

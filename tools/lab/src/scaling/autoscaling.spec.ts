@@ -1,0 +1,239 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FakeClock } from '@diptych/kernel/testing';
+import { seedFromEnv, tempDir, type TempDir } from '@diptych/testing';
+import { Autoscaling } from './autoscaling.js';
+import type { InstanceSignals } from './decide.js';
+import { UsedSoFar, type Fleet, type Instance, type Pool } from './fleet.js';
+import { ELASTIC } from './policy.js';
+
+const START_MS = 3_000;
+const DRAIN_MS = 500;
+const FULL: InstanceSignals = { eventLoopUtilization: 1, cpuShare: 1, inFlight: 64, queueingDelayMs: 30 };
+const IDLE: InstanceSignals = { eventLoopUtilization: 0.05, cpuShare: 0.05, inFlight: 1, queueingDelayMs: 1 };
+
+/** Replicas that take their time to start and to drain, and that fail and end as they are told; it keeps a journal. */
+class MadeUpFleet implements Fleet {
+  readonly arm = 'monolith-replicas';
+  readonly url = 'http://made.up';
+  readonly journal: string[] = [];
+  readonly #clock: FakeClock;
+  readonly #serving: Instance[] = [];
+  #named = 0;
+  /** Instances from this one on do not start. */
+  failsFrom = Infinity;
+
+  constructor(clock: FakeClock, instances = 1) {
+    this.#clock = clock;
+    for (let i = 0; i < instances; i++) this.#serving.push(this.#next());
+  }
+
+  serving(pool: Pool): Instance[] {
+    return pool === 'replica' ? [...this.#serving] : [];
+  }
+
+  async add(): Promise<Instance> {
+    const instance = this.#next();
+    this.journal.push(`${this.#second}: ${instance.name} starts`);
+    await this.#wait(START_MS);
+    if (this.#named >= this.failsFrom) throw new Error(`${instance.name} exited (code 2) before it was ready`);
+    this.#serving.push(instance);
+    this.journal.push(`${this.#second}: ${instance.name} serves`);
+    return instance;
+  }
+
+  async remove(instance: Instance): Promise<void> {
+    this.end(instance.name);
+    this.journal.push(`${this.#second}: ${instance.name} drains`);
+    await this.#wait(DRAIN_MS);
+    this.journal.push(`${this.#second}: ${instance.name} is gone`);
+  }
+
+  /** By itself: nobody has told it to. */
+  end(name: string): void {
+    this.#serving.splice(
+      this.#serving.findIndex((each) => each.name === name),
+      1,
+    );
+  }
+
+  places = () => Promise.resolve(new Map());
+  use = () => Promise.resolve([]);
+  cpuMs = () => Promise.resolve(0);
+  memoryBytes = () => Promise.resolve(0);
+  hold = () => undefined;
+  [Symbol.asyncDispose] = () => Promise.resolve();
+
+  get #second(): number {
+    return this.#clock.nowMs() / 1000;
+  }
+
+  #next(): Instance {
+    const name = `replica-${++this.#named}`;
+    return { name, pool: 'replica', url: `http://${name}`, slot: this.#named };
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#clock.after(ms, resolve));
+  }
+}
+
+describe('the autoscaler', () => {
+  let dir: TempDir;
+  let files = 0;
+  beforeEach(async () => void (dir = await tempDir()));
+  afterEach(() => dir.remove());
+
+  const driven = (
+    instances: number,
+    say: (instances: readonly Instance[], nowMs: number) => InstanceSignals[] | Promise<InstanceSignals[]>,
+  ) => {
+    const clock = new FakeClock();
+    const fleet = new MadeUpFleet(clock, instances);
+    const file = join(dir.path, `decisions-${++files}.jsonl`);
+    const read = async (asked: readonly Instance[]) => say(asked, clock.nowMs());
+    const autoscaling = new Autoscaling(fleet, ELASTIC, ['replica'], { file, clock, read });
+    autoscaling.start();
+    const decisions = () =>
+      readFileSync(file, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { kind: string; from: number; to: number; why: string; atMs: number });
+    return { clock, fleet, autoscaling, changed: () => decisions().filter(({ kind }) => kind !== 'none') };
+  };
+  const all = (signals: InstanceSignals) => (instances: readonly Instance[]) => instances.map(() => signals);
+
+  it('starts more under load, drains the youngest when it ebbs, and tells of each when it is done', async () => {
+    const { clock, fleet, autoscaling, changed } = driven(1, (instances, nowMs) => {
+      // As much as two can do, for half a minute.
+      const share = nowMs < 30_000 ? Math.min(1, 1.1 / instances.length) : 0.1;
+      return instances.map(() => ({ ...IDLE, eventLoopUtilization: share, cpuShare: share }));
+    });
+    await clock.advanceAsync(90_000);
+    const [out] = fleet.journal;
+    expect(out).toMatch(/replica-2 starts$/);
+    expect(changed().map(({ kind, from, to }) => `${kind} ${from} ${to}`)).toEqual(['out 1 2', 'in 2 1']);
+    expect(fleet.journal.map((line) => line.replace(/^.*: /, ''))).toEqual([
+      'replica-2 starts',
+      'replica-2 serves',
+      'replica-2 drains',
+      'replica-2 is gone',
+    ]);
+    const took = autoscaling.changes.map(({ decision, decidedWallMs, doneWallMs }) => [decision.kind, doneWallMs - decidedWallMs]);
+    expect(took).toEqual([
+      ['out', START_MS],
+      ['in', DRAIN_MS],
+    ]);
+    expect(autoscaling.supply.map(({ instances }) => instances)).toEqual([1, 2, 1]);
+    expect(autoscaling.failures).toEqual([]);
+    await autoscaling.stop();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('does not ask twice for what is on its way', async () => {
+    const { clock, fleet, autoscaling } = driven(1, all({ eventLoopUtilization: 1 }));
+    await clock.advanceAsync(START_MS);
+    expect(fleet.journal).toEqual(['1: replica-2 starts']);
+    const stopped = autoscaling.stop();
+    await clock.advanceAsync(START_MS);
+    await stopped;
+  });
+
+  it('never decides the opposite within the window, and keeps within its bounds, whatever comes, fails or ends', async () => {
+    const shares = fc.array(fc.constantFrom(0.05, 0.3, 0.6, 0.9, 1), { minLength: 60, maxLength: 60 });
+    const ends = fc.array(fc.nat(59), { maxLength: 3 });
+    const property = fc.asyncProperty(shares, ends, fc.integer({ min: 2, max: 20 }), async (shareOf, endsAt, failsFrom) => {
+      const { clock, fleet, autoscaling, changed } = driven(1, (instances, nowMs) => {
+        const share = shareOf[Math.min(59, Math.floor(nowMs / 1_000))]!;
+        return instances.map(() => ({ ...IDLE, eventLoopUtilization: share, cpuShare: share, inFlight: 40 * share }));
+      });
+      fleet.failsFrom = failsFrom;
+      for (let second = 0; second < 60; second++) {
+        if (endsAt.includes(second) && fleet.serving('replica').length > 0) fleet.end(fleet.serving('replica')[0]!.name);
+        await clock.advanceAsync(1_000);
+        expect(fleet.serving('replica').length).toBeLessThanOrEqual(ELASTIC.instancesMax);
+      }
+      const stopped = autoscaling.stop();
+      await clock.advanceAsync(START_MS + DRAIN_MS);
+      await stopped;
+      // Below the minimum, since one ended and its replacement did not start, there is no waiting.
+      const decided = changed().filter(({ kind, from }) => kind !== 'replace' && from >= ELASTIC.instancesMin);
+      for (const [i, { kind, atMs }] of decided.entries())
+        for (const later of decided.slice(i + 1))
+          if (later.kind !== kind) expect(later.atMs - atMs).toBeGreaterThanOrEqual(ELASTIC.windowMs);
+    });
+    await fc.assert(property, { seed: seedFromEnv(), numRuns: 20 });
+  });
+
+  it('says that an instance did not start, is not left waiting for it, and asks again in its own time', async () => {
+    const { clock, fleet, autoscaling } = driven(1, all(FULL));
+    fleet.failsFrom = 2;
+    await clock.advanceAsync(30_000);
+    expect(autoscaling.failures[0]).toBe('Error: replica-2 exited (code 2) before it was ready');
+    expect(fleet.serving('replica')).toHaveLength(1);
+    const starts = fleet.journal.map((line) => Number.parseFloat(line));
+    expect(starts.length).toBeGreaterThan(2);
+    // Cooling down and starting pass before the next decision.
+    expect(starts.at(-1)! - starts[0]!).toBeGreaterThanOrEqual(START_MS / 1_000);
+    fleet.failsFrom = Infinity;
+    await clock.advanceAsync(30_000);
+    expect(fleet.serving('replica')).toHaveLength(ELASTIC.instancesMax);
+    await autoscaling.stop();
+  });
+
+  it('replaces one that ends by itself, at once and also within the window of a scale-in', async () => {
+    const { clock, fleet, autoscaling, changed } = driven(3, all({ ...IDLE, cpuShare: 0.3 }));
+    await clock.advanceAsync(20_000);
+    // Three are one more than it takes.
+    expect(changed().map(({ kind }) => kind)).toEqual(['in']);
+    fleet.end('replica-1');
+    await clock.advanceAsync(2_000);
+    expect(changed().at(-1)).toMatchObject({ kind: 'replace', from: 1, to: 2, why: '1 replica ended without being told to: 1 to 2' });
+    expect(autoscaling.failures).toEqual(['1 replica ended without being told to: 1 to 2']);
+    await clock.advanceAsync(START_MS);
+    expect(fleet.serving('replica').map(({ name }) => name)).toEqual(['replica-2', 'replica-4']);
+    expect(autoscaling.supply.map(({ instances }) => instances)).toEqual([3, 2, 1, 2]);
+    await autoscaling.stop();
+  });
+
+  it('takes nothing away when what it would have taken away has ended by itself meanwhile', async () => {
+    let slow: () => void = () => undefined;
+    let asked = 0;
+    const { clock, fleet, autoscaling } = driven(2, async (instances) => {
+      // The reading by which it scales in takes so long that one of the two ends meanwhile.
+      if (++asked === 1) await new Promise<void>((resolve) => (slow = resolve));
+      return instances.map(() => IDLE);
+    });
+    await clock.advanceAsync(1_500);
+    expect(asked).toBe(1);
+    fleet.end('replica-1');
+    slow();
+    await clock.advanceAsync(20_000);
+    expect(fleet.serving('replica').map(({ name }) => name)).toEqual(['replica-2']);
+    expect(fleet.journal).toEqual([]);
+    await autoscaling.stop();
+  });
+
+  it('stops in the middle of a start: waits for it, and decides no more', async () => {
+    const { clock, fleet, autoscaling } = driven(1, all({ eventLoopUtilization: 1 }));
+    await clock.advanceAsync(1_500);
+    expect(fleet.journal).toEqual(['1: replica-2 starts']);
+    let isStopped = false;
+    const stopped = autoscaling.stop().then(() => (isStopped = true));
+    await clock.advanceAsync(START_MS / 2);
+    expect(isStopped).toBe(false);
+    await clock.advanceAsync(START_MS);
+    await stopped;
+    expect(autoscaling.changes).toHaveLength(1);
+    expect(clock.pending).toBe(0);
+  });
+});
+
+it('what a process has used is never less than it said before, and never unknown, when it can no longer be asked', () => {
+  const used = new UsedSoFar();
+  expect([used.of('a', 100), used.of('a', 0), used.of('a', undefined), used.of('b', undefined)]).toEqual([100, 100, 100, 0]);
+  used.keep('a');
+  expect(used.byWhatIsGoneMs).toBe(100);
+});
