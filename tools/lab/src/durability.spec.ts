@@ -23,6 +23,7 @@ describe('checkDurability', () => {
   it('accepts the last write, and either of two that overlapped', async () => {
     expect(await check([put('a', 'k', 0, 1), put('b', 'k', 2, 3)], { k: 'b' })).toEqual({
       acknowledged: 2,
+      acknowledgedKeys: 1,
       unknown: 0,
       lost: [],
       phantom: [],
@@ -40,6 +41,12 @@ describe('checkDurability', () => {
     expect((await check([put('a', 'k', 0, 1), remove('d', 'k', 2, 3)], { k: 'a' })).lost).toEqual(['d']);
   });
 
+  it('counts of a key that is not there, or has gone back, its last acknowledged write alone', async () => {
+    const history = [put('a', 'k', 0, 1), put('b', 'k', 2, 3), put('c', 'k', 4, 5), put('d', 'k', 4, 6), put('e', 'other', 7, 8)];
+    expect(await check(history, { k: null, other: 'e' }, ['k'])).toMatchObject({ acknowledged: 6, acknowledgedKeys: 2, lost: ['d'] });
+    expect((await check(history, { k: 'a', other: 'e' })).lost).toEqual(['d']);
+  });
+
   it('lets a write without an answer happen, not happen, or happen late', async () => {
     const history = [put('a', 'k', 0, 1), put('u', 'k', 2, 9, 'timeout'), put('b', 'k', 10, 11)];
     for (const final of ['u', 'b']) expect(await check(history, { k: final })).toMatchObject({ unknown: 1, lost: [] });
@@ -54,6 +61,7 @@ describe('checkDurability', () => {
   it('counts what was never sent as nothing', async () => {
     expect(await check([put('a', 'k', 0, 1, 'unsent')], { k: null })).toEqual({
       acknowledged: 0,
+      acknowledgedKeys: 0,
       unknown: 0,
       lost: [],
       phantom: [],

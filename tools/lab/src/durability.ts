@@ -22,7 +22,9 @@ export interface DurabilityFinding {
   readonly acknowledged: number;
   /** Writes that may have happened: their answer never came, or left it open. Whether they are there is all the same. */
   readonly unknown: number;
-  /** Acknowledged, and neither there nor overwritten by a later write. */
+  /** Keys of which any write was acknowledged: as many as can be lost. */
+  readonly acknowledgedKeys: number;
+  /** Acknowledged, and neither there nor overwritten by a later write: of each key its last one at most. */
   readonly lost: readonly string[];
   /** Keys with a value that nobody wrote. */
   readonly phantom: readonly string[];
@@ -72,8 +74,10 @@ export async function checkDurability(
   };
   await Promise.all(Array.from({ length: READERS }, reader));
   const isOpen = ({ outcome }: HistoryLine) => outcome !== 'good' && outcome !== 'refused';
-  const acknowledged = writes.filter(({ outcome }) => outcome === 'good').length + filledKeys.size;
-  return { acknowledged, unknown: writes.filter(isOpen).length, ...found };
+  const good = writes.filter(({ outcome }) => outcome === 'good');
+  const acknowledged = good.length + filledKeys.size;
+  const acknowledgedKeys = new Set([...filledKeys, ...good.map(({ key }) => key)]).size;
+  return { acknowledged, acknowledgedKeys, unknown: writes.filter(isOpen).length, ...found };
 }
 
 function judgeKey(
@@ -99,14 +103,20 @@ function judgeKey(
   );
   const explanations = couldHave.filter(({ outcome }) => outcome !== 'refused');
   if (explanations.length === 0) {
-    if (state.kind === 'absent') return { lost: acknowledged.map(({ id }) => id), phantom: [], invented: [] };
+    if (state.kind === 'absent') return { lost: lastOf(acknowledged), phantom: [], invented: [] };
     if (couldHave.length === 0) return { lost: [], phantom: [key], invented: [] };
     return { lost: [], phantom: [], invented: couldHave.map(({ id }) => id) };
   }
   // The kindest explanation is the one that ended last; one without an answer may have happened at any later time.
   const endedLast = Math.max(...explanations.map(({ outcome, done }) => (outcome === 'good' ? done! : Number.POSITIVE_INFINITY)));
   const later = acknowledged.filter(({ sent, id }) => sent! > endedLast && !explanations.some((write) => write.id === id));
-  return { lost: later.map(({ id }) => id), phantom: [], invented: [] };
+  return { lost: lastOf(later), phantom: [], invented: [] };
+}
+
+/** Of acknowledged writes of one key that are not there: what came before the last of them was overwritten anyway. */
+function lastOf(writes: readonly HistoryLine[]): string[] {
+  const [first, ...others] = writes;
+  return first ? [others.reduce((last, each) => (each.done! > last.done! ? each : last), first).id] : [];
 }
 
 export async function readHistory(file: string): Promise<HistoryLine[]> {

@@ -6,7 +6,7 @@ import { killAndRestart } from './crash.js';
 import { baselineFault, metricsOf, recoveryWatchedSeconds, sentences, survivalOf } from './crash-score.js';
 
 const fault: Fault = { kind: 'kill', part: 'log', fromSecond: 4.05, toSecond: 12.05, proof: 'p' };
-const durability: DurabilityFinding = { acknowledged: 1, unknown: 0, lost: [], phantom: [], invented: [], unread: [] };
+const durability: DurabilityFinding = { acknowledged: 1, acknowledgedKeys: 1, unknown: 0, lost: [], phantom: [], invented: [], unread: [] };
 const outcomes = { pending: 0, good: 0, refused: 0, 'wrong-status': 0, 'wrong-answer': 0, timeout: 0, reset: 0, unsent: 0 };
 
 /** 100 of each capability a second; how many of them are good is made up. */

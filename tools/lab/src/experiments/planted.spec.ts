@@ -114,7 +114,7 @@ describe('an arm beside itself', () => {
 
 describe('crash figures', () => {
   const fault: Fault = { kind: 'kill', part: 'log', fromSecond: 3.5, toSecond: 6.5, proof: 'x' };
-  const none = { acknowledged: 9, unknown: 0, lost: [], phantom: [], invented: [], unread: [] };
+  const none = { acknowledged: 9, acknowledgedKeys: 9, unknown: 0, lost: [], phantom: [], invented: [], unread: [] };
   const outcomes = { pending: 0, good: 0, refused: 0, 'wrong-status': 0, 'wrong-answer': 0, timeout: 0, reset: 0, unsent: 0 };
   /** Offered varies from second to second, as Poisson arrivals do. */
   const series = (goodShare: (second: number) => number): SeriesPoint[] =>

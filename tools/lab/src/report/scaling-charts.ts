@@ -2,9 +2,17 @@ import * as Plot from '@observablehq/plot';
 import type { Experiment, Run, SeriesPoint } from '../results.js';
 import { ARM_COLOURS, figure, type Width } from './drawing.js';
 
-/** Good requests a second by number of instances, a panel a workload; dashed what N times one instance would be. Every search is a dot. */
-export function scaleOutChart({ runs }: Experiment): string {
-  const data = runs.flatMap(({ arm, label, valid, metrics: { instances, goodPerSecond } }) =>
+/**
+ * Good requests a second by number of instances, a panel a workload; dashed what N times one instance would be. Every search is a dot. Then the same by core of quota, log and broker counted:
+ * arms with as many instances have not as many cores.
+ */
+export function scaleOutChart(experiment: Experiment): string {
+  return growthChart(experiment, 'goodPerSecond') + growthChart(experiment, 'goodPerSecondAndCpu');
+}
+
+function growthChart({ runs }: Experiment, metric: 'goodPerSecond' | 'goodPerSecondAndCpu'): string {
+  const byCore = metric === 'goodPerSecondAndCpu';
+  const data = runs.flatMap(({ arm, label, valid, metrics: { instances, [metric]: goodPerSecond } }) =>
     instances === undefined || goodPerSecond === undefined
       ? []
       : [{ arm, workload: label.split(', ')[0]!, instances, goodPerSecond, valid }],
@@ -12,10 +20,10 @@ export function scaleOutChart({ runs }: Experiment): string {
   if (data.length === 0) return '';
   const ones = data.filter(({ instances }) => instances === 1);
   const most = Math.max(...data.map(({ instances }) => instances));
-  const ideal = ones.flatMap((one) => [one, { ...one, instances: most, goodPerSecond: one.goodPerSecond * most }]);
+  const ideal = byCore ? [] : ones.flatMap((one) => [one, { ...one, instances: most, goodPerSecond: one.goodPerSecond * most }]);
   const placed = { x: 'instances', y: 'goodPerSecond', fy: 'workload', stroke: 'arm' } as const;
-  const caption =
-    'good requests a second at the objective by instances, each held to a quarter of a core by a control group; dashed: N times what one can; hollow: disturbed';
+  const held = `each held to a quarter of a core by a control group${byCore ? '' : '; dashed: N times what one can'}; hollow: disturbed`;
+  const caption = `good requests a second ${byCore ? 'and core of quota, log and broker counted, ' : ''}at the objective by instances, ${held}`;
   return figure(caption, () => ({
     height: 440,
     marginLeft: 60,

@@ -15,30 +15,48 @@ const TABLES: Readonly<Record<string, (runs: readonly Run[]) => string[][]>> = {
   'coming-and-going': losses,
 };
 
-/** Good requests a second by instances, as medians over the blocks, in brackets how much that is of N times one; then what more of it costs. */
+/**
+ * Good requests a second by instances, as medians over the blocks, in brackets how much that is of N times one; then what more of it costs. Below, the same by core of quota, since instances are
+ * not all there is. A search that met the objective at no rate is in no median: it is counted.
+ */
 function growth(runs: readonly Run[]): string[][] {
   const counts = [...new Set(runs.flatMap(({ metrics }) => metrics['instances'] ?? []))].sort((a, b) => a - b);
-  const lines = Map.groupBy(runs, ({ label }) => label.slice(0, label.lastIndexOf(', ')));
-  const rows = [...lines]
-    .sort(([a], [b]) => a.localeCompare(b))
-    .map(([line, of]) => {
-      const goodOf = (count: number) =>
-        of.flatMap(({ metrics }) => (metrics['instances'] === count ? (metrics['goodPerSecond'] ?? []) : []));
-      const one = goodOf(1);
-      const cost = marginalCost(of);
-      return [
-        line,
-        ...counts.map((count) => {
-          const good = goodOf(count);
-          if (good.length === 0) return '–';
-          const share = one.length === 0 || count === 1 ? '' : ` (${((median(good) / (count * median(one))) * 100).toFixed(0)} %)`;
-          return `${Math.round(median(good)).toLocaleString('en')}${share}`;
-        }),
-        cost ? inWords(cost.memoryMib, 'MiB', 0) : '–',
-        cost ? inWords(cost.cpuCores, 'cores', 2) : '–',
-      ];
-    });
-  return [['good requests a second by instances', ...counts.map(String), 'memory of another 1,000', 'CPU of another 1,000'], ...rows];
+  const lines = [...Map.groupBy(runs, ({ label }) => label.slice(0, label.lastIndexOf(', ')))].sort(([a], [b]) => a.localeCompare(b));
+  const rows = lines.map(([line, of]) => {
+    const goodWith = (count: number) => middleWith(of, count, 'goodPerSecond');
+    const cost = marginalCost(of);
+    return [
+      line,
+      ...counts.map((count) => {
+        const [good, one] = [goodWith(count), goodWith(1)];
+        const share = good === undefined || one === undefined || count === 1 ? '' : ` (${((good / (count * one)) * 100).toFixed(0)} %)`;
+        return `${figure(good, 0, '')}${share}${nothingMet(of, count)}`;
+      }),
+      cost ? inWords(cost.memoryMib, 'MiB', 0) : '–',
+      cost ? inWords(cost.cpuCores, 'cores', 2) : '–',
+    ];
+  });
+  const byCore = lines
+    .filter(([, of]) => of.some(({ metrics }) => metrics['goodPerSecondAndCpu'] !== undefined))
+    .map(([line, of]) => [
+      `${line}, by core`,
+      ...counts.map((count) => figure(middleWith(of, count, 'goodPerSecondAndCpu'), 0, '')),
+      '',
+      '',
+    ]);
+  const head = ['good requests a second by instances', ...counts.map(String), 'memory of another 1,000', 'CPU of another 1,000'];
+  return [head, ...rows, ...byCore];
+}
+
+function middleWith(runs: readonly Run[], instances: number, metric: string): number | undefined {
+  const values = runs.flatMap(({ metrics }) => (metrics['instances'] === instances ? (metrics[metric] ?? []) : []));
+  return values.length === 0 ? undefined : median(values);
+}
+
+function nothingMet(runs: readonly Run[], instances: number): string {
+  const searches = runs.filter(({ metrics }) => metrics['instances'] === instances);
+  const nothing = searches.filter(({ metrics }) => metrics['goodPerSecond'] === undefined).length;
+  return nothing === 0 ? '' : `, ${nothing} of ${searches.length} met nothing`;
 }
 
 function inWords({ estimate, low, high }: Slope, unit: string, digits: number): string {
@@ -95,7 +113,10 @@ function losses(runs: readonly Run[]): string[][] {
     return [
       named(run),
       `${figure(metrics['requestsLost'], 0, '')} of ${offered.toLocaleString('en')}`,
-      `${figure(lost, 0, '')} of ${figure(metrics['acknowledgedWrites'], 0, '')}`,
+      // Of each key its last alone can be lost. Runs of before that was so counted all.
+      metrics['acknowledgedKeys'] === undefined
+        ? `${figure(lost, 0, '')} of ${figure(metrics['acknowledgedWrites'], 0, '')}`
+        : `the last of ${figure(lost, 0, '')} of ${figure(metrics['acknowledgedKeys'], 0, '')} keys`,
       figure(metrics['recoveryMs'] === undefined || metrics['lostByStrike'] === 0 ? undefined : metrics['recoveryMs'] / 1000, 1, ' s'),
       figure(metrics['shareOffMax'] === undefined ? undefined : metrics['shareOffMax'] * 100, 0, ' %'),
     ];

@@ -1,8 +1,9 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { waitFor } from '@diptych/testing';
+import { createServer as createSilent, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { tempDir, waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { BalancerProcess, whyNoBalancer, type Balancer, type BalancerBounds } from './balancer.js';
+import { Balancer, BALANCER_BOUNDS, BalancerProcess, whyNoBalancer, type BalancerBounds } from './balancer.js';
 
 /** Answers with its name; ready while it says so; holds back answers while there is somebody to keep them. */
 class Stub {
@@ -44,6 +45,7 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
       ended.push(async () => (stub.server.closeAllConnections(), new Promise((resolve) => stub.server.close(resolve))));
       await balancer.admit(i + 1, port);
     }
+    await balancer.untilWarm();
     return { balancer, stubs };
   };
   const askFor = async (balancer: Balancer, path: string) => (await fetch(`${balancer.url}${path}`)).text();
@@ -78,7 +80,7 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
   it.each(['least busy', 'by key'] as const)(
     'gives an instance 64 requests at once, %s, and the others when it has answered',
     async (spreading) => {
-      const { balancer, stubs, asked } = await full(spreading, { instanceRequestsMax: 64, queueMsMax: 120_000 });
+      const { balancer, stubs, asked } = await full(spreading, { ...BALANCER_BOUNDS, queueMsMax: 120_000 });
       await waitFor(async () => (await balancer.slots()).filter(({ current }) => current === 64).length === 2, {
         timeoutMs: 60_000,
         what: 'the balancer counts them',
@@ -101,6 +103,23 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
     expect((await Promise.all(asked)).filter((status) => status === 200)).toHaveLength(128);
   });
 
+  it('gives one that comes its share by and by, but by key at once', async () => {
+    const slow = { ...BALANCER_BOUNDS, slowStartSeconds: 1 };
+    const isWarm = async (spreading: 'least busy' | 'by key', bounds: BalancerBounds) => {
+      const balancer = await BalancerProcess.start(spreading, bounds);
+      ended.push(() => balancer[Symbol.asyncDispose]());
+      const stub = new Stub('one');
+      const port = await stub.listen();
+      ended.push(() => new Promise((resolve) => stub.server.close(resolve)));
+      await balancer.admit(1, port);
+      return { balancer, warm: (await balancer.slots())[0]!.isWarm };
+    };
+    expect(await isWarm('by key', slow)).toMatchObject({ warm: true });
+    expect(await isWarm('least busy', { ...slow, slowStartSeconds: 0 })).toMatchObject({ warm: true });
+    expect(await isWarm('least busy', { ...slow, slowStartSeconds: 3_600 })).toMatchObject({ warm: false });
+    await (await isWarm('least busy', slow)).balancer.untilWarm();
+  });
+
   it('gives each key to one server, and moves only the keys of one that is no longer ready', async () => {
     const { balancer, stubs } = await started('by key', ['one', 'two', 'three']);
     const owners = async () => new Map(await Promise.all(paths.map(async (path) => [path, await askFor(balancer, path)] as const)));
@@ -115,4 +134,18 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
     expect(new Set(after.values())).toEqual(new Set(['one', 'three']));
     for (const [path, owner] of before) if (owner !== 'two') expect(after.get(path)).toBe(owner);
   });
+});
+
+it('a balancer that does not answer is given up', async () => {
+  await using dir = await tempDir();
+  const socket = join(dir.path, 'control.sock');
+  const silent = createSilent();
+  await new Promise<void>((resolve) => silent.listen(socket, resolve));
+  try {
+    await expect(new Balancer('http://made.up', socket, 50).slots()).rejects.toThrow(
+      'haproxy: show stat edges 4 -1: no answer within 50 ms',
+    );
+  } finally {
+    silent.close();
+  }
 });

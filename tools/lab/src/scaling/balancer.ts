@@ -12,6 +12,8 @@ export interface BalancerSlot {
   readonly slot: number;
   /** `UP`, `DOWN`, `DRAIN`, `MAINT`, with what it is on its way to. */
   readonly status: string;
+  /** Whether it gets its whole share: one that has come a moment ago does not. */
+  readonly isWarm: boolean;
   /** Requests it has now. */
   readonly current: number;
   /** Sessions that it was given since the start. */
@@ -24,11 +26,16 @@ const SLOTS = 8;
  * their deadline, and it answers them too late one after the other: at 1.7 times what it can do next to nothing was answered in time. A quarter of a core answers 64 in
  * about 25 ms, and within two fifths of the deadline of the objective a place is of use.
  */
-export const BALANCER_BOUNDS: BalancerBounds = { instanceRequestsMax: 64, queueMsMax: 100 };
+export const BALANCER_BOUNDS: BalancerBounds = { instanceRequestsMax: 64, queueMsMax: 100, slowStartSeconds: 3 };
 
 export interface BalancerBounds {
   readonly instanceRequestsMax: number;
   readonly queueMsMax: number;
+  /**
+   * For so long one that comes gets less than its share, more by the second: it is yet to be compiled, and with the same share as the others it answered its first 64 requests
+   * too late, and everybody's in that second. 0: at once. By key there is nobody else who could answer.
+   */
+  readonly slowStartSeconds: number;
 }
 
 /** HAProxy before instances of one part, by `tools/balancer/replicas.cfg` (active L7 checks) and a list of free places that instances take and leave at run time. */
@@ -80,7 +87,25 @@ export class Balancer {
       const cells = line.split(',');
       const slot = Number(/^s(\d+)$/.exec(cells[place('svname')] ?? '')?.[1]);
       if (Number.isNaN(slot)) return [];
-      return [{ slot, status: cells[place('status')]!, current: Number(cells[place('scur')]), total: Number(cells[place('stot')]) }];
+      const [weight, full] = ['weight', 'uweight'].map((name) => Number(cells[place(name)]));
+      return [
+        {
+          slot,
+          status: cells[place('status')]!,
+          isWarm: weight === full,
+          current: Number(cells[place('scur')]),
+          total: Number(cells[place('stot')]),
+        },
+      ];
+    });
+  }
+
+  /** Resolves when all that are up get their whole share. */
+  async untilWarm(): Promise<void> {
+    await waitFor(async () => (await this.slots()).every(({ status, isWarm }) => isWarm || !status.startsWith('UP')), {
+      what: 'the balancer gives all their share',
+      timeoutMs: 60_000,
+      pollMs: 50,
     });
   }
 
@@ -165,6 +190,7 @@ function haproxy(): string {
 function configuration(where: string, spreading: Spreading, bounds: BalancerBounds): string {
   // The whole path: a key. A weight of 256 gives each server 16 times as many places on the ring as the default, and so more equal shares.
   const byKey = ['  balance uri path-only', '  hash-type consistent sdbm avalanche'];
+  const slowStart = spreading === 'by key' || bounds.slowStartSeconds === 0 ? '' : ` slowstart ${bounds.slowStartSeconds}s`;
   return [
     'frontend edge from clients',
     `  bind ${where}`,
@@ -175,7 +201,7 @@ function configuration(where: string, spreading: Spreading, bounds: BalancerBoun
     ...Array.from(
       { length: SLOTS },
       (_, i) =>
-        `  server s${i + 1} 127.0.0.1:1 disabled maxconn ${bounds.instanceRequestsMax} weight ${spreading === 'by key' ? 256 : 100}`,
+        `  server s${i + 1} 127.0.0.1:1 disabled maxconn ${bounds.instanceRequestsMax} weight ${spreading === 'by key' ? 256 : 100}${slowStart}`,
     ),
     '',
   ].join('\n');

@@ -215,7 +215,8 @@ async function offerOnce(
   };
 }
 
-function partsUse(before: readonly FleetUse[], after: readonly FleetUse[], elapsedMs: number): PartUse[] {
+/** Of those that were there at both looks. */
+export function partsUse(before: readonly FleetUse[], after: readonly FleetUse[], elapsedMs: number): PartUse[] {
   return after.flatMap(({ name, pool, cpus, cpuMs, throttling }) => {
     const was = before.find((each) => each.name === name);
     if (!was) return [];

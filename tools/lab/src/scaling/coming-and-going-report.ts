@@ -19,17 +19,18 @@ export function comingAndGoingExperiment(done: readonly Comings[]): Experiment {
   };
 }
 
-function runOf({ what, arm, offered, good, durability, series, strike }: Comings, order: number): Run {
+function runOf({ what, arm, offered, good, durability, series, strike, disturbed }: Comings, order: number): Run {
   const lost = durability.lost.length;
   return {
     block: 0,
     order,
     arm: PANEL_OF[arm],
     label: `${CAUSES[what].words}, ${arm}`,
-    valid: true,
+    valid: disturbed === undefined,
     metrics: {
       requestsLost: offered - good,
       acknowledgedWrites: durability.acknowledged,
+      acknowledgedKeys: durability.acknowledgedKeys,
       // What the replicas lose is what they promise: only the services promise that nothing is.
       ...(arm === 'services-scaled' ? { acknowledgedWritesLost: lost } : { writesOnlyTheGoneKnew: lost }),
       phantomValues: durability.phantom.length,
@@ -46,7 +47,7 @@ function shareOffOf({ shares }: Strike): number {
 
 function finding({ what, arm, offered, good, outcomes, durability, missed, strike }: Comings): string {
   const bad = Object.entries(outcomes).filter(([name, count]) => name !== 'good' && name !== 'pending' && count > 0);
-  const writes = `${durability.lost.length} of ${durability.acknowledged} acknowledged writes lost`;
+  const writes = `the last acknowledged write of ${durability.lost.length} of ${durability.acknowledgedKeys} keys lost (${durability.acknowledged} writes)`;
   const by = bad.length > 0 ? ` (${bad.map(([name, count]) => `${name} ${count}`).join(', ')})` : '';
   const between = missed?.between ? `, ${missed.between} of them while no instance came or went` : '';
   if (!strike)

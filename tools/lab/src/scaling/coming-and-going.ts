@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
 import { systemClock } from '@diptych/kernel';
-import { profile } from '@diptych/testing';
+import { profile, waitFor } from '@diptych/testing';
 import { checkDurability, httpReader, type DurabilityFinding, type HistoryLine } from '../durability.js';
 import { fill, keysOf } from '../load/fill.js';
 import type { KeySpec } from '../load/keys.js';
@@ -58,6 +58,8 @@ export interface Comings {
   /** Requests without a right answer that were under way while an instance came or went, and all others. */
   readonly missed?: { readonly moving: number; readonly between: number } | undefined;
   readonly strike?: Strike | undefined;
+  /** What was wrong with the machine meanwhile; undefined: nothing. */
+  readonly disturbed: string | undefined;
 }
 
 /** An instance that came, until it took requests, or went, until it had ended; in milliseconds of the load's schedule. */
@@ -85,7 +87,8 @@ export async function comingAndGoing(lab: ScalingLab): Promise<Comings[]> {
     for (const what of Object.keys(CAUSES) as Array<Comings['what']>) {
       lab.signal.throwIfAborted();
       lab.progress.step(`${arm}: ${CAUSES[what].words}`, CAUSES[what].seconds);
-      done.push(await underLoad(lab, arm, what));
+      const { measured, disturbed } = await lab.watched(() => underLoad(lab, arm, what));
+      done.push({ ...measured, disturbed });
       lab.keep(done);
     }
   return done;
@@ -93,7 +96,7 @@ export async function comingAndGoing(lab: ScalingLab): Promise<Comings[]> {
 
 export const COMING_AND_GOING_SECONDS = 2 * (CAUSES.cycles.seconds + CAUSES.kill.seconds + CAUSES.freeze.seconds);
 
-async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['what']): Promise<Comings> {
+async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['what']): Promise<Omit<Comings, 'disturbed'>> {
   const { edge } = SCALED_ARMS[arm];
   const { instances, ratePerSecond, timeoutMs, valueBytes } = COMING_AND_GOING;
   await using fleet = await ProcessFleet.start(arm, { [edge]: instances, cache: 2 });
@@ -116,19 +119,25 @@ async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['wha
     historyFile,
   };
   const over = new AbortController();
+  const loadOver = new AbortController();
   const { promise: sending, resolve: begin } = Promise.withResolvers<void>();
   const loading = runLoad(plan, {
     cores: profile().generator,
     signal: lab.signal,
     enough: over.signal,
     onPhase: (phase) => phase === 'sending' && begin(),
-  }).finally(begin);
+  }).finally(() => {
+    // What happens without load proves nothing.
+    if (!over.signal.aborted) loadOver.abort(new Error(`the load was over after ${seconds} s, before ${CAUSES[what].words} were done`));
+    begin();
+  });
+  const signal = AbortSignal.any([lab.signal, loadOver.signal]);
   const causing = sending
-    .then((): Promise<Struck | Cycled> => (what === 'cycles' ? cycle(lab, fleet) : strike(lab, fleet, what)))
+    .then((): Promise<Struck | Cycled> => (what === 'cycles' ? cycle({ ...lab, signal }, fleet) : strike(signal, fleet, what)))
     .finally(() => over.abort());
   const [loaded, caused] = await Promise.allSettled([loading, causing]);
-  if (caused.status === 'rejected') throw caused.reason;
   if (loaded.status === 'rejected') throw loaded.reason;
+  if (caused.status === 'rejected') throw caused.reason;
   lab.signal.throwIfAborted();
   const load = loaded.value;
   const history = await linesOf(historyFile);
@@ -192,16 +201,16 @@ interface Struck {
   readonly shares: Readonly<Record<string, number>>;
 }
 
-async function strike(lab: ScalingLab, fleet: ProcessFleet, what: 'kill' | 'freeze'): Promise<Struck> {
+async function strike(signal: AbortSignal, fleet: ProcessFleet, what: 'kill' | 'freeze'): Promise<Struck> {
   const { secondsBefore, secondsAfter } = COMING_AND_GOING;
-  await sleep(secondsBefore * 1000, undefined, { signal: lab.signal });
+  await sleep(secondsBefore * 1000, undefined, { signal });
   const victim = fleet.serving(SCALED_ARMS[fleet.arm].edge)[1]!;
   const struckWallMs = systemClock.wallMs();
   const proof = what === 'kill' ? await fleet.kill(victim) : await freeze(victim);
   const before = await fleet.places();
-  await sleep(secondsAfter * 1000, undefined, { signal: lab.signal });
+  await sleep(secondsAfter * 1000, undefined, { signal });
   const after = await fleet.places();
-  await victim.process.kill('SIGCONT');
+  if (what === 'freeze') await thaw(fleet, victim, signal);
   const given = [...after].flatMap(([name, { total }]) => (name === victim.name ? [] : [[name, total - before.get(name)!.total] as const]));
   const equal = given.reduce((sum, [, count]) => sum + count, 0) / given.length;
   return { proof, struckWallMs, shares: Object.fromEntries(given.map(([name, count]) => [name, count / equal])) };
@@ -211,6 +220,18 @@ async function strike(lab: ScalingLab, fleet: ProcessFleet, what: 'kill' | 'free
 async function freeze({ name, process }: ProcessInstance): Promise<string> {
   await process.kill('SIGSTOP');
   return `${name} (process ${process.pid}) stands still`;
+}
+
+/** Resolves when the balancer gives it requests again: until then, what only it knows would be read back as lost. */
+async function thaw(fleet: ProcessFleet, { name, process }: ProcessInstance, signal: AbortSignal): Promise<void> {
+  await process.kill('SIGCONT');
+  await waitFor(
+    async () => {
+      signal.throwIfAborted();
+      return (await fleet.places()).get(name)?.status.startsWith('UP');
+    },
+    { what: `the balancer has ${name} back`, timeoutMs: 60_000, pollMs: 50 },
+  );
 }
 
 interface TimedLine extends HistoryLine {

@@ -1,5 +1,6 @@
 import { DiptychError } from '@diptych/kernel';
 import type { Docker } from './container-engine.js';
+import { isDead, markIn, ownMark, written } from './lab-mark.js';
 
 /** What is needed of `docker inspect`. */
 export interface Container {
@@ -13,6 +14,22 @@ const FILES = ['--file', 'docker-compose.yml', '--file', 'tools/lab/compose.scal
 const PROFILES = ['--profile', 'replicas', '--profile', 'scaling'];
 /** As `stop_grace_period` has it; a part ends by itself before. */
 const STOP_SECONDS = 30;
+
+const PREFIX = 'diptych-scaling-';
+
+/** Unique on the engine, and says whose it is. */
+export function projectName(number: number): string {
+  return `${PREFIX}${written(ownMark())}-${number}`;
+}
+
+/** Removes the containers, networks and volumes of labs that were killed; of those that live, and of anybody else, nothing. Safe to repeat. */
+export async function removeProjectsOfDeadLabs(docker: Docker): Promise<void> {
+  const listed = JSON.parse(await docker(['compose', 'ls', '--all', '--format', 'json'])) as ReadonlyArray<{ readonly Name: string }>;
+  for (const { Name } of listed) {
+    const mark = markIn(Name, PREFIX);
+    if (mark && isDead(mark)) await docker(['compose', '--project-name', Name, 'down', '--volumes', '--timeout', '5']);
+  }
+}
 
 /**
  * Services of Docker Compose whose containers come and go one by one. Compose starts whatever there is too little of, and so must not look while a container is

@@ -20,6 +20,8 @@ class MadeUpEngine {
   readonly containers: Container[] = [];
   /** How whoever is told to stop ends. */
   exitCode = 0;
+  /** Processes that have ended by themselves. */
+  readonly ended = new Set<number>();
   /** Services of which compose makes none. */
   barren = '';
   #made = 0;
@@ -47,6 +49,8 @@ class MadeUpEngine {
     slots: () => Promise.resolve([]),
     admit: async (slot: number, port: number, address?: string) => void this.journal.push(`admit ${slot} ${address}:${port}`),
     drain: async (slot: number) => void this.journal.push(`drain ${slot}`),
+    expel: async (slot: number) => void this.journal.push(`expel ${slot}`),
+    untilWarm: () => Promise.resolve(),
   });
 
   #find(id: string): Container {
@@ -83,7 +87,7 @@ function inspected({ id, name, exitCode }: Container) {
   return {
     Id: id,
     Name: `/test-${name}`,
-    State: { ExitCode: exitCode, Pid: 1 },
+    State: { ExitCode: exitCode, Pid: Number(id.slice(2)) },
     NetworkSettings: { Networks: { test_edge: { IPAddress: address } } },
   };
 }
@@ -93,7 +97,11 @@ describe('a fleet of containers', () => {
   beforeEach(() => void (engine = new MadeUpEngine()));
   const started = async (arm: ScaledArmName, counts: Counts) => {
     const { docker, balancerAt } = engine;
-    const options = { project: 'test', docker, balancerAt, groupUseOf: () => USE, isReady: () => Promise.resolve(true) };
+    const groupUseOf = (pid: number) => {
+      if (engine.ended.has(pid)) throw new Error(`there is no process ${pid}`);
+      return USE;
+    };
+    const options = { project: 'test', docker, balancerAt, groupUseOf, isReady: () => Promise.resolve(true) };
     const fleet = await ContainerFleet.start(arm, counts, options);
     engine.journal.splice(0, engine.journal.findIndex((line) => line.startsWith('up')) + 1);
     return fleet;
@@ -154,6 +162,20 @@ describe('a fleet of containers', () => {
     await expect(fleet.remove(fleet.serving('cache')[0]!)).rejects.toThrow(/cache-\d+ ended with 137 instead of draining/);
     expect(engine.containers.some(({ service }) => service === 'cache')).toBe(false);
     await fleet[Symbol.asyncDispose]();
+  });
+
+  it('has one fewer when one ends by itself, and keeps what that had used', async () => {
+    const fleet = await started('services-scaled', { gateway: 2 });
+    const cpuMs = await fleet.cpuMs();
+    engine.journal.splice(0);
+    const [oldest, younger] = fleet.serving('gateway');
+    engine.ended.add(oldest!.pid);
+    expect(await fleet.cpuMs()).toBe(cpuMs);
+    expect(fleet.serving('gateway')).toEqual([younger]);
+    expect((await fleet.use()).every((each) => each.cpuMs >= 0)).toBe(true);
+    expect(await fleet.cpuMs()).toBe(cpuMs);
+    await fleet[Symbol.asyncDispose]();
+    expect(engine.journal).toEqual(['expel 1', `stop ${oldest!.name}`, `rm ${oldest!.name}`, 'down']);
   });
 
   it('leaves nothing behind when it cannot start', async () => {

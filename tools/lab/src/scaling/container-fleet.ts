@@ -10,6 +10,7 @@ import {
   Places,
   placesOf,
   SCALED_ARMS,
+  UsedSoFar,
   type Counts,
   type Fleet,
   type FleetUse,
@@ -30,6 +31,8 @@ const BALANCER = 'scaling-balancer';
 /** Inside every container of ours. */
 const PORT = 8080;
 
+type AsBalancer = Pick<Balancer, 'url' | 'admit' | 'drain' | 'expel' | 'isThere' | 'slots' | 'untilWarm'>;
+
 export interface ContainerFleetOptions {
   /** Unique on the engine. */
   readonly project: string;
@@ -38,7 +41,7 @@ export interface ContainerFleetOptions {
   /** The engine, what the kernel says of a container, what is told to the balancer, and whether a container is ready; replaced in its own test. */
   readonly docker?: Docker;
   readonly groupUseOf?: (pid: number) => GroupUse;
-  readonly balancerAt?: (url: string, socket: string) => Pick<Balancer, 'url' | 'admit' | 'drain' | 'isThere' | 'slots'>;
+  readonly balancerAt?: (url: string, socket: string) => AsBalancer;
   readonly isReady?: (url: string) => Promise<boolean>;
 }
 
@@ -57,8 +60,10 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   readonly #places = new Places();
   /** The broker and the balancer, by what they are. */
   readonly #others = new Map<'broker' | 'balancer', number>();
-  #balancer: Pick<Balancer, 'url' | 'admit' | 'drain' | 'isThere' | 'slots'> | undefined;
-  #goneCpuMs = 0;
+  #balancer: AsBalancer | undefined;
+  readonly #used = new UsedSoFar();
+  /** Containers that ended by themselves and are being cleared away. */
+  readonly #clearing = new Set<Promise<void>>();
 
   private constructor(arm: ScaledArmName, options: ContainerFleetOptions, dir: TempDir) {
     this.arm = arm;
@@ -95,6 +100,7 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   serving(pool: Pool): ContainerInstance[] {
+    for (const each of this.#instances.filter(({ pid }) => !this.#groupOf(pid))) this.#clearAway(each);
     return this.#instances.filter((instance) => instance.pool === pool);
   }
 
@@ -112,14 +118,15 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     this.#instances.splice(this.#instances.indexOf(instance), 1);
     if (instance.slot !== undefined) await this.#balancer!.drain(instance.slot);
     this.#places.free(instance.slot);
-    this.#goneCpuMs += this.#groupOf(instance.pid)?.cpuMs ?? 0;
+    this.#used.keep(instance.name, this.#groupOf(instance.pid)?.cpuMs);
     const exitCode = await this.#compose.end(instance.id);
     if (exitCode !== 0) throw new DiptychError('INTERNAL', `${instance.name} ended with ${exitCode} instead of draining`);
   }
 
   async use(): Promise<FleetUse[]> {
     return this.#processes().map(({ name, pool, pid }) => {
-      const { cpuMs = Number.NaN, throttling } = this.#groupOf(pid) ?? {};
+      const group = this.#groupOf(pid);
+      const [cpuMs, throttling] = [this.#used.of(name, group?.cpuMs), group?.throttling];
       return pool === 'balancer'
         ? { name, pool, cpus: undefined, cpuMs, throttling: undefined }
         : { name, pool, cpus: this.#cpus, cpuMs, throttling };
@@ -131,14 +138,15 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   async cpuMs(): Promise<number> {
-    return (await this.use()).reduce((sum, { cpuMs }) => sum + cpuMs, this.#goneCpuMs);
+    return (await this.use()).reduce((sum, { cpuMs }) => sum + cpuMs, this.#used.byWhatIsGoneMs);
   }
 
   async memoryBytes(): Promise<number> {
-    return this.#processes().reduce((sum, { pid }) => sum + (this.#groupOf(pid)?.memoryBytes ?? Number.NaN), 0);
+    return this.#processes().reduce((sum, { pid }) => sum + (this.#groupOf(pid)?.memoryBytes ?? 0), 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#clearing);
     await this.#compose.down().finally(() => this.#dir.remove());
   }
 
@@ -157,6 +165,20 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     // Who stands behind the balancer needs the others, and so comes last.
     for (const { pool } of [...pools].sort((a, b) => Number(a.pool === edge) - Number(b.pool === edge)))
       await Promise.all((await this.#compose.newOf(SERVICES[pool])).map((container) => this.#takeIn(pool, container)));
+    await this.#balancer!.untilWarm();
+  }
+
+  /** Its process is gone; the engine has perhaps started another in it, of which the balancer does not know. From now on there is one fewer. */
+  #clearAway(instance: ContainerInstance): void {
+    this.#instances.splice(this.#instances.indexOf(instance), 1);
+    this.#used.keep(instance.name);
+    const clearing = (async () => {
+      if (instance.slot !== undefined) await this.#balancer!.expel(instance.slot);
+      this.#places.free(instance.slot);
+      await this.#compose.end(instance.id);
+    })().catch(() => undefined);
+    this.#clearing.add(clearing);
+    void clearing.then(() => this.#clearing.delete(clearing));
   }
 
   #processes(): ReadonlyArray<{ readonly name: string; readonly pool: FleetUse['pool']; readonly pid: number }> {

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
 import type { Launcher } from '@diptych/testing';
+import { isDead, markIn, ownMark, written } from './lab-mark.js';
 
 /** What the kernel says of a group: in how many periods it could have run, in how many it was stopped because its quota was used up, and for how long. */
 export interface Throttling {
@@ -68,7 +69,40 @@ export function throttlingOf(text: string): Throttling {
 }
 
 const ROOT = '/sys/fs/cgroup';
-const ours = `diptych-lab-${process.pid}`;
+const PREFIX = 'diptych-lab-';
+const ours = `${PREFIX}${written(ownMark())}`;
+
+/**
+ * Removes the groups of labs that were killed, and ends what still runs in them; of those that live, and of anybody else, nothing. Safe to repeat.
+ *
+ * @param root where the groups of labs are
+ */
+export async function removeGroupsOfDeadLabs(
+  root = existsSync(join(ROOT, 'cgroup.controllers')) ? ROOT : join(ROOT, 'cpu'),
+): Promise<void> {
+  for (const name of existsSync(root) ? readdirSync(root) : []) {
+    const mark = markIn(name, PREFIX);
+    if (!mark || !isDead(mark)) continue;
+    const parent = join(root, name);
+    for (const { name: group } of readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+      for (const pid of readFileSync(join(parent, group, 'cgroup.procs'), 'utf8')
+        .split('\n')
+        .filter(Boolean))
+        killed(Number(pid));
+      // What cannot be removed now is left to the next lab.
+      await removed(join(parent, group)).catch(() => undefined);
+    }
+    removedIfEmpty(parent);
+  }
+}
+
+function killed(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
+}
 
 interface Group {
   readonly path: string;
@@ -104,9 +138,14 @@ async function removed(path: string): Promise<void> {
       await new Promise<void>((resolve) => systemClock.after(20, resolve));
     }
   }
+  // Unless others of this run are still in it.
+  removedIfEmpty(join(path, '..'));
+}
+
+function removedIfEmpty(path: string): void {
   try {
-    rmdirSync(join(path, '..'));
+    rmdirSync(path);
   } catch {
-    // Others of this run are still in it, or it has gone.
+    // It is not, or it has gone.
   }
 }

@@ -13,6 +13,7 @@ import { bySecond, elasticityOf, overloadsOf, type Elasticity, type Overload } f
 import { CPUS_AN_INSTANCE, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
 import { ELASTIC } from './policy.js';
 import type { ScalingLab } from './scaling-lab.js';
+import { recordUse } from './use-record.js';
 
 /** In multiples of what one instance can do at the objective: measured first, in each run. */
 interface Stretch {
@@ -90,7 +91,8 @@ export async function elasticity(lab: ScalingLab): Promise<Elastic[]> {
     for (const arm of ELASTICITY.arms)
       for (const demand of Object.keys(DEMANDS)) {
         lab.signal.throwIfAborted();
-        done.push(await run(lab, block, arm, demand));
+        const { measured, disturbed } = await lab.watched(() => run(lab, block, arm, demand));
+        done.push({ ...measured, disturbed: measured.disturbed ?? disturbed });
         lab.keep(done);
       }
   return done;
@@ -130,6 +132,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
   const autoscaling = new Autoscaling(fleet, ELASTIC, pools, { file: join(lab.runDir, `decisions-${name}.jsonl`) });
   const cpuBeforeMs = await fleet.cpuMs();
   autoscaling.start();
+  using _recording = recordUse(fleet, join(lab.runDir, `use-${name}.jsonl`));
   const load = await runLoad(plan, { cores, signal: lab.signal }).finally(() => autoscaling.stop());
   lab.signal.throwIfAborted();
   const needed = neededOf(rates, ofOne, seconds);

@@ -76,6 +76,7 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
       );
       // All of them have to have ended, one way or the other, before what has started can be ended.
       for (const each of await Promise.allSettled(starting)) if (each.status === 'rejected') throw each.reason;
+      await balancer.untilWarm();
       return fleet;
     } catch (error) {
       await fleet[Symbol.asyncDispose]();

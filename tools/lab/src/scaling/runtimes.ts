@@ -1,8 +1,9 @@
 import { assertBroker } from '../manifest.js';
 import { whyNoBalancer } from './balancer.js';
-import { whyNoEngine } from './container-engine.js';
+import { projectName, removeProjectsOfDeadLabs } from './compose-project.js';
+import { docker, whyNoEngine } from './container-engine.js';
 import { buildImages, ContainerFleet } from './container-fleet.js';
-import { whyNoQuota } from './cpu-quota.js';
+import { removeGroupsOfDeadLabs, whyNoQuota } from './cpu-quota.js';
 import type { StartFleet } from './fleet.js';
 import { ProcessFleet } from './process-fleet.js';
 
@@ -21,6 +22,7 @@ export const RUNTIMES: Readonly<Record<RuntimeName, () => Promise<Runtime>>> = {
     assertBroker();
     const whyNot = whyNoBalancer() ?? (await whyNoQuota());
     if (whyNot !== undefined) throw new Error(whyNot);
+    await removeGroupsOfDeadLabs();
     return {
       words: 'each instance held to its quota by a control group',
       startFleet: (arm, counts) => ProcessFleet.start(arm, counts),
@@ -29,11 +31,12 @@ export const RUNTIMES: Readonly<Record<RuntimeName, () => Promise<Runtime>>> = {
   docker: async () => {
     const whyNot = await whyNoEngine();
     if (whyNot !== undefined) throw new Error(whyNot);
+    await removeProjectsOfDeadLabs(docker);
     await buildImages();
     let number = 0;
     return {
       words: 'each instance a container, held to its quota by a limit of Docker Compose',
-      startFleet: (arm, counts) => ContainerFleet.start(arm, counts, { project: `diptych-scaling-${process.pid}-${++number}` }),
+      startFleet: (arm, counts) => ContainerFleet.start(arm, counts, { project: projectName(++number) }),
     };
   },
 };

@@ -19,7 +19,7 @@ export function scaleOutExperiment(done: readonly Scaled[]): Experiment {
   };
 }
 
-function runOf({ block, arm, workload, instances, cpus, steps }: Scaled, order: number): Run {
+function runOf({ block, arm, workload, instances, cpus, steps, disturbed }: Scaled, order: number): Run {
   const step = best(steps);
   const throttled = steps
     .flatMap(({ parts }) => parts.flatMap(({ throttledPeriods }) => throttledPeriods ?? []))
@@ -29,11 +29,12 @@ function runOf({ block, arm, workload, instances, cpus, steps }: Scaled, order: 
     order,
     arm: PANEL_OF[arm],
     label: `${workload}, ${arm}, ${instances}`,
-    valid: steps.every(({ disturbed }) => disturbed === undefined),
+    valid: disturbed === undefined && steps.every((each) => each.disturbed === undefined),
     metrics: {
       instances,
       cpus,
       throttledPeriods: throttled,
+      metNothing: step ? 0 : 1,
       ...(step && {
         goodPerSecond: step.goodPerSecond,
         goodPerSecondAndCpu: step.goodPerSecond / cpus,
@@ -54,11 +55,17 @@ function findingsOf(done: readonly Scaled[]): string[] {
         const of = done.filter((each) => each.arm === arm && each.workload === workload).sort((a, b) => a.instances - b.instances);
         if (of.length === 0) return [];
         const searches = marginalCost(of.map(runOf))?.searches;
+        const nothing = of.filter(({ steps }) => !best(steps)).length;
         return [
           `${workload}, ${arm}: ${of.map(({ instances, steps }) => `with ${instances} it stops at ${bottleneck(steps)}`).join('; ')}.`,
           ...(searches === undefined
             ? []
             : [`${workload}, ${arm}: what another 1,000 cost is the slope over ${searches} searches, with its 95 % interval.`]),
+          ...(nothing === 0
+            ? []
+            : [
+                `${workload}, ${arm}: ${nothing} of ${of.length} searches met the objective at no rate, and are in no median and no slope.`,
+              ]),
         ];
       }),
     )
@@ -68,11 +75,15 @@ function findingsOf(done: readonly Scaled[]): string[] {
 function disturbedOf(done: readonly Scaled[]): string[] {
   const steps = done.flatMap((each) => each.steps);
   const disturbed = steps.filter((step) => step.disturbed !== undefined);
+  const machine = done.filter((each) => each.disturbed !== undefined);
   const throttled = done.map((each, i) => runOf(each, i).metrics['throttledPeriods'] ?? 0);
   return [
     `What used most of its quota in any step used ${(Math.max(...steps.flatMap(({ parts }) => parts.flatMap((part) => (part.throttledPeriods === undefined ? [] : part.usedShare)))) * 100).toFixed(0)} % of it; the kernel stopped instances in ${Math.min(...throttled)} to ${Math.max(...throttled)} periods of ${PERIOD_MS} ms a search (nr_throttled).`,
     ...(disturbed.length === 0
       ? []
       : [`${disturbed.length} of ${steps.length} steps were disturbed (${disturbed[0]!.disturbed}): the figures are indications.`]),
+    ...(machine.length === 0
+      ? []
+      : [`The machine was disturbed in ${machine.length} of ${done.length} searches (${machine[0]!.disturbed}).`]),
   ];
 }

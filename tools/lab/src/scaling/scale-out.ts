@@ -32,6 +32,8 @@ export interface Scaled {
   /** Cores that its processes may use together, the balancer left out. */
   readonly cpus: number;
   readonly steps: readonly Step[];
+  /** What was wrong with the machine meanwhile; undefined: nothing. */
+  readonly disturbed: string | undefined;
 }
 
 /** Goodput at one objective for N = 1…4 instances of each arm: search after search, each with fresh processes. */
@@ -57,20 +59,29 @@ export async function scaleOut(lab: ScalingLab): Promise<Scaled[]> {
 
 async function measure(lab: ScalingLab, block: number, arm: ScaledArmName, instances: number): Promise<Scaled[]> {
   lab.progress.step(`block ${block + 1}: ${arm}, ${instances} instance(s)`, SECONDS_A_SEARCH);
-  const measured: Scaled[] = [];
-  for (const [name, streams] of Object.entries(SCALE_OUT.workloads)) {
-    await using fleet = await lab.startFleet(arm, countsOf(arm, instances));
-    await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
-    await warm(fleet.url, [ZIPF_KEYS], lab.signal);
-    fleet.hold();
-    const cpus = (await fleet.use()).reduce((sum, each) => sum + (each.cpus ?? 0), 0);
-    const options = { seed: lab.seed + block, streams, cores: profile().generator, signal: lab.signal };
-    const first = SEARCH.firstRatePerInstance * Math.max(1, instances * 0.7);
-    const steps = await search(first, offerTo(fleet, `${block}-${name.replaceAll(/\W/g, '')}`, options));
-    measured.push({ block, arm, workload: name as WorkloadName, instances, cpus, steps });
-    lab.progress.note(`  ${arm}, ${instances}, ${name}: ${Math.round(best(steps)?.goodPerSecond ?? 0)} good/s; ${bottleneck(steps)}`);
+  const found: Scaled[] = [];
+  for (const workload of Object.keys(SCALE_OUT.workloads) as WorkloadName[]) {
+    const { measured, disturbed } = await lab.watched(() => searchWith(lab, { block, arm, workload, instances }));
+    found.push({ ...measured, disturbed });
+    const { steps } = measured;
+    lab.progress.note(`  ${arm}, ${instances}, ${workload}: ${Math.round(best(steps)?.goodPerSecond ?? 0)} good/s; ${bottleneck(steps)}`);
   }
-  return measured;
+  return found;
+}
+
+async function searchWith(
+  lab: ScalingLab,
+  of: Pick<Scaled, 'block' | 'arm' | 'workload' | 'instances'>,
+): Promise<Omit<Scaled, 'disturbed'>> {
+  const { block, arm, workload, instances } = of;
+  await using fleet = await lab.startFleet(arm, countsOf(arm, instances));
+  await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
+  await warm(fleet.url, [ZIPF_KEYS], lab.signal);
+  fleet.hold();
+  const cpus = (await fleet.use()).reduce((sum, each) => sum + (each.cpus ?? 0), 0);
+  const options = { seed: lab.seed + block, streams: SCALE_OUT.workloads[workload], cores: profile().generator, signal: lab.signal };
+  const first = SEARCH.firstRatePerInstance * Math.max(1, instances * 0.7);
+  return { ...of, cpus, steps: await search(first, offerTo(fleet, `${block}-${workload.replaceAll(/\W/g, '')}`, options)) };
 }
 
 /** About, with both workloads. */

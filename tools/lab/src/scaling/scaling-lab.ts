@@ -2,6 +2,7 @@ import { systemClock } from '@diptych/kernel';
 import { profile } from '@diptych/testing';
 import { join } from 'node:path';
 import { conclude, EXIT_CODES } from '../conclusion.js';
+import { MachineGate } from '../gates.js';
 import { interruption } from '../interruption.js';
 import { describeRun } from '../manifest.js';
 import { Progress } from '../progress.js';
@@ -31,6 +32,12 @@ export interface ScalingLab {
   readonly progress: Progress;
   readonly runDir: string;
   readonly startFleet: StartFleet;
+  /**
+   * Measures something with the machine watched, as `compare` watches it. All that it started has to have ended when it resolves.
+   *
+   * @returns what it measured, and why that is not to be believed, if so
+   */
+  watched<T>(measure: () => Promise<T>): Promise<{ readonly measured: T; readonly disturbed: string | undefined }>;
   /** Keeps what was measured so far, in full, beside the report. */
   keep(measured: unknown): void;
 }
@@ -82,9 +89,11 @@ export async function runScaling<Measured>(experiment: ScalingExperiment<Measure
     kept = measured as Measured;
     writeWhole(join(runDir, 'measured.json'), `${JSON.stringify(measured, null, 1)}\n`);
   };
+  const watched = watchedBy(machineGate(runtime), progress);
   let failed: string | undefined;
   try {
-    keep(await experiment.measure({ seed, blocks, signal: interrupt.signal, progress, runDir, startFleet: running.startFleet, keep }));
+    const { startFleet } = running;
+    keep(await experiment.measure({ seed, blocks, signal: interrupt.signal, progress, runDir, startFleet, watched, keep }));
   } catch (error) {
     failed = interrupt.signal.aborted
       ? 'stopped by a signal'
@@ -108,4 +117,19 @@ export async function runScaling<Measured>(experiment: ScalingExperiment<Measure
   const files = writeReport(report, conclusion, runDir);
   process.stdout.write(`\nreport   ${files.html}\nresults  ${files.json}\n`);
   return EXIT_CODES[conclusion.outcome];
+}
+
+/** Containers are no children of this process, so what they use cannot be told from what others do: then only a fixed job tells of the machine. */
+function machineGate(runtime: RuntimeName): MachineGate {
+  return new MachineGate(runtime === 'docker' ? { ownMs: () => undefined } : {});
+}
+
+function watchedBy(machine: MachineGate, progress: Progress): ScalingLab['watched'] {
+  return async (measure) => {
+    machine.begin();
+    const measured = await measure();
+    const disturbed = machine.end();
+    if (disturbed !== undefined) progress.note(`  disturbed: ${disturbed}`);
+    return { measured, disturbed };
+  };
 }

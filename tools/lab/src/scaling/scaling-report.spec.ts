@@ -5,40 +5,52 @@ import type { Step } from './capacity.js';
 import { scaleOutExperiment } from './scale-out-report.js';
 import type { Scaled } from './scale-out.js';
 
+const stepOf = (instances: number, goodShare: number): Step => ({
+  ratePerSecond: 400 * instances,
+  goodPerSecond: 400 * instances * goodShare,
+  goodShare,
+  p50Ms: 3,
+  p90Ms: 9,
+  cpuMsPer1000Good: 300,
+  memoryBytes: 2 ** 20 * (100 + 150 * instances),
+  parts: [{ name: 'replica-1', pool: 'replica', usedShare: 0.99, throttledShare: 0.5, throttledPeriods: 100 }],
+  machineBusy: 0.6,
+  disturbed: undefined,
+  series: [],
+});
+const DONE = [1, 2, 3, 4].map((instances): Scaled => ({
+  block: 0,
+  arm: 'monolith-replicas',
+  workload: 'reads only',
+  instances,
+  cpus: instances / 4,
+  steps: [stepOf(instances, 1), stepOf(instances * 2, 0.4)],
+  disturbed: undefined,
+}));
+
 it('a scale-out is told by goodput, efficiency, what stops it, what more of it costs, and that the quota held', () => {
-  const stepOf = (instances: number, goodShare: number): Step => ({
-    ratePerSecond: 400 * instances,
-    goodPerSecond: 400 * instances * goodShare,
-    goodShare,
-    p50Ms: 3,
-    p90Ms: 9,
-    cpuMsPer1000Good: 300,
-    memoryBytes: 2 ** 20 * (100 + 150 * instances),
-    parts: [{ name: 'replica-1', pool: 'replica', usedShare: 0.99, throttledShare: 0.5, throttledPeriods: 100 }],
-    machineBusy: 0.6,
-    disturbed: undefined,
-    series: [],
-  });
-  const done = [1, 2, 3, 4].map((instances): Scaled => ({
-    block: 0,
-    arm: 'monolith-replicas',
-    workload: 'reads only',
-    instances,
-    cpus: instances / 4,
-    steps: [stepOf(instances, 1), stepOf(instances * 2, 0.4)],
-  }));
-  const experiment = scaleOutExperiment(done);
+  const experiment = scaleOutExperiment(DONE);
   const [stop, cost, quota] = experiment.findings;
   expect(stop).toMatch(
     /with 1 it stops at replica .*; with 4 it stops at replica \(1, 99 % of its share, stopped in 50 % of its periods\)\.$/,
   );
   expect(cost).toContain('the slope over 4 searches');
-  const [head, row] = scalingTable(experiment)!;
+  const [head, row, byCore] = scalingTable(experiment)!;
   expect(head).toContain('memory of another 1,000');
   const figures = ['400', '800 (100 %)', '1,200 (100 %)', '1,600 (100 %)', '375 MiB (375 to 375)', '0.30 cores (0.30 to 0.30)'];
   expect(row).toEqual(['reads only, monolith-replicas', ...figures]);
+  expect(byCore).toEqual(['reads only, monolith-replicas, by core', '1,600', '1,600', '1,600', '1,600', '', '']);
   expect(quota).toBe(
     'What used most of its quota in any step used 99 % of it; the kernel stopped instances in 200 to 200 periods of 20 ms a search (nr_throttled).',
   );
-  expect(chartOf(experiment).match(/<svg/g)).toHaveLength(2);
+  expect(chartOf(experiment).match(/<svg/g)).toHaveLength(4);
+});
+
+it('a search that met the objective at no rate is counted, and one on a disturbed machine is no valid run', () => {
+  const missed = { ...DONE[1]!, block: 1, steps: DONE[1]!.steps.map((step) => ({ ...step, goodShare: 0.5 })) };
+  const experiment = scaleOutExperiment([...DONE, missed, { ...DONE[0]!, block: 1, disturbed: 'other programs used 20 % of the cores' }]);
+  expect(scalingTable(experiment)![1]![2]).toBe('800 (100 %), 1 of 2 met nothing');
+  expect(experiment.findings).toContainEqual(expect.stringContaining('1 of 6 searches met the objective at no rate'));
+  expect(experiment.findings.at(-1)).toBe('The machine was disturbed in 1 of 6 searches (other programs used 20 % of the cores).');
+  expect(experiment.runs.map(({ valid }) => valid)).toEqual([true, true, true, true, true, false]);
 });

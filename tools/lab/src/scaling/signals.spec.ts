@@ -6,6 +6,7 @@ import { signalsOf, sumOf, withPlace } from './signals.js';
 describe('what an instance exports', () => {
   const text = [
     '# TYPE nodejs_eventloop_utilization gauge',
+    '# TYPE diptych_port_call histogram',
     'nodejs_eventloop_utilization 0.5',
     'nodejs_eventloop_lag_mean_seconds 0.0125',
     'process_cpu_user_seconds_total 7.25',
@@ -19,6 +20,11 @@ describe('what an instance exports', () => {
 
   it('is added up over labels, and only under its own name', () => {
     expect([sumOf(text, 'diptych_port_call_duration_seconds_count'), sumOf(text, 'diptych_port_call')]).toEqual([400, 0]);
+  });
+  it('is an error where it is not there at all, which names it, and not a nought', () => {
+    expect(() => sumOf(text, 'process_cpu_user_seconds')).toThrow('there is no metric process_cpu_user_seconds');
+    expect(() => sumOf(text, 'nodejs_eventloop_utilisation')).toThrow('there is no metric nodejs_eventloop_utilisation');
+    expect(sumOf(text, 'diptych_port_call_sum')).toBe(0);
   });
   it('gives rate and calls in flight by what was counted since the reading before', () => {
     const before = { atMs: 1_000, calls: 200, callSeconds: 2, cpuSeconds: 8 };
@@ -35,7 +41,7 @@ describe('what an instance exports', () => {
 
 describe('behind the balancer', () => {
   const full = { eventLoopUtilization: 0.5, queueingDelayMs: 2, inFlight: 10, ratePerSecond: 3_700 };
-  const place = { slot: 1, status: 'UP', current: 64, total: 9_000 };
+  const place = { slot: 1, status: 'UP', isWarm: true, current: 64, total: 9_000 };
 
   it('what the balancer has given an instance is under way in it, whatever it counts itself', () => {
     const policy = { ...ELASTIC, outWindowMs: 0 };

@@ -24,16 +24,15 @@ export class SignalReader {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Asks all of them at once. Never throws: who does not answer is a signal that is missing. */
+  /** Asks all of them at once. Who does not answer is a signal that is missing. @throws Error that names a metric that one who answers does not export */
   read(instances: readonly Instance[]): Promise<InstanceSignals[]> {
     for (const name of this.#before.keys()) if (!instances.some((each) => each.name === name)) this.#before.delete(name);
-    return Promise.all(instances.map((instance) => this.#readOne(instance.name, instance.url).catch(() => ({}))));
+    return Promise.all(instances.map((instance) => this.#readOne(instance.name, instance.url)));
   }
 
   async #readOne(name: string, url: string): Promise<InstanceSignals> {
-    const answer = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(this.#timeoutMs) });
-    if (answer.status !== 200) return {};
-    const text = await answer.text();
+    const text = await this.#metricsOf(url).catch(() => undefined);
+    if (text === undefined) return {};
     const cpuSeconds = sumOf(text, 'process_cpu_user_seconds_total') + sumOf(text, 'process_cpu_system_seconds_total');
     const now: Reading = {
       atMs: this.#nowMs(),
@@ -44,6 +43,11 @@ export class SignalReader {
     const before = this.#before.get(name);
     this.#before.set(name, now);
     return signalsOf(text, before, now, this.#cpus);
+  }
+
+  async #metricsOf(url: string): Promise<string | undefined> {
+    const answer = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(this.#timeoutMs) });
+    return answer.status === 200 ? answer.text() : undefined;
   }
 }
 
@@ -74,9 +78,11 @@ export function withPlace(own: InstanceSignals, place: BalancerSlot | undefined)
   return place ? { ...own, inFlight: place.current } : own;
 }
 
-/** Over all labels, in the text format of Prometheus; 0 without any. */
+/** Over all labels, in the text format of Prometheus; 0 of a metric that has none yet. @throws Error that names a metric that is not there at all */
 export function sumOf(text: string, name: string): number {
-  let sum = 0;
-  for (const [, value] of text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))) sum += Number(value);
-  return sum;
+  const values = [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))].map(([, value]) => Number(value));
+  // A histogram's sums and counts are declared under its own name.
+  if (values.length === 0 && !new RegExp(`^# TYPE ${name.replace(/_(sum|count)$/, '')} `, 'm').test(text))
+    throw new Error(`there is no metric ${name}`);
+  return values.reduce((sum, value) => sum + value, 0);
 }
