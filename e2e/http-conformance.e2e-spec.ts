@@ -1,4 +1,4 @@
-import { Arm, ARMS, MONOLITHS } from '@diptych/testing';
+import { Arm, ARMS, metricOf, MONOLITHS } from '@diptych/testing';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { conditionCases } from './conformance/conditions.cases.js';
 import { entryCases } from './conformance/entries.cases.js';
@@ -12,7 +12,6 @@ import { slowClientCases } from './conformance/slow-clients.cases.js';
 import { freshPrefix, type Subject } from './conformance/subject.js';
 import { visibilityCases } from './conformance/visibility.cases.js';
 import { HttpClient } from './support/http-client.js';
-import { metricOf } from './support/metrics.js';
 
 /*
  * One contract of HTTP, and the same cases in every arm: a client cannot tell how the system is deployed, except where the

@@ -1,7 +1,6 @@
-import { Arm, PANELS } from '@diptych/testing';
+import { Arm, metricOf, PANELS } from '@diptych/testing';
 import { describe, expect, it } from 'vitest';
 import { HttpClient, type Answer } from './support/http-client.js';
-import { metricOf } from './support/metrics.js';
 
 /*
  * Claim: the report, the one expensive call, is computed once until a key under its prefix changes, for all who ask; what is kept costs a bounded number of

@@ -1,8 +1,7 @@
-import { Arm, cacheProcess, servicesWithCaches, waitFor } from '@diptych/testing';
+import { Arm, cacheProcess, logReadsOf, metricOf, servicesWithCaches, waitFor } from '@diptych/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectEntry } from './conformance/reading.js';
 import { HttpClient } from './support/http-client.js';
-import { logReadsOf, metricOf } from './support/metrics.js';
 
 /*
  * Claim: with several caches, reads by key go to one owner each, so that an entry is read from the log once and takes memory once; when an owner is killed, or

@@ -11,20 +11,23 @@ import type { CacheSettings } from './cache.settings.js';
 import { cachePort } from './cache.wire.js';
 import { SharedCacheKeeper, type SharedHistory } from './engine/thread-history.js';
 import { ThreadCache } from './engine/thread-cache.js';
+import { warmAtStart } from './warm-at-start.js';
 
 /** The main thread's part of a cache that all threads share. */
 export async function keepSharedCache(
-  { entriesMax, bytesMax }: CacheSettings,
+  settings: CacheSettings,
   log: LogPort,
   threads: OtherThreads,
   lifetime: Lifetime,
-  { logger }: Telemetry,
+  telemetry: Telemetry,
 ): Promise<SharedCacheKeeper> {
+  const { entriesMax, bytesMax } = settings;
   // Nobody appends yet: the threads are served once all parts of this one have started.
   const nowhere = { incarnation: NO_INCARNATION, partition: 0, revision: 0 };
   const { head } = await log.committed({ after: nowhere, limit: 1 }, within(HEAD_TIMEOUT_MS));
-  const onGap = (revision: number) => logger.warn({ revision }, 'the log has left out revisions; the shared cache begins anew');
+  const onGap = (revision: number) => telemetry.logger.warn({ revision }, 'the log has left out revisions; the shared cache begins anew');
   const keeper = await SharedCacheKeeper.open(log, head, { lifetime, entriesMax, bytesMax, onGap });
+  await warmAtStart(keeper, log, settings, lifetime, telemetry);
   threads.share(SHARED_NAME, keeper.history);
   threads.onExit((threadId) => keeper.threadExited(threadId));
   return keeper;

@@ -11,7 +11,6 @@ import {
   TELEMETRY,
 } from '@diptych/host';
 import type { Lifetime } from '@diptych/kernel';
-import { systemClock } from '@diptych/kernel';
 import type { LogPort } from '@diptych/log';
 import { LOG_PORT, logPort } from '@diptych/log';
 import type { NatsLink } from '@diptych/messaging';
@@ -27,8 +26,7 @@ import { CACHE_ROUTING_SETTINGS, CACHE_SETTINGS } from './cache.settings.js';
 import { cachePort } from './cache.wire.js';
 import { CoherentCache } from './engine/coherent-cache.js';
 import { keepSharedCache, openThreadCache } from './cache-of-threads.js';
-import type { WarmUpResult } from './engine/warm-up.js';
-import { warmUp } from './engine/warm-up.js';
+import { warmAtStart } from './warm-at-start.js';
 
 /** The cache, wherever it is. Known in the whole process once one CacheModule provides it. */
 export const CACHE_PORT: Token<CachePort> = Symbol('CACHE_PORT');
@@ -173,28 +171,8 @@ async function openCache(
       };
     }),
   );
-  if (settings.warmUpKeys > 0) logger.info(await warm(cache, source, settings, lifetime, telemetry), 'the cache has warmed up');
+  await warmAtStart(cache, source, settings, lifetime, telemetry);
   return measured(inProcess(cachePort, guards.behind<CachePort>(cachePort, cache)), cachePort, metrics);
-}
-
-/** Before the cache is served, so that neither readiness nor routing sends anybody to it meanwhile. */
-function warm(
-  cache: CoherentCache,
-  log: LogPort,
-  settings: CacheSettings,
-  lifetime: Lifetime,
-  { logger }: Telemetry,
-): Promise<WarmUpResult> {
-  const { entriesMax, bytesMax, flightsMax, warmUpKeys, warmUpBytes, warmUpMs } = settings;
-  return warmUp(log, cache, {
-    keysMax: Math.min(warmUpKeys, entriesMax),
-    bytesMax: Math.min(warmUpBytes, bytesMax),
-    timeoutMs: warmUpMs,
-    readersMax: flightsMax,
-    clock: systemClock,
-    signal: lifetime.signal,
-    onFailure: (error) => logger.warn({ err: error }, 'the cache could not warm up to the end'),
-  });
 }
 
 const UNREADY_BEHIND_MS_MIN = 3_000;

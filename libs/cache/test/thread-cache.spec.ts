@@ -1,7 +1,9 @@
-import { Lifetime, within } from '@diptych/kernel';
+import { Lifetime, systemClock, within } from '@diptych/kernel';
+import { waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { SharedCacheKeeper } from '../src/engine/thread-history.js';
 import { ThreadCache } from '../src/engine/thread-cache.js';
+import { warmUp } from '../src/engine/warm-up.js';
 import { ModelLog } from './model-log.js';
 
 /*
@@ -29,7 +31,7 @@ describe('the cache of several threads', () => {
       const { entry, hit } = await threads[thread]!.get({ key, token }, within(5_000));
       return [entry && Buffer.from(entry.value).toString(), hit ? 'hit' : 'read'];
     };
-    return { log, threads, read, gaps };
+    return { log, keeper, threads, read, gaps };
   }
 
   it('what one thread has read the other has, with its type and revision; absences too', async () => {
@@ -85,13 +87,36 @@ describe('the cache of several threads', () => {
     expect(await read(1)).toEqual(['two', 'hit']);
   });
 
-  it('reads the log once for those of one thread who miss the same key', async () => {
+  it('reads the log once a thread for those who miss the same key, however many they are', async () => {
     const { log, threads } = await open();
     log.holdReads = true;
-    const reads = Array.from({ length: 1_000 }, () => threads[0]!.get({ key: 'a' }, within(5_000)));
-    expect(log.heldReads).toHaveLength(1);
-    log.heldReads[0]!.answer();
+    const reads = Array.from({ length: 1_000 }, (_, i) => threads[i % 2]!.get({ key: 'a' }, within(5_000)));
+    expect(log.heldReads).toHaveLength(2);
+    for (const held of [...log.heldReads]) held.answer();
     for (const { entry } of await Promise.all(reads)) expect(entry!.revision).toBe(1);
+  });
+
+  it('warms up for all threads, and what is committed meanwhile has the last word', async () => {
+    const { log, keeper, read } = await open();
+    for (const key of ['b', 'c', 'd']) log.put(key, `value of ${key}`);
+    log.holdReads = true;
+    const signal = new AbortController().signal;
+    const bounds = { keysMax: 3, bytesMax: 1_000_000, timeoutMs: 60_000, readersMax: 8, clock: systemClock, signal };
+    const warming = warmUp(log, keeper, bounds);
+    await waitFor(() => log.heldReads.length === 3, { what: 'all three are being read', timeoutMs: 60_000 });
+    for (const held of log.heldReads) held.look();
+    log.put('c', 'new');
+    for (const held of [...log.heldReads]) held.answer();
+    expect(await warming).toMatchObject({ keys: 3, entries: 2, end: 'complete' });
+    log.holdReads = false;
+    const reads = log.reads;
+    expect([await read(0, 'b'), await read(1, 'd'), await read(0, 'a'), await read(1, 'c')]).toEqual([
+      ['value of b', 'hit'],
+      ['value of d', 'hit'],
+      ['one', 'read'],
+      ['new', 'read'],
+    ]);
+    expect(log.reads - reads).toBe(2);
   });
 
   it('reads through for a token of another history, or of a revision that there is not', async () => {

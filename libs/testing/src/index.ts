@@ -2,6 +2,7 @@ export * from './app-process.js';
 export * from './arms.js';
 export * from './from-source.js';
 export * from './keep-record.js';
+export * from './metrics.js';
 export * from './nats-server.js';
 export * from './open-handles.js';
 export * from './pinning.js';

@@ -4,10 +4,10 @@ import type { LogPort, Position } from '@diptych/log';
 import type { CacheGetReply, CacheGetRequest, CachePort, CacheStats } from '../cache.port.js';
 import type { Flight } from './flights.js';
 import { Flights } from './flights.js';
-import { entryOf, epochOf, packReply, revisionOf } from './packed-reply.js';
+import { entryOf, epochOf, revisionOf } from './packed-reply.js';
 import { SharedLruCache } from './shared-lru/shared-lru-cache.js';
 import type { SharedHistory } from './thread-history.js';
-import { epochOf as epochNow, headOf } from './thread-history.js';
+import { epochOf as epochNow, headOf, readInto } from './thread-history.js';
 
 /**
  * One thread's part of the cache that all threads of a process share, before a log in the main thread.
@@ -118,11 +118,7 @@ export class ThreadCache implements CachePort {
   }
 
   async #read(flight: Flight<CacheGetReply>, context: CallContext): Promise<CacheGetReply> {
-    const epoch = epochNow(this.#head);
-    const reply = await this.#log.read({ key: flight.key }, context);
-    // Of another incarnation than the one followed it could not be told from what is older.
-    if (!flight.detached && reply.asOf.incarnation === this.#history.incarnation)
-      this.#shared.fill(flight.key, packReply(reply, epoch), reply.asOf.revision);
+    const reply = await readInto(this.#shared, this.#history, this.#log, flight.key, context, () => !flight.detached);
     return { ...reply, hit: false };
   }
 }

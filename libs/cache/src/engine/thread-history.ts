@@ -1,7 +1,9 @@
-import type { Lifetime } from '@diptych/kernel';
+import type { CallContext, Lifetime } from '@diptych/kernel';
 import { DiptychError } from '@diptych/kernel';
-import type { Commit, CommitEvent, LogPort, Position } from '@diptych/log';
+import type { Commit, CommitEvent, LogPort, Position, ReadReply } from '@diptych/log';
+import { packReply } from './packed-reply.js';
 import { SharedLruCache } from './shared-lru/shared-lru-cache.js';
+import type { Warmable } from './warm-up.js';
 
 /** What threads need to read and fill one cache: its memory, and which history it shows. Can be posted to them. */
 export interface SharedHistory {
@@ -22,6 +24,22 @@ export function epochOf(words: Int32Array): number {
   return Atomics.load(words, EPOCH_AT) >>> 0;
 }
 
+/** Reads a key from the log, and fills the shared cache with what may be kept of it: what `isWanted` by then, and is not older than what is known. */
+export async function readInto(
+  cache: SharedLruCache,
+  history: SharedHistory,
+  log: LogPort,
+  key: string,
+  context: CallContext,
+  isWanted: () => boolean = () => true,
+): Promise<ReadReply> {
+  const epoch = epochOf(new Int32Array(history.head));
+  const reply = await log.read({ key }, context);
+  // Of another incarnation than the one followed it could not be told from what is older.
+  if (isWanted() && reply.asOf.incarnation === history.incarnation) cache.fill(key, packReply(reply, epoch), reply.asOf.revision);
+  return reply;
+}
+
 /**
  * Keeps a shared cache right, in the thread of the log: every commit takes its key out of it and raises the key's watermark, in the very step
  * in which the log shows the mutation, so before its append is answered. (What the other threads make of that: `ThreadCache`.)
@@ -29,17 +47,19 @@ export function epochOf(words: Int32Array): number {
  * The stream is synchronous, so nothing is missed. Revisions can be left out all the same, after a failed write was cut off (ADR 0019); then a new
  * epoch begins, which makes all that is held, and all that is being read, worthless.
  */
-export class SharedCacheKeeper {
+export class SharedCacheKeeper implements Warmable {
   readonly history: SharedHistory;
+  readonly #log: LogPort;
   readonly #cache: SharedLruCache;
   readonly #head: BigInt64Array;
   readonly #onGap: (revision: number) => void;
   #revision: number;
 
-  private constructor(cache: SharedLruCache, position: Position, onGap: (revision: number) => void) {
+  private constructor(log: LogPort, cache: SharedLruCache, position: Position, onGap: (revision: number) => void) {
     const { incarnation, partition, revision } = position;
     const head = new SharedArrayBuffer(HEAD_BYTES);
     this.history = { memory: cache.memory, incarnation, partition, head };
+    this.#log = log;
     this.#cache = cache;
     this.#head = new BigInt64Array(head);
     this.#onGap = onGap;
@@ -57,7 +77,7 @@ export class SharedCacheKeeper {
     const shards = Math.max(1, Math.min(SHARDS, entriesMax, Math.floor(bytesMax / SHARD_BYTES_MIN)));
     const cache = SharedLruCache.create({ capacity: entriesMax, bytesMax, shards, blockBytes: Math.min(BLOCK_BYTES, bytesMax & ~7) });
     lifetime.own('cache seat', cache);
-    const keeper = new SharedCacheKeeper(cache, position, onGap);
+    const keeper = new SharedCacheKeeper(log, cache, position, onGap);
     const subscription = await log.commits((event) => keeper.#take(event));
     lifetime.own('cache commits', subscription);
     if (subscription.delivery !== 'synchronous')
@@ -68,6 +88,20 @@ export class SharedCacheKeeper {
   /** A thread that used the cache has ended: what it was changing is emptied. */
   threadExited(threadId: number): void {
     this.#cache.threadExited(threadId);
+  }
+
+  counts(): { readonly entries: number; readonly bytes: number } {
+    return { entries: this.#cache.length, bytes: this.#cache.bytes };
+  }
+
+  /** Reads the key from the log, for all threads, unless it is there. @throws what the log throws */
+  async fill(key: string, context: CallContext): Promise<void> {
+    if (!this.#cache.contains(key)) await readInto(this.#cache, this.history, this.#log, key, context);
+  }
+
+  /** Makes the key the last to be forgotten in its shard, if it is held. */
+  touch(key: string): void {
+    this.#cache.get(key);
   }
 
   #take(event: CommitEvent): void {

@@ -13,7 +13,7 @@ export async function metricOf(url: string, name: string, ...labels: readonly st
   return sum;
 }
 
-/** Reads of the log that its process has answered so far. */
+/** Reads of the log that its process has answered so far, however far they came. */
 export function logReadsOf(logUrl: string): Promise<number> {
-  return metricOf(logUrl, 'diptych_port_call_duration_seconds_count', 'port="log"', 'method="read"');
+  return metricOf(logUrl, 'diptych_port_call_duration_seconds_count', 'port="log"', 'method="read"', 'binding="in-process"');
 }
