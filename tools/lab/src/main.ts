@@ -5,7 +5,7 @@ import { publish } from './report/publish.js';
 import { renderAgain } from './report/write-report.js';
 import { EXPERIMENTS } from './scaling/experiments.js';
 import { selfcheck } from './selfcheck/selfcheck.js';
-import { staleness } from './staleness/staleness.js';
+import { staleness, WAY_IDS } from './staleness/staleness.js';
 
 const USAGE = `Usage: npm run compare -- [options]
        npm run lab -- <command> [options]
@@ -26,6 +26,8 @@ Options of compare, selfcheck, staleness and run:
   --blocks <number>     of compare: how many paired blocks, 6 (default, indicative) to 60; 12 carry a verdict; of run: 1 (default) to 60
   --runtime <name>      of compare: process (default), or docker: containers with limits of CPU and memory, the same in sum for both;
                         of run scale-out and run elasticity too: each instance a container of a quarter of a core
+  --way <name>          of staleness: edges, any or key alone; --scale <percent> makes its phases longer or shorter;
+                        --cache-stale-ms <number> lets caches be older than what they are held against, which must be found out
   --operations <number> of linearizability: how many in each arm (default 20000); --crashes <number>, --arm <name>
   --help
 
@@ -56,9 +58,16 @@ async function main(args: string[]): Promise<number> {
     return selfcheck({ seed: wholeNumber('seed', values.seed, 0, 999_999_999) ?? 1, outDir: values.out });
   }
   if (command === 'staleness') {
-    const { values } = parsed(rest, OPTIONS);
+    const more = { way: { type: 'string' }, scale: { type: 'string' }, 'cache-stale-ms': { type: 'string' } } as const;
+    const { values } = parsed(rest, { ...OPTIONS, ...more });
     if (values.help) return usage(0);
-    return staleness({ seed: wholeNumber('seed', values.seed, 0, 999_999_999), outDir: values.out });
+    return staleness({
+      seed: wholeNumber('seed', values.seed, 0, 999_999_999),
+      outDir: values.out,
+      way: oneOf('way', values.way, WAY_IDS),
+      scalePercent: wholeNumber('scale', values.scale, 10, 1_000),
+      cacheStaleMs: wholeNumber('cache-stale-ms', values['cache-stale-ms'], 200, 3_600_000),
+    });
   }
   if (command === 'linearizability') {
     const more = { operations: { type: 'string' }, crashes: { type: 'string' }, arm: { type: 'string' } } as const;

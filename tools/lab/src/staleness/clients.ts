@@ -43,6 +43,8 @@ export class Clients {
   readonly #stop = new AbortController();
   readonly #running: Array<Promise<void>> = [];
   readonly #keys: string[] = [];
+  readonly #acked = new Map<string, WriteEvent[]>();
+  #oldestMs = 0;
   /** When the write in doubt was sent. */
   readonly #retiredMs = new Map<string, number>();
 
@@ -57,10 +59,16 @@ export class Clients {
     for (let w = 0; w < writers; w++) {
       const keys = Array.from({ length: keysAWriter }, (_, k) => `staleness ${w}.${k}`);
       this.#keys.push(...keys);
+      for (const key of keys) this.#acked.set(key, []);
       this.#running.push(this.#write(keys, seededRandom(seed + w)));
     }
     for (const [e, edge] of edges.entries())
       for (let r = 0; r < readersAnEdge; r++) this.#running.push(this.#read(edge, seededRandom(seed + 1_000 + e * readersAnEdge + r)));
+  }
+
+  /** How old a value that was shown so far was, at most: for how long a newer one had been acknowledged when the read began. 0: none was. */
+  get oldestMs(): number {
+    return this.#oldestMs;
   }
 
   /** Resolves when all that was sent is answered. */
@@ -91,7 +99,9 @@ export class Clients {
         this.history.retired++;
         continue;
       }
-      this.history.writes.push({ key, number, kind, sentMs, ackedMs: systemClock.nowMs() });
+      const write: WriteEvent = { key, number, kind, sentMs, ackedMs: systemClock.nowMs() };
+      this.history.writes.push(write);
+      this.#acked.get(key)!.push(write);
       numbers.set(key, number);
       const { edges } = this.#options;
       // At once, when caches are likeliest not to have heard of it: one with the token, one that does without.
@@ -116,6 +126,9 @@ export class Clients {
     const doneMs = systemClock.nowMs();
     const { reads, refusedMs } = this.history;
     if (!answer || ![200, 404].includes(answer.status)) return void refusedMs.push(sentMs);
+    // The first write is number 1: what follows the one that was shown is at its number.
+    const newer = answer.status === 200 ? this.#acked.get(key)![Number(answer.text)] : undefined;
+    if (newer) this.#oldestMs = Math.max(this.#oldestMs, sentMs - newer.ackedMs);
     reads.push({
       edge: edge.name,
       key,

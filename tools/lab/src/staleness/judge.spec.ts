@@ -18,7 +18,7 @@ const read = (sentMs: number, shown: ReadEvent['shown'], more: Partial<ReadEvent
   ...more,
 });
 const judged = (...reads: ReadEvent[]) => judge(WRITES, reads, BOUNDS);
-const clean = { unread: [], resurrected: [], tooOld: [], phantoms: [] };
+const clean = { unread: [], resurrected: [], undone: [], tooOld: [], phantoms: [] };
 
 describe('judge', () => {
   it('calls the newest state fresh, and a newer one that is not yet acknowledged too', () => {
@@ -46,12 +46,38 @@ describe('judge', () => {
     expect(judged(read(150, 'absent', { token: 1 })).unread).toHaveLength(1);
   });
 
-  it('catches a delete that comes back: to the same edge at once, to another beyond the bound', () => {
-    expect(judged(read(300, 'absent'), read(310, 2)).resurrected).toHaveLength(1);
-    expect(judged(read(300, 'absent'), read(304, 2)).resurrected, 'they overlapped').toHaveLength(0);
-    expect(judged(read(300, 'absent'), read(310, 2, { edge: 'other' })).resurrected).toHaveLength(0);
-    expect(judged(read(1_300, 2, { edge: 'other' })).resurrected).toHaveLength(1);
-    expect(judge(WRITES, [read(300, 'absent'), read(310, 2)], { ...BOUNDS, edgeIsCache: false }).resurrected).toHaveLength(0);
+  const elsewhere = { edge: 'other' };
+  const undoing = (...reads: ReadEvent[]) => {
+    const { resurrected, undone } = judged(...reads);
+    return { resurrected: resurrected.length, undone: undone.length };
+  };
+
+  it('catches a delete that comes back to the edge that showed it', () => {
+    expect(undoing(read(150, 2), read(300, 'absent'), read(310, 2))).toEqual({ resurrected: 1, undone: 0 });
+    expect(undoing(read(150, 2), read(300, 'absent'), read(304, 2)), 'they overlapped').toEqual({ resurrected: 0, undone: 0 });
+    // Without the first read the absence may be that from before the first write, by a cache that is old but not too old.
+    expect(undoing(read(300, 'absent'), read(310, 2))).toEqual({ resurrected: 0, undone: 0 });
+    expect(undoing(read(300, 'absent', { token: 3 }), read(310, 2))).toEqual({ resurrected: 1, undone: 0 });
+    expect(undoing(read(150, 2), read(300, 'absent'), read(5_100, 4)), 'it was put again').toEqual({ resurrected: 0, undone: 0 });
+  });
+
+  it('counts a delete that one edge has shown and another undoes: allowed within the bound, and not beyond', () => {
+    const seen = [read(150, 2), read(300, 'absent')];
+    expect(undoing(...seen, read(310, 2, elsewhere))).toEqual({ resurrected: 0, undone: 1 });
+    expect(undoing(...seen, read(310, 'absent', elsewhere))).toEqual({ resurrected: 0, undone: 0 });
+    expect(undoing(read(1_300, 2, elsewhere))).toEqual({ resurrected: 1, undone: 0 });
+    // Shown before it was acknowledged, which took long: what somebody has seen is older than the bound for everybody then.
+    const writes = [...WRITES.slice(0, 2), { ...WRITES[2]!, ackedMs: 3_000 }];
+    const { resurrected, tooOld } = judge(writes, [...seen, read(1_400, 2, elsewhere)], BOUNDS);
+    expect([resurrected.length, tooOld.length]).toEqual([1, 0]);
+  });
+
+  it('behind an edge with several caches, each may be as old as the bound', () => {
+    const several = { ...BOUNDS, edgeIsCache: false };
+    const seen = read(300, 'absent', { token: 3 });
+    const { resurrected, undone } = judge(WRITES, [seen, read(310, 2)], several);
+    expect([resurrected.length, undone.length]).toEqual([0, 1]);
+    expect(judge(WRITES, [seen, read(1_310, 2)], several).resurrected).toHaveLength(1);
   });
 
   it('catches what nobody wrote, or not yet', () => {

@@ -27,10 +27,15 @@ export interface Judgement {
   /** Reads that showed less than their token stands for. */
   readonly unread: readonly ReadEvent[];
   /**
-   * Reads that showed a value from before a delete although they began after that delete had been shown by the same edge to a read that was answered, or more
-   * than the bound after it was acknowledged.
+   * Reads that showed a value from before a delete although they may not: they began after that delete had been shown to a read that was answered by the same
+   * edge, if that has one cache; or by any, or acknowledged, longer ago than the bound.
    */
   readonly resurrected: readonly ReadEvent[];
+  /**
+   * Reads that showed a value from before a delete that another edge had shown to a read that was answered before they began, or another cache behind the same
+   * edge. Within the bound that is allowed, and no violation.
+   */
+  readonly undone: readonly ReadEvent[];
   /** Reads that were older than the bound allows. */
   readonly tooOld: readonly ReadEvent[];
   /** Reads of a value that nobody had written by then. */
@@ -58,7 +63,7 @@ export function judge(writes: readonly WriteEvent[], reads: readonly ReadEvent[]
   const unread = reads.filter((read, i) => read.token !== undefined && (shownNumbers[i] ?? -1) < read.token);
   const tooOld = reads.filter((_, i) => staleMs[i]! > bounds.maxStaleMs);
   const phantoms = reads.filter((_, i) => shownNumbers[i] === undefined);
-  return { staleMs, unread, tooOld, phantoms, resurrected: resurrected(reads, shownNumbers, byKey, bounds) };
+  return { staleMs, unread, tooOld, phantoms, ...undoneDeletes(reads, shownNumbers, byKey, bounds) };
 }
 
 /** 0 is the state before the first write; undefined: nothing explains what was shown. */
@@ -67,27 +72,53 @@ function numberShown({ shown, doneMs }: ReadEvent, ofKey: readonly WriteEvent[])
   return ofKey.findLast(({ kind, sentMs }) => kind === 'delete' && sentMs <= doneMs)?.number ?? 0;
 }
 
-function resurrected(
+/**
+ * What became of deletes that somebody had seen. Here an absence stands for the oldest state that explains it and that nothing promised excludes, so that
+ * nothing is called undone that may not have been done.
+ */
+function undoneDeletes(
   reads: readonly ReadEvent[],
   shownNumbers: ReadonlyArray<number | undefined>,
   byKey: ReadonlyMap<string, readonly WriteEvent[]>,
   { maxStaleMs, edgeIsCache }: Bounds,
-): ReadEvent[] {
-  const found = new Set<ReadEvent>();
-  const group = ({ edge, key }: ReadEvent) => `${edge}\n${key}`;
+): Pick<Judgement, 'resurrected' | 'undone'> {
+  const resurrected = new Set<ReadEvent>();
+  const undone = new Set<ReadEvent>();
   const entries = reads.map((read, i) => ({ read, number: shownNumbers[i] ?? 0 }));
-  for (const together of Map.groupBy(entries, ({ read }) => group(read)).values()) {
-    const bySent = together.toSorted((a, b) => a.read.sentMs - b.read.sentMs);
-    const byDone = together.toSorted((a, b) => a.read.doneMs - b.read.doneMs);
-    // The newest that a read answered before this one began was shown.
-    let done = 0;
-    let newest = 0;
-    for (const { read, number } of bySent) {
-      for (; done < byDone.length && byDone[done]!.read.doneMs < read.sentMs; done++) newest = Math.max(newest, byDone[done]!.number);
+  for (const [key, ofKey] of Map.groupBy(entries, ({ read }) => read.key)) {
+    const writes = byKey.get(key) ?? [];
+    const deletes = writes.filter(({ kind }) => kind === 'delete');
+    const byAny = new Newest();
+    const byEdge = new Map<string, Newest>();
+    for (const { read, number } of ofKey.toSorted((a, b) => a.read.doneMs - b.read.doneMs)) {
+      const here = byEdge.get(read.edge) ?? new Newest();
+      byEdge.set(read.edge, here);
+      const acked = writes.findLast(({ ackedMs }) => ackedMs < read.sentMs - maxStaleMs)?.number ?? 0;
+      const floor = Math.max(acked, edgeIsCache ? here.before(read.sentMs) : 0, read.token ?? 0);
+      const atLeast = floor === 0 ? 0 : (deletes.find((write) => write.number >= floor)?.number ?? number);
+      for (const newest of [byAny, here]) newest.add(read.doneMs, read.shown === 'absent' ? Math.min(number, atLeast) : number);
+    }
+    for (const { read, number } of ofKey) {
       if (read.shown === 'absent') continue;
-      const deletes = (byKey.get(read.key) ?? []).filter((write) => write.kind === 'delete' && write.number > number);
-      if (deletes.some((write) => (edgeIsCache && write.number <= newest) || read.sentMs - write.ackedMs > maxStaleMs)) found.add(read);
+      const missed = deletes.filter((write) => write.number > number);
+      const known = Math.max(edgeIsCache ? byEdge.get(read.edge)!.before(read.sentMs) : 0, byAny.before(read.sentMs - maxStaleMs));
+      if (missed.some((write) => write.number <= known || read.sentMs - write.ackedMs > maxStaleMs)) resurrected.add(read);
+      else if (missed.some((write) => write.number <= byAny.before(read.sentMs))) undone.add(read);
     }
   }
-  return reads.filter((read) => found.has(read));
+  return { resurrected: reads.filter((read) => resurrected.has(read)), undone: reads.filter((read) => undone.has(read)) };
+}
+
+/** The newest write that had been shown by a moment. */
+class Newest {
+  readonly #steps: Array<{ readonly doneMs: number; readonly number: number }> = [];
+
+  /** In the order of `doneMs`. */
+  add(doneMs: number, number: number): void {
+    if (number > (this.#steps.at(-1)?.number ?? 0)) this.#steps.push({ doneMs, number });
+  }
+
+  before(atMs: number): number {
+    return this.#steps.findLast(({ doneMs }) => doneMs < atMs)?.number ?? 0;
+  }
 }
