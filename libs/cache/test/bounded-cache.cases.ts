@@ -28,37 +28,42 @@ export function behavesAsBoundedCache(name: string, create: (options: NumberCach
   const open = (capacity: number, { units = CAPACITY_MAX, ttlMs }: { units?: number; ttlMs?: number } = {}) => {
     const clock = new FakeClock();
     const left: number[] = [];
+    const values: Array<number | null> = [];
     const reasons: EvictReason[] = [];
     const cache = create({
       capacity,
       bytesMax: units * UNIT_BYTES,
       clock,
       ttlMs,
-      onEvict: (key, _value, reason) => {
+      onEvict: (key, value, reason) => {
         left.push(key);
+        values.push(value);
         reasons.push(reason);
       },
     });
-    return { cache, left, reasons, clock };
+    return { cache, left, values, reasons, clock };
   };
+  // Not the key itself, so that one is not taken for the other.
+  const valueFor = (key: number) => key + 300;
   const fill = (cache: NumberCache, from: number, to: number) => {
-    for (let i = from; i < to; i++) cache.add(i, i);
+    for (let i = from; i < to; i++) cache.add(i, valueFor(i));
   };
 
   // Facts about the behaviour of Go's simplelru (hashicorp/golang-lru), as its public tests show it.
   describe(`${name} behaves as simplelru does`, () => {
     it('keeps the newest 128 of 256, reports each it evicts, and lists keys oldest first', () => {
-      const { cache, left } = open(128);
+      const { cache, left, values } = open(128);
       fill(cache, 0, 256);
       expect([cache.length, cache.capacity]).toEqual([128, 128]);
       expect(left).toEqual(Array.from({ length: 128 }, (_, i) => i));
+      expect(values).toEqual(left.map(valueFor));
       expect(cache.keys()).toEqual(Array.from({ length: 128 }, (_, i) => i + 128));
       for (let i = 0; i < 128; i++) expect(cache.get(i)).toBeUndefined();
-      for (let i = 128; i < 256; i++) expect(cache.get(i)).toBe(i);
+      for (let i = 128; i < 256; i++) expect(cache.get(i)).toBe(valueFor(i));
     });
 
     it('remove says whether the key was there, and reports it', () => {
-      const { cache, left } = open(128);
+      const { cache, left, values } = open(128);
       fill(cache, 0, 128);
       for (let i = 0; i < 64; i++) {
         expect(cache.remove(i)).toBe(true);
@@ -66,15 +71,16 @@ export function behavesAsBoundedCache(name: string, create: (options: NumberCach
         expect(cache.get(i)).toBeUndefined();
       }
       expect(left).toHaveLength(64);
+      expect(values).toEqual(left.map(valueFor));
       cache.get(64);
       expect(cache.keys()).toEqual([...Array.from({ length: 63 }, (_, i) => i + 65), 64]);
     });
 
     it('purge forgets all and reports each', () => {
-      const { cache, left } = open(3);
+      const { cache, left, values } = open(3);
       fill(cache, 0, 3);
       cache.purge();
-      expect([cache.length, cache.get(1), left]).toEqual([0, undefined, [0, 1, 2]]);
+      expect([cache.length, cache.get(1), left, values]).toEqual([0, undefined, [0, 1, 2], [0, 1, 2].map(valueFor)]);
       cache.purge();
       expect(left).toHaveLength(3);
     });
@@ -86,11 +92,13 @@ export function behavesAsBoundedCache(name: string, create: (options: NumberCach
     });
 
     it('add of a held key evicts nothing, reports nothing, and makes it the newest', () => {
-      const { cache, left } = open(2);
-      expect([cache.add(1, 1), cache.add(2, 2), cache.add(1, 3)]).toEqual([false, false, false]);
+      const { cache, left, values } = open(2);
+      expect([cache.add(1, 1), cache.add(2, 2), cache.add(1, 5)]).toEqual([false, false, false]);
       expect(cache.keys()).toEqual([2, 1]);
       expect(cache.add(3, 3)).toBe(true);
-      expect([cache.keys(), left, cache.get(1)]).toEqual([[1, 3], [2], 3]);
+      expect([cache.keys(), left, values, cache.get(1)]).toEqual([[1, 3], [2], [2], 5]);
+      cache.remove(1);
+      expect(values, 'the value that it had last').toEqual([2, 5]);
     });
 
     it.each(['contains', 'peek'] as const)('%s does not touch recency', (look) => {
@@ -102,9 +110,9 @@ export function behavesAsBoundedCache(name: string, create: (options: NumberCach
     });
 
     it('resize down evicts the oldest and says how many; up evicts nothing', () => {
-      const { cache, left } = open(2);
+      const { cache, left, values } = open(2);
       fill(cache, 1, 3);
-      expect([cache.resize(1), left]).toEqual([1, [1]]);
+      expect([cache.resize(1), left, values]).toEqual([1, [1], [valueFor(1)]]);
       cache.add(3, 3);
       expect(cache.keys()).toEqual([3]);
       expect(cache.resize(2)).toBe(0);
@@ -210,7 +218,7 @@ export function behavesAsBoundedCache(name: string, create: (options: NumberCach
   it(`${name} answers as an ordered list would, and never exceeds a bound`, () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 60 }), fc.array(step, { maxLength: 60 }), (c, units, steps) => {
-        const { cache, left, reasons, clock } = open(c, { units });
+        const { cache, left, values, reasons, clock } = open(c, { units });
         const model = new Model(c, units * UNIT_BYTES, clock);
         for (const step of steps) {
           if (step.do === 'wait') clock.advance(step.ms);
@@ -221,7 +229,7 @@ export function behavesAsBoundedCache(name: string, create: (options: NumberCach
             model.bytes,
             model.evictions,
           ]);
-          expect([left, reasons]).toEqual([model.left, model.reasons]);
+          expect([left, values, reasons]).toEqual([model.left, model.values, model.reasons]);
           expect(cache.length).toBeLessThanOrEqual(cache.capacity);
           expect(cache.bytes).toBeLessThanOrEqual(cache.bytesMax);
         }
@@ -275,6 +283,7 @@ interface Held {
 /** What a bounded cache is, said with a list, oldest first. */
 class Model implements NumberCache {
   readonly left: number[] = [];
+  readonly values: Array<number | null> = [];
   readonly reasons: EvictReason[] = [];
   evictions = 0;
   #held: Held[] = [];
@@ -296,7 +305,7 @@ class Model implements NumberCache {
   add(key: number, value: number | null, ttlMs = Infinity): boolean {
     this.#held = this.#held.filter((held) => held.key !== key);
     const before = this.evictions;
-    if (bytesOf(value) > this.bytesMax) this.#evict(key);
+    if (bytesOf(value) > this.bytesMax) this.#evict({ key, value });
     else {
       this.#shrink(this.capacity - 1, this.bytesMax - bytesOf(value));
       this.#held.push({ key, value, expiryMs: this.clock.nowMs() + ttlMs });
@@ -351,18 +360,22 @@ class Model implements NumberCache {
   }
 
   #shrink(capacity: number, bytesMax: number): void {
-    while (this.length > capacity || this.bytes > bytesMax) this.#evict(this.#held.shift()!.key);
+    while (this.length > capacity || this.bytes > bytesMax) this.#evict(this.#held.shift()!);
   }
 
-  #evict(key: number): void {
+  #evict(gone: Pick<Held, 'key' | 'value'>): void {
     this.evictions++;
-    this.left.push(key);
-    this.reasons.push('evicted');
+    this.#tell(gone, 'evicted');
   }
 
   #drop(gone: Held, reason: EvictReason): void {
     this.#held = this.#held.filter((held) => held !== gone);
-    this.left.push(gone.key);
+    this.#tell(gone, reason);
+  }
+
+  #tell({ key, value }: Pick<Held, 'key' | 'value'>, reason: EvictReason): void {
+    this.left.push(key);
+    this.values.push(value);
     this.reasons.push(reason);
   }
 }

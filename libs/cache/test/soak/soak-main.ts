@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { systemClock } from '@diptych/kernel';
 import { seededRandom, waitFor } from '@diptych/testing';
 import { SharedLruCache } from '../../src/engine/shared-lru/shared-lru-cache.js';
-import { BLOCK_BYTES, BYTES_MAX, CAPACITY, Found, KEYS, SHARDS } from './soak-state.js';
+import { BLOCK_BYTES, BYTES_MAX, CAPACITY, Found, KEYS, RssLooks, SHARDS } from './soak-state.js';
 import type { SoakReport, SoakTask, SoakThread } from './soak-state.js';
 import { problemsOf } from './soundness.js';
 
@@ -16,8 +16,7 @@ const cache = SharedLruCache.create({ capacity: CAPACITY, bytesMax: BYTES_MAX, s
 const found = new Int32Array(new SharedArrayBuffer(8 * 4));
 const invalidated = new Int32Array(new SharedArrayBuffer(KEYS * 4));
 const done = () => Atomics.load(found, Found.OPERATIONS);
-const RSS_LOOKS = 20;
-const rssMb: number[] = [];
+const rss = new RssLooks(operations);
 let [looks, overBound, killsInside, born] = [0, 0, 0, 0];
 
 const beganMs = performance.now();
@@ -50,7 +49,7 @@ const report: SoakReport = {
   killsInside,
   problems: problemsOf(cache.memory),
   counts: cache.counts,
-  rssMb: rssMb.slice(0, RSS_LOOKS),
+  rssMb: rss.mb,
   seconds: Math.round(performance.now() - beganMs) / 1_000,
 };
 console.log(JSON.stringify(report));
@@ -68,5 +67,5 @@ function start(): Worker {
 function look(): void {
   looks++;
   if (cache.length > CAPACITY || cache.bytes > cache.bytesMax || cache.bytesMax > BYTES_MAX) overBound++;
-  if (done() >= (rssMb.length * operations) / RSS_LOOKS) rssMb.push(Math.round(process.memoryUsage.rss() / 1e6));
+  rss.look(done());
 }

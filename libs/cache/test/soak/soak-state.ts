@@ -49,3 +49,17 @@ export const SHARDS = 16;
 export const BLOCK_BYTES = 128;
 /** More than a shard can hold. */
 export const VALUE_BYTES_MAX = 80_000;
+
+/** Resident memory, looked at so many times at equal distances. */
+export class RssLooks {
+  readonly mb: number[] = [];
+
+  constructor(readonly operations: number) {}
+
+  look(done: number): void {
+    if (this.mb.length < RSS_LOOKS && done >= (this.mb.length * this.operations) / RSS_LOOKS)
+      this.mb.push(Math.round(process.memoryUsage.rss() / 1e6));
+  }
+}
+
+const RSS_LOOKS = 20;
