@@ -184,7 +184,7 @@ describe('the autoscaler', () => {
   });
 
   it('replaces one that ends by itself, at once and also within the window of a scale-in', async () => {
-    const { clock, fleet, autoscaling, changed } = driven(3, all({ ...IDLE, eventLoopUtilization: 0.3 }));
+    const { clock, fleet, autoscaling, changed } = driven(3, all({ ...IDLE, eventLoopUtilization: 0.26 }));
     await clock.advanceAsync(20_000);
     // Three are one more than it takes.
     expect(changed().map(({ kind }) => kind)).toEqual(['in']);
