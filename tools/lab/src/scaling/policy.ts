@@ -18,7 +18,7 @@ import type { ScalingPolicy } from './decide.js';
 export const ELASTIC: ScalingPolicy = {
   instancesMin: 1,
   instancesMax: 4,
-  targets: { eventLoopUtilization: 0.6, cpuShare: 0.8, inFlight: 32, queueingDelayMs: 10 },
+  targets: { eventLoopUtilization: 0.5, inFlight: 32, queueingDelayMs: 10 },
   tolerance: 0.2,
   inAtShareOfTarget: 0.8,
   outWindowMs: 4_000,
