@@ -1,9 +1,10 @@
 import { DiptychError, isErrorCode, toDiptychError } from '@diptych/kernel';
-import { Packr, RESERVE_START_SPACE } from 'msgpackr';
+import { Packr, RESERVE_START_SPACE, REUSE_BUFFER_MODE } from 'msgpackr';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { garbledReply } from './binding-errors.js';
 import { DetailedError, detailsOf } from './detailed-error.js';
+import { Part } from './part.js';
 import { atLeastBytes } from './size.js';
 
 /**
@@ -25,20 +26,25 @@ const copies = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: fa
  * @param headerBytes free space to leave in front, at most 255; the caller writes its header there
  * @param isSentAtOnce the result, when it is large, is sent next, and given to `recycle` when its memory is free
  */
-export function encode(value: unknown, headerBytes = 0, isSentAtOnce = false): Buffer {
+export function encode(value: unknown, headerBytes = 0, isSentAtOnce = false): Part {
   // A value may have getters, and they may encode something.
-  if (isEncodingLarge) return views.pack(value, RESERVE_START_SPACE | headerBytes);
-  if (atLeastBytes(value, LARGE_BYTES) < LARGE_BYTES) return (lastSmall = views.pack(value, RESERVE_START_SPACE | headerBytes));
+  if (isEncodingLarge) return packed(value, headerBytes);
+  if (atLeastBytes(value, LARGE_BYTES) < LARGE_BYTES) return (lastSmall = packed(value, headerBytes));
   // The library would reserve four times what it needs, and go on to use that for what comes next.
   const bytes = atLeastBytes(value, LARGEST_BYTES);
   isEncodingLarge = true;
   views.useBuffer(bufferFor(headerBytes + bytes + ENCODE_ROOM_BYTES, isSentAtOnce && bytes >= SENT_AT_ONCE_BYTES));
   try {
-    return views.pack(value, RESERVE_START_SPACE | headerBytes);
+    return packed(value, headerBytes);
   } finally {
     isEncodingLarge = false;
     views.useBuffer(unusedAfter(lastSmall));
   }
+}
+
+function packed(value: unknown, headerBytes: number): Part {
+  const memory = views.pack(value, RESERVE_START_SPACE | REUSE_BUFFER_MODE | headerBytes) as Buffer & { start: number; end: number };
+  return new Part(memory, memory.start, memory.end);
 }
 
 /** What is sent at once may lie where the last such message lay: to touch 64 KiB of fresh memory costs more than to copy as much. */
@@ -51,9 +57,9 @@ function bufferFor(bytes: number, isSentAtOnce: boolean): Buffer {
 }
 
 /** Takes back the memory of what was encoded to be sent at once, when it is sent. */
-export function recycle(message: Buffer): void {
+export function recycle({ memory }: Part): void {
   // Only what was given out above: what the library has grown by itself may have the same size, and it goes on to write there.
-  if (scratch === undefined && scratches.has(message.buffer)) scratch = Buffer.from(message.buffer as ArrayBuffer);
+  if (scratch === undefined && scratches.has(memory.buffer)) scratch = memory;
 }
 
 let scratch: Buffer | undefined;
@@ -63,10 +69,8 @@ const SCRATCH_BYTES = 262_144;
 export const SENT_AT_ONCE_BYTES = 16_384;
 
 /** Where small messages go on: behind the last of them, whose bytes may not have been sent yet. */
-function unusedAfter(message: Buffer): Buffer {
-  const start = message.byteOffset + message.byteLength;
-  const left = message.buffer.byteLength - start;
-  return left < LARGE_BYTES ? Buffer.allocUnsafeSlow(ENCODE_BUFFER_BYTES) : Buffer.from(message.buffer, start, left);
+function unusedAfter({ memory, end }: Part): Buffer {
+  return memory.byteLength - end < LARGE_BYTES ? Buffer.allocUnsafeSlow(ENCODE_BUFFER_BYTES) : memory.subarray(end);
 }
 
 /**
@@ -106,7 +110,7 @@ const ENCODE_BUFFER_BYTES = 32_768;
 /** What the library wants to have free before it begins, and some for names and lengths. */
 const ENCODE_ROOM_BYTES = 4_096;
 /** Its buffer is the one that small messages are encoded into, one behind the other. */
-let lastSmall: Buffer = Buffer.allocUnsafeSlow(ENCODE_BUFFER_BYTES).subarray(0, 0);
+let lastSmall = new Part(Buffer.allocUnsafeSlow(ENCODE_BUFFER_BYTES), 0, 0);
 views.useBuffer(unusedAfter(lastSmall));
 
 /** Whether a value fits its schema, compiled once. */

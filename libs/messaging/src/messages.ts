@@ -1,31 +1,32 @@
 import { garbledReply, malformedRequest, oversizeEvent, oversizeReply, oversizeRequest } from './binding-errors.js';
 import type { Check } from './codec.js';
 import { decode, encode } from './codec.js';
+import type { Part } from './part.js';
 
 /** Values of a port on their way out and in: encoded within their bound, decoded and held against their schema. */
 
 /** @throws TOO_LARGE; INVALID_REQUEST when the value cannot be encoded at all */
-export function encodeRequest(what: string, value: unknown, bytesMax: number, headerBytes = 0, isSentAtOnce = false): Buffer {
-  let bytes: Buffer;
+export function encodeRequest(what: string, value: unknown, bytesMax: number, headerBytes = 0, isSentAtOnce = false): Part {
+  let part: Part;
   try {
-    bytes = encode(value, headerBytes, isSentAtOnce);
+    part = encode(value, headerBytes, isSentAtOnce);
   } catch (error) {
     throw malformedRequest(what, 'it cannot be encoded', error);
   }
-  if (bytes.byteLength - headerBytes > bytesMax) throw oversizeRequest(what, bytesMax);
-  return bytes;
+  if (part.byteLength - headerBytes > bytesMax) throw oversizeRequest(what, bytesMax);
+  return part;
 }
 
 /** @throws INTERNAL when the reply is too large or cannot be encoded */
-export function encodeReply(what: string, value: unknown, bytesMax: number, headerBytes = 0, isSentAtOnce = false): Buffer {
-  let bytes: Buffer;
+export function encodeReply(what: string, value: unknown, bytesMax: number, headerBytes = 0, isSentAtOnce = false): Part {
+  let part: Part;
   try {
-    bytes = encode(value, headerBytes, isSentAtOnce);
+    part = encode(value, headerBytes, isSentAtOnce);
   } catch (error) {
     throw garbledReply(what, 'what cannot be encoded', error);
   }
-  if (bytes.byteLength - headerBytes > bytesMax) throw oversizeReply(what, bytesMax);
-  return bytes;
+  if (part.byteLength - headerBytes > bytesMax) throw oversizeReply(what, bytesMax);
+  return part;
 }
 
 /** @throws INVALID_REQUEST when the bytes, or their part from `start` to `end`, are no request of the method */
@@ -56,7 +57,7 @@ export function acceptReply(what: string, bytes: Uint8Array, fits: Check, start 
 export function encodeEvent(what: string, event: unknown, bytesMax: number, headerBytes = 0): Buffer {
   let bytes: Buffer;
   try {
-    bytes = encode(event, headerBytes);
+    bytes = encode(event, headerBytes).bytes;
   } catch (error) {
     throw malformedRequest(what, 'it cannot be encoded', error);
   }

@@ -6,6 +6,7 @@ import { connect, createInbox } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodeBeat, parseBeat } from '../src/nats/routing/beat.wire.js';
 import { RequestReader } from '../src/nats/frame-readers.js';
+import type { Part } from '../src/part.js';
 import { answerPart, callPart, ReplyKind, setCallId } from '../src/nats/wire.js';
 import { replyFrame, requestFrame } from './frames.js';
 import { Probe, probePort, type ProbePort } from './probe-port.js';
@@ -90,7 +91,7 @@ describe('frames of a stranger', () => {
     const inbox = createInbox();
     const answers: Msg[] = [];
     plain.subscribe(`${inbox}.*`, { callback: (_, message) => void answers.push(message) });
-    const send = (parts: Buffer[], sentMs = 0) =>
+    const send = (parts: Part[], sentMs = 0) =>
       plain.publish('diptych.probe.v1.hold', requestFrame(parts, sentMs), { reply: `${inbox}.1` });
     const part = (deadlineMs: number, id = 1) => {
       const made = callPart('x', { id: 'x' }, deadlineMs, undefined, 1_000);

@@ -28,9 +28,9 @@ export function loopback<Port>(
       const requestFits = checkOf(method.request);
       const replyFits = checkOf(method.reply);
       return {
-        request: (value) => acceptRequest(what, encodeRequest(what, value, bytesMax), requestFits),
-        reply: (value) => acceptReply(what, encodeReply(what, value, bytesMax), replyFits),
-        error: (error) => errorFromRecord(decode(encode(errorToRecord(error))), what),
+        request: (value) => acceptRequest(what, encodeRequest(what, value, bytesMax).bytes, requestFits),
+        reply: (value) => acceptReply(what, encodeReply(what, value, bytesMax).bytes, replyFits),
+        error: (error) => errorFromRecord(decode(encode(errorToRecord(error)).bytes), what),
       };
     },
     event(what, topic) {

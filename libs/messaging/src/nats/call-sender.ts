@@ -1,5 +1,6 @@
 import { systemClock, toDiptychError } from '@diptych/kernel';
 import { recycle } from '../codec.js';
+import type { Part } from '../part.js';
 import type { Connection } from './connection.js';
 import { Lane } from './lane.js';
 import type { PendingCall } from './pending-call.js';
@@ -41,7 +42,7 @@ export class CallSender {
   }
 
   /** Puts the call into the next frame; a large one is a frame by itself. */
-  post(call: PendingCall, part: Buffer): void {
+  post(call: PendingCall, part: Part): void {
     setCallId(part, call.id);
     call.attempts++;
     this.#posted++;
@@ -90,7 +91,7 @@ export class CallSender {
     lane.clear();
   }
 
-  #send(method: string, destination: Destination, calls: readonly PendingCall[], parts: readonly Buffer[]): void {
+  #send(method: string, destination: Destination, calls: readonly PendingCall[], parts: readonly Part[]): void {
     if (calls.some((call) => call.settled)) return this.#sendRest(method, destination, calls, parts);
     const first = calls[0]!.id;
     for (const call of calls) call.frame = first;
@@ -105,7 +106,7 @@ export class CallSender {
   }
 
   /** Their callers were told that nothing was sent. */
-  #sendRest(method: string, destination: Destination, calls: readonly PendingCall[], parts: readonly Buffer[]): void {
+  #sendRest(method: string, destination: Destination, calls: readonly PendingCall[], parts: readonly Part[]): void {
     const isOpen = (_: unknown, i: number) => !calls[i]!.settled;
     const open = calls.filter(isOpen);
     if (open.length > 0) this.#send(method, destination, open, parts.filter(isOpen));

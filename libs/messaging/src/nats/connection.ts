@@ -1,6 +1,7 @@
 import { DiptychError, systemClock } from '@diptych/kernel';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { FaultListener } from '../faults.js';
+import { Part } from '../part.js';
 import { before, pause } from './before.js';
 import { backoffMs, Brokers, Flaps } from './brokers.js';
 import type { Message } from './client/message.js';
@@ -130,7 +131,7 @@ export class Connection {
 
   /** @throws UNAVAILABLE when not connected, OVERLOADED when too much waits already, TOO_LARGE: nothing was sent, nor will be */
   publish(subject: string, data: Uint8Array, { reply, headers }: PublishOptions = {}): void {
-    this.publishParts(subject, reply, [data], 0, headers);
+    this.publishParts(subject, reply, [Part.of(data)], 0, headers);
   }
 
   /**
@@ -139,7 +140,7 @@ export class Connection {
    * @returns whether the memory of the parts may be used for something else now
    * @throws as `publish` does
    */
-  publishParts(subject: string, reply: string | undefined, parts: readonly Uint8Array[], skipBytes: number, headers?: MsgHdrs): boolean {
+  publishParts(subject: string, reply: string | undefined, parts: readonly Part[], skipBytes: number, headers?: MsgHdrs): boolean {
     if (!this.#session) throw this.downError();
     if (this.#session.backlogBytes > this.#options.backlogBytesMax) throw brokerTooSlow(this.#session.backlogBytes);
     try {
@@ -208,9 +209,7 @@ export class Connection {
     const session = new Session(nats, this.#options, {
       onLost: (why) => this.#lose(session, why),
       onForbidden: (what) => this.#forbiddenListeners.forEach((listener) => listener(what)),
-      onLameDuck: () => {
-        this.#moving = this.#move(session);
-      },
+      onLameDuck: () => void (this.#moving = this.#move(session)),
       onFault: this.#options.onFault,
     });
     this.#session = session;

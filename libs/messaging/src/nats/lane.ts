@@ -1,3 +1,4 @@
+import type { Part } from '../part.js';
 import type { Destination } from './routing/routes.js';
 import type { PendingCall } from './pending-call.js';
 import { FRAME_BYTES_MAX, FRAME_COUNT_MAX } from './wire.js';
@@ -5,7 +6,7 @@ import { FRAME_BYTES_MAX, FRAME_COUNT_MAX } from './wire.js';
 /** The calls of one method to one destination that share the next frame. Empty most of the time: a turn of the event loop is the longest. */
 export class Lane {
   readonly calls: PendingCall[] = [];
-  readonly parts: Buffer[] = [];
+  readonly parts: Part[] = [];
   #bytes = 0;
 
   constructor(
@@ -14,7 +15,7 @@ export class Lane {
   ) {}
 
   /** Whether the part would make the frame too large, for us or for the broker. */
-  isTooSmallFor(part: Buffer, payloadBytesMax: number): boolean {
+  isTooSmallFor(part: Part, payloadBytesMax: number): boolean {
     return this.#bytes + part.byteLength > Math.min(FRAME_BYTES_MAX, payloadBytesMax);
   }
 
@@ -22,7 +23,7 @@ export class Lane {
     return this.calls.length >= FRAME_COUNT_MAX;
   }
 
-  add(call: PendingCall, part: Buffer): void {
+  add(call: PendingCall, part: Part): void {
     this.calls.push(call);
     this.parts.push(part);
     this.#bytes += part.byteLength;

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { replyFrame } from '../../test/frames.js';
 import { decode } from '../codec.js';
+import type { Part } from '../part.js';
 import type { Connection } from './connection.js';
 import { Replies } from './replies.js';
 import { ReplyReader } from './frame-readers.js';
@@ -10,7 +11,7 @@ function fakeConnection() {
   const got: Array<{ id: number; kind: number; value: unknown }> = [];
   const connection = {
     status: 'connected',
-    publishParts(_: string, __: undefined, parts: readonly Buffer[]) {
+    publishParts(_: string, __: undefined, parts: readonly Part[]) {
       if (connection.status !== 'connected') throw new Error('down');
       const reader = new ReplyReader(replyFrame(parts));
       while (reader.next()) got.push({ id: reader.id, kind: reader.kind, value: decode(reader.bytes, reader.bodyStart, reader.bodyEnd) });

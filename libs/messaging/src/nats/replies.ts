@@ -1,6 +1,7 @@
 import { DiptychError, toDiptychError } from '@diptych/kernel';
 import { recycle } from '../codec.js';
 import type { FaultListener } from '../faults.js';
+import type { Part } from '../part.js';
 import type { Connection } from './connection.js';
 import type { Exchange } from './served-call.js';
 import { ALONE_BYTES, answerPart, errorPart, FRAME_BYTES_MAX, FRAME_COUNT_MAX, REPLY_ROOM_BYTES, ReplyKind, sealReplies } from './wire.js';
@@ -69,7 +70,7 @@ export class Replies {
     this.#waiting.length = 0;
   }
 
-  #post(caller: Caller, id: number, part: Buffer): void {
+  #post(caller: Caller, id: number, part: Part): void {
     const isLone = this.#working === 0 && this.#turnEnd === undefined;
     if (isLone || part.byteLength >= ALONE_BYTES) {
       // The values of a stream arrive in their order, whatever their sizes.
@@ -98,7 +99,7 @@ export class Replies {
    * A reply that cannot be sent, because the connection is lost, is lost with it: the caller learns from CONNECTION_LOST or its deadline.
    * One that the broker does not take is dropped, or the memory of this process would be its queue.
    */
-  #send(caller: Caller, id: number, parts: readonly Buffer[]): void {
+  #send(caller: Caller, id: number, parts: readonly Part[]): void {
     try {
       sealReplies(parts);
       const isFree = this.#connection.publishParts(`${caller.inbox}.${id}`, undefined, parts, REPLY_ROOM_BYTES);
@@ -115,7 +116,7 @@ export class Replies {
 
 /** Somebody who calls, and what is ready for it. */
 export class Caller {
-  readonly parts: Buffer[] = [];
+  readonly parts: Part[] = [];
   bytes = 0;
   first = 0;
   /** Frames to it that could not be sent. */

@@ -4,6 +4,7 @@ import type { Message } from './client/message.js';
 import { garbledReply, notServed, tooManyBytesInFlight, tooManyInFlight } from '../binding-errors.js';
 import { assertCallable, callWatch } from '../call-watch.js';
 import { errorFromRecord } from '../codec.js';
+import type { Part } from '../part.js';
 import type { Bounds } from '../port.js';
 import { CallSender } from './call-sender.js';
 import type { Connection } from './connection.js';
@@ -63,7 +64,7 @@ export class Requester implements PendingCalls {
 
   /** @param onValue gets the values of a stream before the answer; without it they are dropped. Must not throw */
   call(target: Target, request: unknown, context: CallContext, bytesMax: number, onValue?: (value: unknown) => void): Promise<unknown> {
-    let part: Buffer;
+    let part: Part;
     let destination: Destination;
     const { inFlight, what } = target;
     try {

@@ -1,6 +1,7 @@
 import { TRACEPARENT_CHARS_MAX } from '@diptych/kernel';
 import { encode, errorToRecord, SENT_AT_ONCE_BYTES } from '../codec.js';
 import { encodeEvent, encodeReply, encodeRequest } from '../messages.js';
+import type { Part } from '../part.js';
 
 /**
  * What travels over NATS. A *frame* is one NATS message; its first byte says what it is, and never is `{`, by which a plain
@@ -52,36 +53,38 @@ export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
  * @param what the method, for errors
  * @throws TOO_LARGE or INVALID_REQUEST
  */
-export function callPart(what: string, request: unknown, deadlineMs: number, trace: string | undefined, bytesMax: number): Buffer {
+export function callPart(what: string, request: unknown, deadlineMs: number, trace: string | undefined, bytesMax: number): Part {
   const traceparent = trace !== undefined && trace.length <= TRACEPARENT_CHARS_MAX ? trace : '';
   const headerBytes = REQUEST_ROOM_BYTES + CALL_HEADER_BYTES + traceparent.length;
   const part = encodeRequest(what, request, bytesMax, headerBytes, true);
-  part.writeDoubleBE(deadlineMs, REQUEST_ROOM_BYTES + 4);
-  part[REQUEST_ROOM_BYTES + 12] = traceparent.length;
-  if (traceparent.length > 0) part.write(traceparent, REQUEST_ROOM_BYTES + 13, 'latin1');
-  writeUint32(part, headerBytes - 4, part.byteLength - headerBytes);
+  const { memory, start, end } = part;
+  const at = start + REQUEST_ROOM_BYTES;
+  memory.writeDoubleBE(deadlineMs, at + 4);
+  memory[at + 12] = traceparent.length;
+  if (traceparent.length > 0) memory.write(traceparent, at + 13, 'latin1');
+  writeUint32(memory, start + headerBytes - 4, end - start - headerBytes);
   return part;
 }
 
 /** Which call it is, in the caller's own numbering. */
-export function setCallId(part: Buffer, id: number): void {
-  writeUint32(part, REQUEST_ROOM_BYTES, id);
+export function setCallId({ memory, start }: Part, id: number): void {
+  writeUint32(memory, start + REQUEST_ROOM_BYTES, id);
 }
 
 /** Makes a frame of the parts: all of them behind one another, each but the first without its first `REQUEST_ROOM_BYTES`. */
-export function sealRequests(parts: readonly Buffer[], sentMs: number): void {
-  const first = parts[0]!;
-  writeHeader(first, REQUEST, parts.length);
-  first.writeDoubleBE(sentMs, 4);
+export function sealRequests(parts: readonly Part[], sentMs: number): void {
+  const { memory, start } = parts[0]!;
+  writeHeader(memory, start, REQUEST, parts.length);
+  memory.writeDoubleBE(sentMs, start + 4);
 }
 
 /** An answer or a value, with room in front as a call has. @throws INTERNAL when it is too large or cannot be encoded */
-export function answerPart(what: string, id: number, kind: ReplyKind, reply: unknown, bytesMax: number): Buffer {
+export function answerPart(what: string, id: number, kind: ReplyKind, reply: unknown, bytesMax: number): Part {
   return replyPart(encodeReply(what, reply, bytesMax, REPLY_ROOM_BYTES + ANSWER_HEADER_BYTES, true), id, kind);
 }
 
 /** An error, likewise; without its details if they cannot be sent. Never throws. */
-export function errorPart(id: number, error: unknown, bytesMax = Number.POSITIVE_INFINITY): Buffer {
+export function errorPart(id: number, error: unknown, bytesMax = Number.POSITIVE_INFINITY): Part {
   const { details, ...bare } = errorToRecord(error);
   if (details !== undefined) {
     try {
@@ -93,23 +96,26 @@ export function errorPart(id: number, error: unknown, bytesMax = Number.POSITIVE
   return replyPart(encode(bare, REPLY_ROOM_BYTES + ANSWER_HEADER_BYTES), id, ReplyKind.ERROR);
 }
 
-function replyPart(part: Buffer, id: number, kind: ReplyKind): Buffer {
-  writeUint32(part, REPLY_ROOM_BYTES, id);
-  part[REPLY_ROOM_BYTES + 4] = kind;
-  writeUint32(part, REPLY_ROOM_BYTES + 5, part.byteLength - REPLY_ROOM_BYTES - ANSWER_HEADER_BYTES);
+function replyPart(part: Part, id: number, kind: ReplyKind): Part {
+  const { memory, start, end } = part;
+  const at = start + REPLY_ROOM_BYTES;
+  writeUint32(memory, at, id);
+  memory[at + 4] = kind;
+  writeUint32(memory, at + 5, end - at - ANSWER_HEADER_BYTES);
   return part;
 }
 
 /** As `sealRequests`, without `REPLY_ROOM_BYTES` each. */
-export function sealReplies(parts: readonly Buffer[]): void {
-  writeHeader(parts[0]!, REPLY, parts.length);
+export function sealReplies(parts: readonly Part[]): void {
+  const { memory, start } = parts[0]!;
+  writeHeader(memory, start, REPLY, parts.length);
 }
 
-function writeHeader(frame: Buffer, kind: number, count: number): void {
-  frame[0] = kind;
-  frame[1] = VERSION;
-  frame[2] = count >>> 8;
-  frame[3] = count & 0xff;
+function writeHeader(memory: Buffer, at: number, kind: number, count: number): void {
+  memory[at] = kind;
+  memory[at + 1] = VERSION;
+  memory[at + 2] = count >>> 8;
+  memory[at + 3] = count & 0xff;
 }
 
 function writeUint32(bytes: Buffer, at: number, value: number): void {

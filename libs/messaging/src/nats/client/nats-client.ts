@@ -5,6 +5,7 @@ import type { MsgHdrs } from '@nats-io/transport-node';
 import { ClientSubscription } from './client-subscription.js';
 import type { BrokerAddress, BrokerInfo, NatsClientOptions } from './broker.js';
 import { parseInfo } from './broker.js';
+import { Part } from '../../part.js';
 import type { Message } from './message.js';
 import type { BrokerListener } from './protocol-reader.js';
 import { ProtocolReader } from './protocol-reader.js';
@@ -86,7 +87,7 @@ export class NatsClient implements BrokerListener {
    * @returns whether the memory of the parts may be used for something else now; otherwise when the broker has taken it
    * @throws RangeError when it, or its subject, is larger than the broker allows: that would end the connection
    */
-  publish(subject: string, reply: string | undefined, parts: readonly Uint8Array[], skipBytes = 0, headers?: MsgHdrs): boolean {
+  publish(subject: string, reply: string | undefined, parts: readonly Part[], skipBytes = 0, headers?: MsgHdrs): boolean {
     if (this.#isClosed) throw new Error('the connection is closed');
     let bytes = skipBytes - parts.length * skipBytes;
     for (const part of parts) bytes += part.byteLength;
@@ -98,7 +99,7 @@ export class NatsClient implements BrokerListener {
     if (to.length * UTF8_BYTES_MAX > SUBJECTS_BYTES_MAX && Buffer.byteLength(to) > SUBJECTS_BYTES_MAX)
       throw new RangeError(`a subject and where to answer may have ${SUBJECTS_BYTES_MAX} bytes together`);
     if (head === undefined) return this.#writer.message(`PUB ${to} ${bytes}`, parts, bytes, skipBytes);
-    const all = [head, ...parts.map((part, i) => (i === 0 ? part : part.subarray(skipBytes)))];
+    const all = [Part.of(head), ...parts.map((part, i) => (i === 0 ? part : new Part(part.memory, part.start + skipBytes, part.end)))];
     return this.#writer.message(`HPUB ${to} ${head.byteLength} ${head.byteLength + bytes}`, all, head.byteLength + bytes, 0);
   }
 

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { expect, it } from 'vitest';
+import { Part } from '../../part.js';
 import { ProtocolWriter } from './protocol-writer.js';
 
 it('what TLS is given is a copy, and no new memory is made for what comes next', () => {
@@ -18,7 +19,7 @@ it('what TLS is given is a copy, and no new memory is made for what comes next',
   const writer = new ProtocolWriter(socket as unknown as Socket, true);
   const texts = ['a', 'b'.repeat(70_000), 'c'];
   for (const text of texts) {
-    writer.message(`PUB s ${text.length}`, [Buffer.from(text)], text.length, 0);
+    writer.message(`PUB s ${text.length}`, [Part.of(Buffer.from(text))], text.length, 0);
     writer.push();
     socket.writableLength = 0;
   }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Part } from '../../part.js';
 
 /**
  * What goes to a broker. It is put together in memory that is used again and again, and handed to the socket with one call: by `push`, or else when the
@@ -39,19 +40,14 @@ export class ProtocolWriter {
    * @param parts go behind one another, each but the first without its first `skipBytes`
    * @returns whether the memory of the parts may be used for something else now
    */
-  message(line: string, parts: readonly Uint8Array[], bytes: number, skipBytes: number): boolean {
+  message(line: string, parts: readonly Part[], bytes: number, skipBytes: number): boolean {
     this.line(line);
     if (bytes > COPIED_BYTES_MAX) return this.#writeLarge(parts, skipBytes);
     this.#reserve(bytes + LINE_END.byteLength);
     let at = this.#bytes;
     for (let i = 0; i < parts.length; i++) {
-      const part = parts[i]!;
-      // `set` of a part of a part needs an object for that part; `copy` of a Buffer does not.
-      if (i > 0 && Buffer.isBuffer(part)) at += part.copy(this.#room, at, skipBytes);
-      else {
-        this.#room.set(i > 0 ? part.subarray(skipBytes) : part, at);
-        at += i > 0 ? part.byteLength - skipBytes : part.byteLength;
-      }
+      const { memory, start, end } = parts[i]!;
+      at += memory.copy(this.#room, at, i > 0 ? start + skipBytes : start, end);
     }
     this.#room[at] = 0x0d;
     this.#room[at + 1] = 0x0a;
@@ -75,7 +71,7 @@ export class ProtocolWriter {
   }
 
   /** Not copied, unless it will wait: what waits must not hold more memory than it has bytes. */
-  #writeLarge(parts: readonly Uint8Array[], skipBytes: number): boolean {
+  #writeLarge(parts: readonly Part[], skipBytes: number): boolean {
     const socket = this.#socket;
     const isIdle = socket.writableLength === 0;
     const line = this.#room.subarray(0, this.#bytes);
@@ -83,7 +79,7 @@ export class ProtocolWriter {
     socket.cork();
     socket.write(isIdle && !this.#takesLater ? line : Buffer.from(line));
     for (const [i, part] of parts.entries()) {
-      const bytes = i > 0 ? part.subarray(skipBytes) : part;
+      const bytes = i > 0 ? part.bytes.subarray(skipBytes) : part.bytes;
       socket.write(isIdle ? bytes : Buffer.from(bytes));
     }
     socket.write(LINE_END);

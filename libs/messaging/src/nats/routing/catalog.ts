@@ -16,7 +16,7 @@ const VERSION = 1;
 const HEADER_BYTES = 3;
 
 export function encodeCatalog({ instance, handled }: Catalog): Uint8Array {
-  const frame = encode(handled, HEADER_BYTES + instance.length);
+  const frame = encode(handled, HEADER_BYTES + instance.length).bytes;
   frame[0] = CATALOG;
   frame[1] = VERSION;
   frame[2] = instance.length;
