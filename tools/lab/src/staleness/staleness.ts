@@ -59,19 +59,26 @@ interface Row {
   readonly maxMs: number | undefined;
 }
 
-interface Result extends Omit<Way, 'spec'> {
+/** What the verdict is about. */
+export interface Judged {
+  readonly name: string;
+  readonly edgeIsCache: boolean;
+  /** Reads without a token that were not of the newest. */
+  readonly stale: number;
+  readonly violations: { readonly [Name in Exclude<keyof Judgement, 'staleMs' | 'undone'>]: number };
+  /** Faults of which it is not known that they were there. */
+  readonly unproven: readonly string[];
+}
+
+interface Result extends Omit<Way, 'spec'>, Judged {
   readonly rows: readonly Row[];
   readonly reads: number;
   readonly readsWithToken: number;
   readonly writes: number;
   readonly retired: number;
-  /** Reads without a token that were not of the newest. */
-  readonly stale: number;
-  readonly violations: { readonly [Name in Exclude<keyof Judgement, 'staleMs' | 'undone'>]: number };
   /** Deletes that one had been shown and another was not, within the bound, which is allowed. */
   readonly undone: number;
   readonly proofs: readonly string[];
-  readonly unproven: readonly string[];
 }
 
 /**
@@ -214,7 +221,8 @@ function printResult({ name, rows, reads, readsWithToken, writes, retired, viola
   );
 }
 
-function verdict(results: readonly Result[], failed: string | undefined): number {
+/** @param failed why it came to no end @returns the exit code, having said why it is not 0 */
+export function verdict(results: readonly Judged[], failed: string | undefined): number {
   const broken = results.some(({ violations }) => Object.values(violations).some((count) => count > 0));
   if (broken) {
     process.stdout.write('a promise was broken\n');
