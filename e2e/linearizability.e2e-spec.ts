@@ -26,6 +26,7 @@ it.each(MONOLITHS.map(({ name }) => name))(
     const { code } = await lab.exited;
     expect(code, `${lab.stdout}${lab.stderr}`).toBe(0);
     console.info(lab.stdout);
-    expect(lab.stdout).toContain(`${arm}: 0 violations in `);
+    expect(lab.stdout).toMatch(new RegExp(`^${arm}: 0 violations in \\d+ operations on (\\d+) keys: \\1 judged, 0 undecided$`, 'm'));
+    expect(Number(/(\d+) evictions/.exec(lab.stdout)?.[1]), 'the cache is too small for all keys').toBeGreaterThan(0);
   },
 );

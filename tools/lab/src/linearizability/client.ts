@@ -1,4 +1,5 @@
 import { Client } from 'undici';
+import type { EntityTags } from './entity-tags.js';
 import { ABSENT, type Action, type Operation, type Outcome } from './register.js';
 
 /** A client with one connection that does one operation after the other, and notes what it may believe of each. */
@@ -10,11 +11,11 @@ export class RegisterClient implements AsyncDisposable {
   }
 
   /**
-   * @param tags entity tags by value, which this adds to
+   * @param tags which this adds to
    * @returns undefined when it was refused for certain; a value that nobody can have written is -3
    * @throws Error for an answer that the interface does not have
    */
-  async perform(key: string, action: Action, tags: Map<number, string>): Promise<Operation | undefined> {
+  async perform(key: string, action: Action, tags: EntityTags): Promise<Operation | undefined> {
     const calledAt = performance.now();
     const outcome = await this.#outcomeOf(key, action, tags);
     return outcome && { action, outcome, calledAt, returnedAt: performance.now() };
@@ -24,7 +25,7 @@ export class RegisterClient implements AsyncDisposable {
     await this.#client.destroy();
   }
 
-  async #outcomeOf(key: string, action: Action, tags: Map<number, string>): Promise<Outcome | undefined> {
+  async #outcomeOf(key: string, action: Action, tags: EntityTags): Promise<Outcome | undefined> {
     const method = action.kind === 'get' ? 'GET' : action.kind === 'put' ? 'PUT' : 'DELETE';
     const body = action.kind === 'put' ? bodyOf(action.value) : null;
     try {
@@ -33,11 +34,11 @@ export class RegisterClient implements AsyncDisposable {
         statusCode,
         headers,
         body: answer,
-      } = await this.#client.request({ method, path, body, headers: conditionHeaders(action, tags) });
+      } = await this.#client.request({ method, path, body, headers: conditionHeaders(key, action, tags) });
       const text = await answer.text();
       const outcome = outcomeOfAnswer(action, statusCode, text);
       const value = outcome?.kind === 'saw' ? outcome.state : action.kind === 'put' && outcome?.kind === 'done' ? action.value : ABSENT;
-      if (value >= 0 && typeof headers.etag === 'string') tags.set(value, headers.etag);
+      if (value >= 0 && typeof headers.etag === 'string') tags.note(key, value, headers.etag);
       return outcome;
     } catch (error) {
       if (error instanceof UnexpectedAnswer) throw error;
@@ -48,7 +49,7 @@ export class RegisterClient implements AsyncDisposable {
 
 class UnexpectedAnswer extends Error {}
 
-function conditionHeaders(action: Action, tags: ReadonlyMap<number, string>): Record<string, string> {
+function conditionHeaders(key: string, action: Action, tags: EntityTags): Record<string, string> {
   if (action.kind === 'get') return {};
   switch (action.condition.kind) {
     case 'none':
@@ -58,7 +59,7 @@ function conditionHeaders(action: Action, tags: ReadonlyMap<number, string>): Re
     case 'ifPresent':
       return { 'if-match': '*' };
     case 'ifValue':
-      return { 'if-match': tags.get(action.condition.value)! };
+      return { 'if-match': tags.tagOf(key, action.condition.value) };
   }
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
-import { Arm, MONOLITHS, profile } from '@diptych/testing';
+import { Arm, metricOf, MONOLITHS, profile } from '@diptych/testing';
 import { interruption } from '../interruption.js';
 import { describeRun } from '../manifest.js';
 import { beginRunDirectory, writeWhole } from '../run-directory.js';
@@ -33,7 +33,7 @@ export async function linearizability(options: LinearizabilityOptions): Promise<
   const seed = options.seed ?? Math.floor(Math.random() * 1_000_000_000);
   const operations = options.operations ?? 20_000;
   const crashes = options.crashes ?? Math.max(2, Math.round(operations / 25_000));
-  const plan = { operations, crashes, arms: arms.map(({ name }) => name), ...WORKLOAD };
+  const plan = { operations, crashes, arms: arms.map(({ name }) => name), ...WORKLOAD, cacheEntriesMax: CACHE_ENTRIES_MAX };
   const more = ` --operations ${operations} --crashes ${crashes}${options.arm === undefined ? '' : ` --arm ${options.arm}`}`;
   const meta = describeRun({ command: 'lab -- linearizability', seed, options: more, startedAt: new Date(), profile: profile(), plan });
   const dir = beginRunDirectory('linearizability', options.outDir, meta, plan);
@@ -43,16 +43,21 @@ export async function linearizability(options: LinearizabilityOptions): Promise<
     if (interrupt.signal.aborted) break;
     process.stdout.write(`${spec.name}: ${operations} operations, ${crashes} crashes, seed ${seed}\n`);
     const startedMs = systemClock.nowMs();
-    await using arm = await Arm.start(spec);
+    await using arm = await Arm.start(spec, { variables: { DIPTYCH_CACHE_ENTRIES_MAX: String(CACHE_ENTRIES_MAX) } });
+    let evictions = 0;
+    const countEvictions = async () => void (evictions += await metricOf(arm.url, 'diptych_cache_evictions_total'));
     const crash = async () => {
+      // What it counted dies with it.
+      await countEvictions();
       const injection = await killProvably(spec.name, arm.process(arm.holding('log')));
       if ('whyNot' in injection) throw new Error(injection.whyNot);
       await arm.restart('log');
       await arm.untilReady();
     };
     const histories = await runWorkload({ url: arm.url, crash }, { operations, crashes, seed, signal: interrupt.signal });
+    await countEvictions();
     const loadSeconds = Math.round((systemClock.nowMs() - startedMs) / 100) / 10;
-    const finding = { arm: spec.name, ...judge(histories), loadSeconds };
+    const finding = { arm: spec.name, ...judge(histories), evictions, loadSeconds };
     found.push(finding);
     process.stdout.write(`${inWords(finding)}\n`);
   }
@@ -62,14 +67,21 @@ export async function linearizability(options: LinearizabilityOptions): Promise<
   return interrupt.signal.aborted || found.some(({ undecided }) => undecided > 0) ? 2 : 0;
 }
 
+/** Fewer than there are keys, so that entries are evicted while they are read, filled and written; two in each shard of a cache that has shards. */
+const CACHE_ENTRIES_MAX = 128;
+
 interface ArmFinding extends Judgement {
   readonly arm: string;
+  /** Entries that the cache had to let go of for others, as far as it could be asked before it was killed. */
+  readonly evictions: number;
   readonly loadSeconds: number;
 }
 
 interface Judgement {
   readonly counts: KeyHistories['counts'];
   readonly keys: number;
+  /** Keys of which it is known whether they are linearizable. */
+  readonly judged: number;
   readonly violations: readonly Violation[];
   /** Keys with more possibilities than could be gone through. */
   readonly undecided: number;
@@ -96,16 +108,24 @@ function judge(histories: KeyHistories): Judgement {
     else configurationsMax = Math.max(configurationsMax, verdict.configurationsMax);
   }
   const checkSeconds = Math.round((systemClock.nowMs() - startedMs) / 100) / 10;
-  return { counts: histories.counts, keys: histories.keys, violations, undecided, configurationsMax, checkSeconds };
+  return {
+    counts: histories.counts,
+    keys: histories.keys,
+    judged: histories.keys - undecided,
+    violations,
+    undecided,
+    configurationsMax,
+    checkSeconds,
+  };
 }
 
-function inWords({ arm, counts, keys, violations, undecided, loadSeconds, checkSeconds, configurationsMax }: ArmFinding): string {
+function inWords({ arm, counts, keys, judged, violations, undecided, evictions, ...took }: ArmFinding): string {
   const { operations, acknowledged, failedConditions, unknown, refused } = counts;
   const lines = [
-    `${arm}: ${violations.length} violations in ${operations} operations on ${keys} keys` +
-      (undecided > 0 ? `; ${undecided} keys could not be decided` : ''),
+    `${arm}: ${violations.length} violations in ${operations} operations on ${keys} keys: ${judged} judged, ${undecided} undecided`,
     `  ${acknowledged} acknowledged, ${failedConditions} with a condition that failed, ${unknown} of unknown outcome, ${refused} refused for certain`,
-    `  ${loadSeconds} s of load, ${checkSeconds} s of checking, at most ${configurationsMax} possibilities at once`,
+    `  ${evictions} evictions from a cache of ${CACHE_ENTRIES_MAX} entries`,
+    `  ${took.loadSeconds} s of load, ${took.checkSeconds} s of checking, at most ${took.configurationsMax} possibilities at once`,
     ...violations.slice(0, 3).map(({ key, at }) => `  ${key}: ${JSON.stringify(at)} is explained by no order`),
   ];
   return lines.join('\n');

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seededRandom } from '@diptych/testing';
 import { RegisterClient } from './client.js';
+import { EntityTags } from './entity-tags.js';
 import { KeyHistories } from './history.js';
 import type { Action, Condition } from './register.js';
 
@@ -28,8 +29,7 @@ export const WORKLOAD = { clients: 32, hotKeys: 10, otherKeys: 2_000, hotShare: 
 export async function runWorkload(subject: Subject, options: WorkloadOptions): Promise<KeyHistories> {
   const random = seededRandom(options.seed);
   const histories = new KeyHistories();
-  const tags = new Map<number, string>();
-  const keys = new KeyState();
+  const tags = new EntityTags();
   let up = Promise.resolve();
   let nextCrash = 1;
   let begun = 0;
@@ -46,11 +46,10 @@ export async function runWorkload(subject: Subject, options: WorkloadOptions): P
     while (begun < options.operations && !options.signal.aborted) {
       begun++;
       crashIfDue();
-      const key = keys.choose(random);
-      const action = keys.actionFor(key, begun, random);
+      const key = keyFor(random);
+      const action = actionFor(begun, tags.valueUnder(key), random);
       const operation = await connection.perform(key, action, tags);
       histories.add(key, operation);
-      keys.learn(key, operation?.outcome.kind === 'saw' ? operation.outcome.state : -1, tags);
       if (begun % 1_000 === 0) options.onProgress?.(begun);
       if (!operation || operation.outcome.kind === 'unknown') {
         await sleep(REFUSED_PAUSE_MS);
@@ -65,34 +64,20 @@ export async function runWorkload(subject: Subject, options: WorkloadOptions): P
   return histories;
 }
 
-/** Which keys there are, and the newest value that somebody has seen under each. */
-class KeyState {
-  readonly #seen = new Map<string, number>();
+function keyFor(random: () => number): string {
+  if (random() < WORKLOAD.hotShare) return `hot/${Math.floor(random() * WORKLOAD.hotKeys)}`;
+  return `other/${Math.floor(random() * WORKLOAD.otherKeys)}`;
+}
 
-  choose(random: () => number): string {
-    if (random() < WORKLOAD.hotShare) return `hot/${Math.floor(random() * WORKLOAD.hotKeys)}`;
-    return `other/${Math.floor(random() * WORKLOAD.otherKeys)}`;
-  }
-
-  actionFor(key: string, value: number, random: () => number): Action {
-    const dice = random();
-    if (dice < WORKLOAD.gets) return { kind: 'get' };
-    const seen = this.#seen.get(key);
-    const conditions: Condition[] = [{ kind: 'none' }, { kind: 'none' }, { kind: 'ifPresent' }];
-    if (seen !== undefined) conditions.push({ kind: 'ifValue', value: seen }, { kind: 'ifValue', value: seen });
-    if (dice < WORKLOAD.gets + WORKLOAD.deletes)
-      return { kind: 'delete', condition: conditions[Math.floor(random() * conditions.length)]! };
-    conditions.push({ kind: 'ifAbsent' });
-    return { kind: 'put', value, condition: conditions[Math.floor(random() * conditions.length)]! };
-  }
-
-  learn(key: string, value: number, tags: Map<number, string>): void {
-    if (!tags.has(value)) return;
-    const before = this.#seen.get(key);
-    // An entity tag is only of use while it is the key's newest: the others are forgotten.
-    if (before !== undefined && before !== value) tags.delete(before);
-    this.#seen.set(key, value);
-  }
+/** @param value for a put @param known the value whose entity tag can be named in a condition */
+function actionFor(value: number, known: number | undefined, random: () => number): Action {
+  const dice = random();
+  if (dice < WORKLOAD.gets) return { kind: 'get' };
+  const conditions: Condition[] = [{ kind: 'none' }, { kind: 'none' }, { kind: 'ifPresent' }];
+  if (known !== undefined) conditions.push({ kind: 'ifValue', value: known }, { kind: 'ifValue', value: known });
+  if (dice < WORKLOAD.gets + WORKLOAD.deletes) return { kind: 'delete', condition: conditions[Math.floor(random() * conditions.length)]! };
+  conditions.push({ kind: 'ifAbsent' });
+  return { kind: 'put', value, condition: conditions[Math.floor(random() * conditions.length)]! };
 }
 
 const REFUSED_PAUSE_MS = 20;
