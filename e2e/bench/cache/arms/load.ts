@@ -5,10 +5,15 @@ export const VALUE_BYTES = 256;
 /** What `SharedLruCache` takes for an entry of these loads: a block. */
 export const BLOCK_BYTES = 320;
 
-/** Of a `SharedLruCache`. Shards are not all alike full: a third more, so that all keys fit. */
-export const ROOM = { capacity: Math.ceil((ENTRIES * 4) / 3), bytesMax: Math.ceil((ENTRIES * 4) / 3) * BLOCK_BYTES } as const;
+/** Of a `SharedLruCache` that is to hold so many. Shards are not all alike full: a third more, so that all keys fit. */
+export function roomFor(entries: number): { readonly capacity: number; readonly bytesMax: number } {
+  const capacity = Math.ceil((entries * 4) / 3);
+  return { capacity, bytesMax: capacity * BLOCK_BYTES };
+}
 
-/** Of 24 characters. In one piece each, as what comes out of a message is. */
+export const KEY_LENGTH = 24;
+
+/** Of `KEY_LENGTH` characters. In one piece each, as what comes out of a message is. */
 export function keysOf(count: number): string[] {
   return Array.from({ length: count }, (_, i) =>
     Buffer.from(`key:${(Math.imul(i, 0x9e3779b1) >>> 0).toString(16).padStart(8, '0')}:${String(i).padStart(11, '0')}`).toString('latin1'),

@@ -1,14 +1,18 @@
 import { createRequire } from 'node:module';
 import { LruCache, SharedLruCache } from '@diptych/cache/engine';
 import type { Figures } from '../../messaging/bench-run.js';
-import { ENTRIES, keysOf, ROOM, VALUE_BYTES, valueOf, WORK_LENGTH, workOf } from './load.js';
+import { ENTRIES, KEY_LENGTH, keysOf, roomFor, VALUE_BYTES, valueOf, WORK_LENGTH, workOf } from './load.js';
 
 type Lru = { readonly size: number; get(key: string): Buffer | undefined; set(key: string, value: Buffer): unknown };
 
 /** The very package that `LruCache` is made of, as its own dependency. */
 const { LRUCache } = createRequire(import.meta.resolve('@diptych/cache/engine'))('lru-cache') as {
-  LRUCache: new (options: { max: number }) => Lru;
+  LRUCache: new (options: { max: number; maxSize: number; sizeCalculation: typeof sizeOf }) => Lru;
 };
+
+/** As in the services, where both bounds are set and the entries weighed. */
+const sizeOf = (value: Buffer, key: string) => value.byteLength + key.length;
+const BYTES_MAX = ENTRIES * (VALUE_BYTES + KEY_LENGTH);
 
 interface Contender {
   get(key: string): Buffer | null | undefined;
@@ -18,11 +22,11 @@ interface Contender {
 
 const CONTENDERS: Readonly<Record<string, () => Contender>> = {
   lru: () => {
-    const cache = new LRUCache({ max: ENTRIES });
+    const cache = new LRUCache({ max: ENTRIES, maxSize: BYTES_MAX, sizeCalculation: sizeOf });
     return { get: (key) => cache.get(key), add: (key, value) => void cache.set(key, value), length: () => cache.size };
   },
   own: () => {
-    const cache = new LruCache<string, Buffer>({ capacity: ENTRIES });
+    const cache = new LruCache<string, Buffer>({ capacity: ENTRIES, bytesMax: BYTES_MAX, sizeOf });
     return { get: (key) => cache.get(key), add: (key, value) => void cache.add(key, value), length: () => cache.length };
   },
   shared: () => sharedOf(64),
@@ -30,7 +34,7 @@ const CONTENDERS: Readonly<Record<string, () => Contender>> = {
 };
 
 function sharedOf(shards: number): Contender {
-  const cache = SharedLruCache.create({ ...ROOM, shards });
+  const cache = SharedLruCache.create({ ...roomFor(ENTRIES), shards });
   return { get: (key) => cache.get(key), add: (key, value) => void cache.add(key, value), length: () => cache.length };
 }
 

@@ -4,8 +4,15 @@ export interface ThreadData {
   /** By `Signal`. */
   readonly signal: Int32Array;
   readonly seed: number;
-  /** The cache to use in each course; none is to rest. */
-  readonly courses: ReadonlyArray<number | undefined>;
+  /** What to do in each course; nothing is to rest. */
+  readonly courses: ReadonlyArray<Course | undefined>;
+}
+
+/** One cache, and the keys that are used there: so many, of all those there are, from the first of them on. */
+export interface Course {
+  readonly cache: number;
+  readonly first: number;
+  readonly keys: number;
 }
 
 export const Signal = {

@@ -6,8 +6,8 @@ import { seededRandom, waitFor } from '@diptych/testing';
 import { shuffled } from '../../arms.js';
 import { median } from '../../figures.js';
 import type { Figures } from '../../messaging/bench-run.js';
-import { ENTRIES, keysOf, ROOM, valueOf } from './load.js';
-import type { ThreadData } from './threads-signal.js';
+import { ENTRIES, keysOf, roomFor, valueOf } from './load.js';
+import type { Course, ThreadData } from './threads-signal.js';
 import { END, Signal, turnOf, WAIT } from './threads-signal.js';
 
 const SLICE_MS = 250;
@@ -18,14 +18,15 @@ const SLICES = 8;
  * the medians of the slices. By the clock, since waiting is what is asked about.
  */
 export async function threads({ seed }: { seed: number }): Promise<Record<string, Figures>> {
-  const [shards64, shards1, ...own] = [64, 1, 64, 64].map(filled) as [SharedLruCache, SharedLruCache, SharedLruCache, SharedLruCache];
-  const memories = [shards64, shards1, ...own].map(({ memory }) => memory);
-  // For each course, which cache each of the two threads uses; a thread without one rests.
-  const courses: Record<string, readonly [number, number | undefined]> = {
-    one: [0, undefined],
-    independent: [2, 3],
-    shards64: [0, 0],
-    shards1: [1, 1],
+  const all = { first: 0, keys: ENTRIES };
+  const halves = [0, 1].map((half) => ({ first: (half * ENTRIES) / 2, keys: ENTRIES / 2 }));
+  const memories = [filled(64, all), filled(1, all), ...halves.map((half) => filled(64, half))].map(({ memory }) => memory);
+  // For each course, what each of the two threads uses; a thread without anything rests. As many entries in every course, so that no arm has the more memory.
+  const courses: Record<string, ReadonlyArray<Course | undefined>> = {
+    one: [{ cache: 0, ...all }],
+    independent: halves.map((half, thread) => ({ cache: 2 + thread, ...half })),
+    shards64: [0, 1].map(() => ({ cache: 0, ...all })),
+    shards1: [0, 1].map(() => ({ cache: 1, ...all })),
   };
   const signal = new Int32Array(new SharedArrayBuffer(8 * 4));
   const workers = [0, 1].map((thread) => {
@@ -78,9 +79,10 @@ async function run(signal: Int32Array, turn: number): Promise<number> {
   return (signal[Signal.OPERATIONS]! / tookMs) * 1_000;
 }
 
-function filled(shards: number): SharedLruCache {
-  const cache = SharedLruCache.create({ ...ROOM, shards, lockTimeoutMs: 10_000 });
-  for (const [i, key] of keysOf(ENTRIES).entries()) cache.add(key, valueOf(i));
-  if (cache.length !== ENTRIES) throw new Error(`${cache.length} of ${ENTRIES} entries fit in ${shards} shards`);
+function filled(shards: number, { first, keys }: Omit<Course, 'cache'>): SharedLruCache {
+  const cache = SharedLruCache.create({ ...roomFor(keys), shards, lockTimeoutMs: 10_000 });
+  const all = keysOf(ENTRIES);
+  for (let i = first; i < first + keys; i++) cache.add(all[i]!, valueOf(i));
+  if (cache.length !== keys) throw new Error(`${cache.length} of ${keys} entries fit in ${shards} shards`);
   return cache;
 }
