@@ -52,6 +52,19 @@ export function tooManyBytesInFlight(what: string, bytes: number): DiptychError 
   });
 }
 
+/** Of a client that has no connection yet. */
+export function tooManyWaiting(what: string, waitingMax: number): DiptychError {
+  return new DiptychError('OVERLOADED', `${waitingMax} messages wait for the first connection already; ${what} was not sent`, {
+    retryAfterMs: OVERLOAD_RETRY_AFTER_MS,
+  });
+}
+
+export function tooManyBytesWaiting(what: string, bytes: number): DiptychError {
+  return new DiptychError('OVERLOADED', `${bytes} bytes of messages wait for the first connection already; ${what} was not sent`, {
+    retryAfterMs: OVERLOAD_RETRY_AFTER_MS,
+  });
+}
+
 export function notServed(what: string, cause?: unknown): DiptychError {
   return new DiptychError('UNAVAILABLE', `nobody serves ${what} at the moment`, { cause });
 }

@@ -1,16 +1,17 @@
 import { EventEmitter } from 'node:events';
-import { DiptychError, isDiptychError, settleWithin, StoppableContext, systemClock } from '@diptych/kernel';
+import { DiptychError, StoppableContext, systemClock } from '@diptych/kernel';
 import { Logger } from '@nestjs/common';
 import type { MsPattern, ReadPacket, WritePacket } from '@nestjs/microservices';
 import { ClientProxy } from '@nestjs/microservices';
 import type { Subscriber } from 'rxjs';
 import { from, Observable } from 'rxjs';
-import { assertCallable } from '../call-watch.js';
 import type { LinkStatus } from '../nats/connection.js';
 import type { LinkOutlet } from '../nats/link.js';
 import { outletOf } from '../nats/link.js';
 import type { NatsLink } from '../nats/nats-link.js';
+import { DEFAULT_BOUNDS } from '../port.js';
 import type { DiptychTransportEvents } from './diptych-server.js';
+import type { Envelope } from './envelope.js';
 import { envelopeOf } from './envelope.js';
 import { fromWireError } from './errors.js';
 import { calledNestPort } from './nest-port.js';
@@ -19,6 +20,7 @@ import type { DiptychRecord, Headers } from './record.js';
 import { recordOf } from './record.js';
 import type { DiptychTransportOptions, LinkShare } from './process-link.js';
 import { shareLink } from './process-link.js';
+import { WaitingLine } from './waiting-line.js';
 
 export interface DiptychClientOptions extends DiptychTransportOptions {
   /** How long the answer to a message is worth something, unless its record says so. For a stream: all of it. Default 30,000. */
@@ -41,18 +43,16 @@ type Call = (request: unknown, context: StoppableContext, onValue: (value: unkno
  *
  * `send` is cold: each subscription is a call of its own. Unsubscribing cancels it, also for the handler. Besides what the handler's
  * exception filter gives, a call ends with a `DiptychError`: UNAVAILABLE at once when nobody handles the pattern or NATS cannot be reached,
- * DEADLINE_EXCEEDED, OVERLOADED, TOO_LARGE, CONNECTION_LOST. Until there is a first connection messages and events wait for it, no longer than
- * their time; what they hold must stay as it is until then.
+ * DEADLINE_EXCEEDED, OVERLOADED, TOO_LARGE, CONNECTION_LOST. Until there is a first connection messages and events wait for it in their order, no
+ * longer than their time, and no more than `bounds` let be in flight; what they hold must stay as it is until then.
  */
 export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
   readonly #options: DiptychClientOptions;
   readonly #logger = new Logger(DiptychClient.name);
   readonly #events = new EventEmitter();
-  /** By route; bounded, since patterns may be made up of data. */
-  readonly #targets = new Map<string, Call>();
   readonly #calls = new Set<StoppableContext>();
   #connection: OpenConnection | undefined;
-  #connecting: { readonly share: LinkShare; readonly open: Promise<OpenConnection> } | undefined;
+  #connecting: Connecting | undefined;
 
   constructor(options: DiptychClientOptions = {}) {
     super();
@@ -67,7 +67,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
 
   /** @throws UNAVAILABLE when there is no connection within `connectTimeoutMs`, or the client is closed before; the next call tries again */
   async connect(): Promise<NatsLink> {
-    return (await this.#connected()).link;
+    return (await this.#connect().open).link;
   }
 
   /** What is in flight or waits for the connection ends as CANCELLED. Never rejects. Safe to repeat, and to connect again afterwards. */
@@ -77,7 +77,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     const connecting = this.#connecting;
     this.#connection = undefined;
     this.#connecting = undefined;
-    this.#targets.clear();
+    connecting?.line.fail(closedWhileConnecting('CANCELLED'));
     open?.watch[Symbol.dispose]();
     // What was emitted just now shall not end in a buffer of this process.
     await open?.outlet.flush();
@@ -119,18 +119,18 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     return () => subscription.unsubscribe();
   }
 
-  /** @throws UNAVAILABLE, TOO_LARGE, INVALID_REQUEST or DEADLINE_EXCEEDED: nothing was sent. Otherwise it was; whether it arrives nobody knows */
+  /**
+   * @throws UNAVAILABLE, OVERLOADED, TOO_LARGE, INVALID_REQUEST, DEADLINE_EXCEEDED or CANCELLED: nothing was sent. Otherwise it was; whether it arrives nobody
+   * knows
+   */
   protected override async dispatchEvent<T = unknown>({ pattern, data, metadata }: ReadPacket): Promise<T> {
     const route = this.#routeOf(pattern as MsPattern);
     assertRoute(route, false);
     const record = recordOf(data);
-    let open = this.#connection;
-    if (!open) {
-      const call = this.#contextOf(record, undefined);
-      this.#calls.add(call);
-      open = await this.#connectedFor(route, call).finally(() => this.#calls.delete(call));
-    }
-    open.outlet.publishEvent(subjectOfRoute(route), route, envelopeOf(record.data, this.#headers(record), metadata));
+    const envelope = envelopeOf(record.data, this.#headers(record), metadata);
+    const publish = ({ outlet }: OpenConnection) => outlet.publishEvent(subjectOfRoute(route), route, envelope);
+    if (this.#connection) publish(this.#connection);
+    else await this.#waitFor(route, this.#contextOf(record, undefined), envelope, publish);
     return undefined as T;
   }
 
@@ -143,9 +143,9 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
       const headers = this.#headers(record);
       call = this.#contextOf(record, traceparentIn(headers, packet.metadata));
       const route = this.#routeOf(pattern);
-      const ask = (open: OpenConnection) =>
-        this.#target(open, route)(envelopeOf(record.data, headers, packet.metadata), call, (value) => subscriber.next(value));
-      reply = this.#connection ? ask(this.#connection) : this.#connectedFor(route, call).then(ask);
+      const envelope = envelopeOf(record.data, headers, packet.metadata);
+      const ask = (open: OpenConnection) => this.#target(open, route)(envelope, call, (value) => subscriber.next(value));
+      reply = this.#connection ? ask(this.#connection) : this.#waitFor(route, call, envelope, ask);
     } catch (error) {
       subscriber.error(error);
       return undefined;
@@ -186,51 +186,57 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     return typeof pattern === 'string' ? pattern : this.normalizePattern(pattern);
   }
 
-  #target({ link }: OpenConnection, route: unknown): Call {
-    const known = this.#targets.get(route as string);
+  #target({ link, targets }: OpenConnection, route: unknown): Call {
+    const known = targets.get(route as string);
     if (known) return known;
     assertRoute(route, false);
     const port = link.client(calledNestPort(route, this.#options.liveRouting ?? true));
     const call = port[route] as unknown as Call;
-    if (this.#targets.size >= TARGETS_MAX) this.#targets.delete(this.#targets.keys().next().value!);
-    this.#targets.set(route, call);
+    if (targets.size >= TARGETS_MAX) targets.delete(targets.keys().next().value!);
+    targets.set(route, call);
     return call;
   }
 
-  /**
-   * The first connection, for what is to be sent by it.
-   *
-   * @throws DEADLINE_EXCEEDED or CANCELLED when there is none by then, UNAVAILABLE when there will be none: nothing was sent
-   */
-  async #connectedFor(route: unknown, call: StoppableContext): Promise<OpenConnection> {
+  /** @throws what `WaitingLine.wait` throws, and UNAVAILABLE when there will be no connection */
+  #waitFor<T>(route: unknown, call: StoppableContext, envelope: Envelope, send: (open: OpenConnection) => T | Promise<T>): Promise<T> {
     assertRoute(route, false);
-    assertCallable(route, call);
-    const open = await settleWithin(this.#connected(), call, route).catch((error: unknown) => {
-      if (!isDiptychError(error) || (error.code !== 'CANCELLED' && error.code !== 'DEADLINE_EXCEEDED')) throw error;
-      throw new DiptychError(error.code, `${route} was not sent: there was no connection to NATS yet`, { cause: error, definite: true });
-    });
-    if (open !== this.#connection) throw closedWhileConnecting();
-    return open;
+    return this.#connect().line.wait(route, call, envelope, send);
   }
 
-  #connected(): Promise<OpenConnection> {
+  #connect(): Connecting {
     if (!this.#connecting) {
+      const { link, bounds } = this.#options;
+      const line = new WaitingLine<OpenConnection>(link ? outletOf(link).bounds : { ...DEFAULT_BOUNDS, ...bounds });
       const share = shareLink(this.#options);
-      this.#connecting = { share, open: this.#open(share) };
+      const open = this.#open(share, line);
+      this.#connecting = { share, line, open };
+      // Who waits in line is told there.
+      open.catch(() => undefined);
     }
-    return this.#connecting.open;
+    return this.#connecting;
   }
 
-  async #open(share: LinkShare): Promise<OpenConnection> {
+  async #open(share: LinkShare, line: WaitingLine<OpenConnection>): Promise<OpenConnection> {
     const isWanted = () => this.#connecting?.share === share;
     try {
       const link = await share.link;
-      if (!isWanted()) throw closedWhileConnecting();
-      const open = { link, outlet: outletOf(link), watch: link.onStatus((status) => this.#report(status)) };
+      if (!isWanted()) throw closedWhileConnecting('UNAVAILABLE');
+      const open = {
+        link,
+        outlet: outletOf(link),
+        targets: new Map<string, Call>(),
+        watch: link.onStatus((status) => this.#report(status)),
+      };
+      // In one step: what waits goes before anything that is sent because there is a connection.
+      this.#connection = open;
+      line.open(open);
       this._status$.next(link.status);
-      return (this.#connection = open);
+      // Whoever hears of it may have closed it.
+      if (!isWanted()) throw closedWhileConnecting('UNAVAILABLE');
+      return open;
     } catch (error) {
       if (isWanted()) this.#connecting = undefined;
+      line.fail(error);
       await share.release();
       throw error;
     }
@@ -251,11 +257,19 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
 interface OpenConnection {
   readonly link: NatsLink;
   readonly outlet: LinkOutlet;
+  /** By route; bounded, since patterns may be made up of data. */
+  readonly targets: Map<string, Call>;
   readonly watch: Disposable;
 }
 
-function closedWhileConnecting(): DiptychError {
-  return new DiptychError('CANCELLED', 'the client was closed while it was connecting', { definite: true });
+interface Connecting {
+  readonly share: LinkShare;
+  readonly line: WaitingLine<OpenConnection>;
+  readonly open: Promise<OpenConnection>;
+}
+
+function closedWhileConnecting(code: 'CANCELLED' | 'UNAVAILABLE'): DiptychError {
+  return new DiptychError(code, 'the client was closed while it was connecting', { definite: true });
 }
 
 function isNil(value: unknown): value is null | undefined {

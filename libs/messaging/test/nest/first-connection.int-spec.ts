@@ -1,0 +1,119 @@
+import type { NatsServer } from '@diptych/testing';
+import { startNatsServer, waitFor } from '@diptych/testing';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { NatsLink } from '../../src/index.js';
+import { connectNats } from '../../src/index.js';
+import type { DiptychClient } from '../../src/nest/index.js';
+import { DiptychRecordBuilder } from '../../src/nest/index.js';
+import type { Outcome } from '../rig.js';
+import { codeOf, outcomeOf } from '../rig.js';
+import { NestApps } from './nest-apps.js';
+import { seen } from './orders.controller.js';
+
+/** What waits while a client connects for the first time, and what may come between. */
+let broker: NatsServer;
+let apps: NestApps;
+
+beforeEach(async () => {
+  broker = await startNatsServer();
+  apps = new NestApps();
+});
+
+afterEach(async () => {
+  await apps.closeAll();
+  await broker.stop();
+  seen.clear();
+});
+
+/** A client of a broker that is not there. It tries until the test ends. */
+async function waitingClient(options: object = {}): Promise<DiptychClient> {
+  await broker.stop();
+  return apps.clientOfOurs({ servers: broker.url, connectTimeoutMs: 3_600_000, timeoutMs: 3_600_000, ...options });
+}
+
+/** Either way of sending. */
+type Send = (client: DiptychClient, data: unknown) => Promise<unknown>;
+const ask: Send = (client, data) => firstValueFrom(client.send<unknown>('orders.promise', data));
+const emit: Send = (client, data) => lastValueFrom(client.emit('orders.created', data), { defaultValue: undefined });
+const briefly = (data: unknown) => new DiptychRecordBuilder(data).setTimeoutMs(30).build();
+const OVERLOADED: Partial<Outcome> = { code: 'OVERLOADED', definite: true };
+
+describe.each([
+  { what: 'messages', send: ask },
+  { what: 'events', send: emit },
+])('$what that wait for the first connection', ({ send }) => {
+  it('are no more than may be in flight, and no larger; one more is OVERLOADED at once, until one has left', async () => {
+    const client = await waitingClient({ bounds: { inFlightMax: 3, messageBytesMax: 2_000, inFlightBytesMax: 3_000 } });
+    const ended = ['a', 'b'].map((data) => codeOf(send(client, data)));
+    const brief = codeOf(send(client, briefly('brief')));
+    expect(await outcomeOf(ask(client, 'one more'))).toMatchObject(OVERLOADED);
+    expect(await outcomeOf(emit(client, 'one more'))).toMatchObject(OVERLOADED);
+    expect(await brief).toBe('DEADLINE_EXCEEDED');
+    expect(await outcomeOf(send(client, 'x'.repeat(2_001)))).toMatchObject({ code: 'TOO_LARGE', definite: true });
+    const large = codeOf(send(client, 'x'.repeat(1_900)));
+    await client.close();
+    expect(await Promise.all([...ended, large])).toEqual(['CANCELLED', 'CANCELLED', 'CANCELLED']);
+    // Of the same client that connects again nothing of that is counted.
+    const again = ['x'.repeat(1_900), 'x'.repeat(1_000)].map((data) => codeOf(send(client, data)));
+    expect(await outcomeOf(send(client, 'x'.repeat(1_000)))).toMatchObject(OVERLOADED);
+    await client.close();
+    expect(await Promise.all(again)).toEqual(['CANCELLED', 'CANCELLED']);
+  });
+});
+
+describe('as soon as there is a connection', () => {
+  let link: NatsLink;
+
+  beforeEach(async () => {
+    await apps.serveOurs({ servers: broker.url });
+    link = await connectNats({ servers: broker.url, name: 'own', connectTimeoutMs: 30_000 });
+  });
+
+  afterEach(() => link.close(0));
+
+  it('events that waited for it go before those that are sent because of it', async () => {
+    const client = await apps.clientOfOurs({ link });
+    client.status.subscribe(() => client.emit('orders.created', 'by status'));
+    for (let i = 0; i < 5; i++) client.emit('orders.created', i);
+    await client.connect();
+    client.emit('orders.created', 'last');
+    await waitFor(() => seen.events.includes('last'), { timeoutMs: 60_000 });
+    expect(seen.events).toEqual([0, 1, 2, 3, 4, 'by status', 'last']);
+  });
+
+  it('the client may be closed, and forgets how patterns are reached by it', async () => {
+    const client = await apps.clientOfOurs({ servers: broker.url });
+    for (let round = 0; round < 3; round++) {
+      const outcome = codeOf(ask(client, 1));
+      // One promise more, so that it goes on after those who wait for the connection themselves.
+      await (async () => {
+        await client.connect();
+      })();
+      await client.close();
+      // Which of the two was first is not the point here.
+      expect(['answered', 'CANCELLED', 'CONNECTION_LOST']).toContain(await outcome);
+    }
+    expect(await ask(client, 1)).toBe(2);
+  });
+
+  it('it can be used by who hears of it, or closed', async () => {
+    const client = await apps.clientOfOurs({ link });
+    const heard: unknown[] = [];
+    const listening = client.status.subscribe((status) => heard.push(status, client.unwrap()));
+    await client.connect();
+    expect(heard).toEqual(['connected', link]);
+    listening.unsubscribe();
+
+    const closed = await apps.clientOfOurs({ link });
+    let closing: Promise<void> | undefined;
+    closed.status.subscribe(() => {
+      closing ??= closed.close();
+    });
+    expect(await outcomeOf(closed.connect())).toMatchObject({ code: 'UNAVAILABLE', definite: true });
+    await closing;
+    expect(() => closed.unwrap()).toThrow('not connected');
+    expect((await closed.connect()).status).toBe('connected');
+    expect(await ask(closed, 1)).toBe(2);
+  });
+});
