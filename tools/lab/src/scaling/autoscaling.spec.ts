@@ -172,6 +172,8 @@ describe('the autoscaler', () => {
     fleet.failsFrom = 2;
     await clock.advanceAsync(30_000);
     expect(autoscaling.failures[0]).toBe('Error: replica-2 exited (code 2) before it was ready');
+    // Whoever never served has not ended by itself, and is not replaced.
+    expect(autoscaling.failures.filter((failure) => failure.includes('ended'))).toEqual([]);
     expect(fleet.serving('replica')).toHaveLength(1);
     const starts = fleet.journal.map((line) => Number.parseFloat(line));
     expect(starts.length).toBeGreaterThan(2);
@@ -214,6 +216,19 @@ describe('the autoscaler', () => {
     expect(fleet.serving('replica').map(({ name }) => name)).toEqual(['replica-2']);
     expect(fleet.journal).toEqual([]);
     await autoscaling.stop();
+  });
+
+  it('stops in the middle of a reading: decides nothing by it', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { clock, fleet, autoscaling } = driven(1, async () => {
+      await promise;
+      return [FULL];
+    });
+    await clock.advanceAsync(1_500);
+    const stopped = autoscaling.stop();
+    resolve();
+    await stopped;
+    expect(fleet.journal).toEqual([]);
   });
 
   it('stops in the middle of a start: waits for it, and decides no more', async () => {
