@@ -29,6 +29,9 @@ let [torn, checked, looks, overBound] = [0, 0, 0, 0];
 const beganMs = performance.now();
 for (let done = 0; done < operations; done++) {
   step();
+  // Small for a while, again and again, and not for long: else there would be little to look at.
+  if (done % 5_000 === 2_500) cache.resize(1 + below(CAPACITY), 1 + below(BYTES_MAX));
+  if (done % 5_000 === 3_000) cache.resize(CAPACITY, BYTES_MAX);
   if (cache.length > cache.capacity || cache.bytes > cache.bytesMax || cache.bytesMax > BYTES_MAX) overBound++;
   if (done % 10_000 === 0) inspect();
   rss.look(done);
@@ -63,9 +66,7 @@ function step(): void {
     const was = expected.has(key);
     if (cache.remove(key) && !was) torn++;
   } else if (dice < 0.95) check(key, cache.peek(key));
-  else if (dice < 0.9998) nowMs += below(2);
-  else if (dice < 0.9999) cache.resize(1 + below(CAPACITY), 1 + below(BYTES_MAX));
-  else if (dice < 0.99995) cache.resize(CAPACITY, BYTES_MAX);
+  else if (dice < 0.99995) nowMs += below(2);
   else cache.purge();
 }
 
