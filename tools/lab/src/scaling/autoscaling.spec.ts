@@ -59,6 +59,7 @@ class MadeUpFleet implements Fleet {
     );
   }
 
+  endedByThemselves = () => [];
   places = () => Promise.resolve(new Map());
   use = () => Promise.resolve([]);
   cpuMs = () => Promise.resolve(0);

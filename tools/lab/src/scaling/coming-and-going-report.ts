@@ -58,11 +58,12 @@ function finding({ what, arm, offered, good, outcomes, durability, missed, strik
   return `${arm}, ${CAUSES[what].words} (${strike.proof}): ${strike.bad} requests lost${by}${last}${absent}; survivors have ${shares.join(', ')} of an equal share; ${writes}.`;
 }
 
-function unexpectedOf({ what, arm, offered, good, strike }: Comings): string[] {
+function unexpectedOf({ what, arm, offered, good, strike, ended }: Comings): string[] {
   const lost = what === 'cycles' && arm === 'services-scaled' ? offered - good : 0;
   const late = what === 'kill' && strike !== undefined && strike.recoveryMs > RECOVERY_MS_MAX;
   const off = strike === undefined ? 0 : shareOffOf(strike);
   return [
+    ...ended.map((each) => `${arm}, ${CAUSES[what].words}: ${each}`),
     ...(lost > 0 ? [`${arm}: ${lost} requests lost in ${CAUSES[what].words}`] : []),
     ...(late ? [`${arm}: bad answers until ${(strike.recoveryMs / 1000).toFixed(1)} s after the kill`] : []),
     ...(off > SHARE_OFF_MAX ? [`${arm}, ${CAUSES[what].words}: the share of a survivor is ${(off * 100).toFixed(0)} % off`] : []),

@@ -12,7 +12,7 @@ import { runLoad } from '../load/run-load.js';
 import type { LoadPlan, Stream } from '../load/schedule.js';
 import type { LoadResult } from '../load/summary.js';
 import { BALANCER_BOUNDS } from './balancer.js';
-import { SCALED_ARMS, type ScaledArmName } from './fleet.js';
+import { crashesOf, SCALED_ARMS, type ScaledArmName } from './fleet.js';
 import { ProcessFleet, type ProcessInstance } from './process-fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
 
@@ -58,6 +58,8 @@ export interface Comings {
   /** Requests without a right answer that were under way while an instance came or went, and all others. */
   readonly missed?: { readonly moving: number; readonly between: number } | undefined;
   readonly strike?: Strike | undefined;
+  /** Instances that ended without being told to, in words; the one that was killed is none of them. */
+  readonly ended: readonly string[];
   /** What was wrong with the machine meanwhile; undefined: nothing. */
   readonly disturbed: string | undefined;
 }
@@ -151,6 +153,7 @@ async function underLoad(lab: ScalingLab, arm: ScaledArmName, what: Comings['wha
     good: load.good,
     outcomes: load.outcomes,
     durability,
+    ended: crashesOf(fleet),
     series: load.series.filter(({ offered }) => Object.keys(offered).length > 0),
     ...('moves' in caused.value && movesOf(caused.value, history, load.startedWallMs)),
     ...('proof' in caused.value && {

@@ -172,6 +172,7 @@ describe('a fleet of containers', () => {
     engine.ended.add(oldest!.pid);
     expect(await fleet.cpuMs()).toBe(cpuMs);
     expect(fleet.serving('gateway')).toEqual([younger]);
+    expect(fleet.endedByThemselves()).toEqual([{ name: oldest!.name, pool: 'gateway', how: `its process (${oldest!.pid}) is gone` }]);
     expect((await fleet.use()).every((each) => each.cpuMs >= 0)).toBe(true);
     expect(await fleet.cpuMs()).toBe(cpuMs);
     await fleet[Symbol.asyncDispose]();

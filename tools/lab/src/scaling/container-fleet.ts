@@ -12,6 +12,7 @@ import {
   SCALED_ARMS,
   UsedSoFar,
   type Counts,
+  type EndedByItself,
   type Fleet,
   type FleetUse,
   type Instance,
@@ -62,6 +63,7 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   readonly #others = new Map<'broker' | 'balancer', number>();
   #balancer: AsBalancer | undefined;
   readonly #used = new UsedSoFar();
+  readonly #endedByThemselves: EndedByItself[] = [];
   /** Containers that ended by themselves and are being cleared away. */
   readonly #clearing = new Set<Promise<void>>();
 
@@ -100,8 +102,13 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   serving(pool: Pool): ContainerInstance[] {
-    for (const each of this.#instances.filter(({ pid }) => !this.#groupOf(pid))) this.#clearAway(each);
+    this.#lookForEnded();
     return this.#instances.filter((instance) => instance.pool === pool);
+  }
+
+  endedByThemselves(): readonly EndedByItself[] {
+    this.#lookForEnded();
+    return this.#endedByThemselves;
   }
 
   async add(pool: Pool): Promise<ContainerInstance> {
@@ -168,10 +175,15 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     await this.#balancer!.untilWarm();
   }
 
+  #lookForEnded(): void {
+    for (const each of this.#instances.filter(({ pid }) => !this.#groupOf(pid))) this.#clearAway(each);
+  }
+
   /** Its process is gone; the engine has perhaps started another in it, of which the balancer does not know. From now on there is one fewer. */
   #clearAway(instance: ContainerInstance): void {
     this.#instances.splice(this.#instances.indexOf(instance), 1);
     this.#used.keep(instance.name);
+    this.#endedByThemselves.push({ name: instance.name, pool: instance.pool, how: `its process (${instance.pid}) is gone` });
     const clearing = (async () => {
       if (instance.slot !== undefined) await this.#balancer!.expel(instance.slot);
       this.#places.free(instance.slot);

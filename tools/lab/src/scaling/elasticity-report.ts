@@ -33,6 +33,7 @@ export function elasticityExperiment(done: readonly Elastic[]): Experiment {
     unexpected: [
       ...slow.map((each) => `back at the objective later than ${BACK_SECONDS_MAX} s after a decision (${each})`),
       ...done.flatMap(({ arm, demand, failures }) => failures.map((failure) => `${arm}, ${demand}: a change failed (${failure})`)),
+      ...done.flatMap(({ arm, demand, ended }) => ended.map((each) => `${arm}, ${demand}: ${each}`)),
     ],
   };
 }

@@ -10,7 +10,7 @@ import { Autoscaling, type Change } from './autoscaling.js';
 import { BALANCER_BOUNDS } from './balancer.js';
 import { best, GENERATOR_BOUNDS, meets, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
 import { bySecond, elasticityOf, overloadsOf, type Elasticity, type Overload } from './elasticity-measures.js';
-import { CPUS_AN_INSTANCE, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
+import { CPUS_AN_INSTANCE, crashesOf, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
 import { ELASTIC } from './policy.js';
 import type { ScalingLab } from './scaling-lab.js';
 import { recordUse } from './use-record.js';
@@ -81,6 +81,8 @@ export interface Elastic {
   readonly memoryBytesAtEnd: number;
   readonly series: readonly SeriesPoint[];
   readonly failures: readonly string[];
+  /** Instances that ended without being told to, in words. */
+  readonly ended: readonly string[];
   readonly disturbed: string | undefined;
 }
 
@@ -166,6 +168,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
     memoryBytesAtEnd: await fleet.memoryBytes(),
     series: load.series,
     failures: autoscaling.failures,
+    ended: crashesOf(fleet),
     disturbed: noOverload ?? generatorGate(load, GENERATOR_BOUNDS) ?? steps.find((step) => step.disturbed !== undefined)?.disturbed,
   };
 }

@@ -1,3 +1,4 @@
+import { DiptychError } from '@diptych/kernel';
 import type { BalancerSlot, Spreading } from './balancer.js';
 import type { Throttling } from './cpu-quota.js';
 
@@ -49,6 +50,14 @@ export interface Instance {
   readonly slot: number | undefined;
 }
 
+/** One that ended without being told to. */
+export interface EndedByItself {
+  readonly name: string;
+  readonly pool: Pool;
+  /** How it ended, as far as can be told, and the end of what it complained of. */
+  readonly how: string;
+}
+
 /** What each process of an arm had used at some moment. */
 export interface FleetUse {
   readonly name: string;
@@ -70,6 +79,8 @@ export interface Fleet<Each extends Instance = Instance> extends AsyncDisposable
   hold(): void;
   /** Those that take requests, oldest first. One that has ended by itself is none of them. */
   serving(pool: Pool): readonly Each[];
+  /** Those that ended without being told to, as they were seen to: the others go on without them, so whoever measures has to ask. */
+  endedByThemselves(): readonly EndedByItself[];
   /** By name, the places of those that stand behind the balancer, as it sees them now. */
   places(): Promise<ReadonlyMap<string, BalancerSlot>>;
   /** Starts one more and resolves when it takes requests. */
@@ -92,6 +103,18 @@ export type Counts = Partial<Record<Pool, number>>;
 
 /** With so many instances of each scaled part, none of them held to its quota yet. @throws Error of what did not start; what had been started is ended */
 export type StartFleet = (arm: ScaledArmName, counts: Counts) => Promise<Fleet>;
+
+/**
+ * What ended by itself while an arm was measured, in words.
+ *
+ * @throws INTERNAL when one of them did not stand behind the balancer: without its log, or one of the caches that it was to have, it is another arm
+ */
+export function crashesOf(fleet: Pick<Fleet, 'arm' | 'endedByThemselves'>): string[] {
+  const ended = fleet.endedByThemselves();
+  const words = ended.map(({ name, how }) => `${name} ended by itself: ${how}`);
+  if (ended.some(({ pool }) => pool !== SCALED_ARMS[fleet.arm].edge)) throw new DiptychError('INTERNAL', words.join('; '));
+  return words;
+}
 
 /** Who has which of the balancer's places. */
 export function placesOf(instances: readonly Instance[], slots: readonly BalancerSlot[]): Map<string, BalancerSlot> {

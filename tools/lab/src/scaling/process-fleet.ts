@@ -1,5 +1,15 @@
 import { DiptychError } from '@diptych/kernel';
-import { cpuMsOf, startApp, startNatsServer, tempDir, usageOf, type AppProcess, type NatsServer, type TempDir } from '@diptych/testing';
+import {
+  cpuMsOf,
+  startApp,
+  startNatsServer,
+  tempDir,
+  usageOf,
+  type AppProcess,
+  type NatsServer,
+  type ProcessExit,
+  type TempDir,
+} from '@diptych/testing';
 import { BalancerProcess, type BalancerSlot } from './balancer.js';
 import { cpuQuota, type CpuQuota } from './cpu-quota.js';
 import {
@@ -9,6 +19,7 @@ import {
   SCALED_ARMS,
   UsedSoFar,
   type Counts,
+  type EndedByItself,
   type Fleet,
   type FleetUse,
   type Instance,
@@ -26,16 +37,22 @@ interface Broker {
   readonly quota: CpuQuota;
 }
 
-const MAINS: Readonly<Record<Pool, string>> = {
+type Mains = Readonly<Record<Pool, string>>;
+
+const MAINS: Mains = {
   replica: 'apps/monolith/dist/bundle/main.js',
   log: 'apps/log/dist/bundle/main.js',
   cache: 'apps/cache/dist/bundle/main.js',
   gateway: 'apps/gateway/dist/bundle/main.js',
 };
 
+/** Of what one that ended by itself wrote last. */
+const COMPLAINT_CHARS_MAX = 500;
+
 /** Of plain processes, each in a control group of its own. */
 export class ProcessFleet implements Fleet<ProcessInstance> {
   readonly arm: ScaledArmName;
+  readonly #mains: Mains;
   readonly #balancer: BalancerProcess;
   readonly #dir: TempDir;
   readonly #broker: Broker | undefined;
@@ -44,19 +61,21 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
   /** What comes and what is cleared away: waited for before the rest ends. */
   readonly #underWay = new Set<Promise<unknown>>();
   readonly #used = new UsedSoFar();
+  readonly #endedByThemselves: EndedByItself[] = [];
   #isHeld = false;
   #isOver = false;
   #started = 0;
 
-  private constructor(arm: ScaledArmName, balancer: BalancerProcess, dir: TempDir, broker: Broker | undefined) {
+  private constructor(arm: ScaledArmName, mains: Mains, balancer: BalancerProcess, dir: TempDir, broker: Broker | undefined) {
     this.arm = arm;
+    this.#mains = mains;
     this.#balancer = balancer;
     this.#dir = dir;
     this.#broker = broker;
   }
 
-  /** As `StartFleet` says. */
-  static async start(arm: ScaledArmName, counts: Counts): Promise<ProcessFleet> {
+  /** As `StartFleet` says. @param mains the programs, replaced in its own test */
+  static async start(arm: ScaledArmName, counts: Counts, mains: Mains = MAINS): Promise<ProcessFleet> {
     const { spreading, pools, broker } = SCALED_ARMS[arm];
     // Ended in the reverse order when one of them does not start.
     await using started = new AsyncDisposableStack();
@@ -67,7 +86,7 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     const server = quota && (await startNatsServer({ launcher: quota.launcher }));
     if (server) started.defer(() => server.stop());
     const balancer = started.use(await BalancerProcess.start(spreading));
-    const fleet = new ProcessFleet(arm, balancer, dir, server && quota && { server, quota });
+    const fleet = new ProcessFleet(arm, mains, balancer, dir, server && quota && { server, quota });
     // They are the fleet's from now on.
     started.move();
     try {
@@ -97,6 +116,10 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     return this.#instances.filter((instance) => instance.pool === pool);
   }
 
+  endedByThemselves(): readonly EndedByItself[] {
+    return this.#endedByThemselves;
+  }
+
   add(pool: Pool): Promise<ProcessInstance> {
     return this.#follow(this.#add(pool));
   }
@@ -116,14 +139,14 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     let process: AppProcess | undefined;
     let slot: number | undefined;
     try {
-      process = await startApp({ name, main: MAINS[pool], variables, launcher: quota.launcher });
+      process = await startApp({ name, main: this.#mains[pool], variables, launcher: quota.launcher });
       slot = pool === SCALED_ARMS[this.arm].edge ? this.#places.take() : undefined;
       const instance: ProcessInstance = { name, pool, url: process.url, process, quota, slot };
       if (slot !== undefined) await this.#balancer.admit(slot, process.port);
       if (this.#isOver) throw new DiptychError('CANCELLED', `${name} came when the fleet was at its end`);
       this.#instances.push(instance);
-      void process.exited.then(() => {
-        if (this.#instances.includes(instance)) void this.#follow(this.#clearAway(instance));
+      void process.exited.then((exit) => {
+        if (!this.#isOver && this.#instances.includes(instance)) void this.#follow(this.#clearAway(instance, exit));
       });
       return instance;
     } catch (error) {
@@ -206,8 +229,14 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
   }
 
   /** It has ended by itself: what is left of it goes, and from now on there is one fewer. */
-  async #clearAway(instance: ProcessInstance): Promise<void> {
+  async #clearAway(instance: ProcessInstance, { code, signal }: ProcessExit): Promise<void> {
     this.#forget(instance);
+    const complaint = instance.process.stderr.trim().slice(-COMPLAINT_CHARS_MAX);
+    this.#endedByThemselves.push({
+      name: instance.name,
+      pool: instance.pool,
+      how: `${signal ?? `exit code ${code}`}, ${complaint || 'without a word'}`,
+    });
     this.#used.keep(instance.name);
     if (instance.slot !== undefined) await this.#balancer.expel(instance.slot).catch(() => undefined);
     this.#places.free(instance.slot);

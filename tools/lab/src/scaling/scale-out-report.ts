@@ -82,8 +82,6 @@ function disturbedOf(done: readonly Scaled[]): string[] {
     ...(disturbed.length === 0
       ? []
       : [`${disturbed.length} of ${steps.length} steps were disturbed (${disturbed[0]!.disturbed}): the figures are indications.`]),
-    ...(machine.length === 0
-      ? []
-      : [`The machine was disturbed in ${machine.length} of ${done.length} searches (${machine[0]!.disturbed}).`]),
+    ...(machine.length === 0 ? [] : [`${machine.length} of ${done.length} searches were disturbed (${machine[0]!.disturbed}).`]),
   ];
 }

@@ -6,7 +6,7 @@ import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
 import { BALANCER_BOUNDS } from './balancer.js';
 import { best, bottleneck, GENERATOR_BOUNDS, OBJECTIVE, offerTo, search, SEARCH, type Step } from './capacity.js';
 import { PERIOD_MS } from './cpu-quota.js';
-import { CPUS_AN_INSTANCE, type ScaledArmName } from './fleet.js';
+import { CPUS_AN_INSTANCE, crashesOf, type ScaledArmName } from './fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
 
 export const SCALE_OUT = {
@@ -32,7 +32,7 @@ export interface Scaled {
   /** Cores that its processes may use together, the balancer left out. */
   readonly cpus: number;
   readonly steps: readonly Step[];
-  /** What was wrong with the machine meanwhile; undefined: nothing. */
+  /** What was wrong with the machine meanwhile, or which instance was no longer there; undefined: nothing. */
   readonly disturbed: string | undefined;
 }
 
@@ -62,17 +62,14 @@ async function measure(lab: ScalingLab, block: number, arm: ScaledArmName, insta
   const found: Scaled[] = [];
   for (const workload of Object.keys(SCALE_OUT.workloads) as WorkloadName[]) {
     const { measured, disturbed } = await lab.watched(() => searchWith(lab, { block, arm, workload, instances }));
-    found.push({ ...measured, disturbed });
+    found.push({ ...measured, disturbed: measured.disturbed ?? disturbed });
     const { steps } = measured;
     lab.progress.note(`  ${arm}, ${instances}, ${workload}: ${Math.round(best(steps)?.goodPerSecond ?? 0)} good/s; ${bottleneck(steps)}`);
   }
   return found;
 }
 
-async function searchWith(
-  lab: ScalingLab,
-  of: Pick<Scaled, 'block' | 'arm' | 'workload' | 'instances'>,
-): Promise<Omit<Scaled, 'disturbed'>> {
+async function searchWith(lab: ScalingLab, of: Pick<Scaled, 'block' | 'arm' | 'workload' | 'instances'>): Promise<Scaled> {
   const { block, arm, workload, instances } = of;
   await using fleet = await lab.startFleet(arm, countsOf(arm, instances));
   await fill(fleet.url, [ZIPF_KEYS], SEARCH.valueBytes, lab.signal);
@@ -81,7 +78,8 @@ async function searchWith(
   const cpus = (await fleet.use()).reduce((sum, each) => sum + (each.cpus ?? 0), 0);
   const options = { seed: lab.seed + block, streams: SCALE_OUT.workloads[workload], cores: profile().generator, signal: lab.signal };
   const first = SEARCH.firstRatePerInstance * Math.max(1, instances * 0.7);
-  return { ...of, cpus, steps: await search(first, offerTo(fleet, `${block}-${workload.replaceAll(/\W/g, '')}`, options)) };
+  const steps = await search(first, offerTo(fleet, `${block}-${workload.replaceAll(/\W/g, '')}`, options));
+  return { ...of, cpus, steps, disturbed: crashesOf(fleet)[0] };
 }
 
 /** About, with both workloads. */

@@ -51,6 +51,6 @@ it('a search that met the objective at no rate is counted, and one on a disturbe
   const experiment = scaleOutExperiment([...DONE, missed, { ...DONE[0]!, block: 1, disturbed: 'other programs used 20 % of the cores' }]);
   expect(scalingTable(experiment)![1]![2]).toBe('800 (100 %), 1 of 2 met nothing');
   expect(experiment.findings).toContainEqual(expect.stringContaining('1 of 6 searches met the objective at no rate'));
-  expect(experiment.findings.at(-1)).toBe('The machine was disturbed in 1 of 6 searches (other programs used 20 % of the cores).');
+  expect(experiment.findings.at(-1)).toBe('1 of 6 searches were disturbed (other programs used 20 % of the cores).');
   expect(experiment.runs.map(({ valid }) => valid)).toEqual([true, true, true, true, true, false]);
 });
