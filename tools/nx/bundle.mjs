@@ -1,4 +1,4 @@
-// What production runs of an app: its program and all that it imports, in a few files, made from what the compiler wrote. `node tools/nx/bundle.mjs <app>`
+// What the scaling lab's processes run of an app: its program and all that it imports, in a few files, made from what the compiler wrote (`dist/main.js`, which all others run). `node tools/nx/bundle.mjs <app>`
 import { globSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
 

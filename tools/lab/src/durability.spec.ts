@@ -55,7 +55,13 @@ describe('checkDurability', () => {
   });
 
   it('catches a value that nobody wrote', async () => {
-    expect((await check([put('a', 'k', 0, 1)], { k: 'nobody' })).phantom).toEqual(['k']);
+    expect(await check([put('a', 'k', 0, 1)], { k: 'nobody' })).toMatchObject({ phantom: ['k'], lost: ['a'] });
+  });
+
+  it('counts an acknowledged write as lost that a refused one has overwritten, unless one without an answer may have', async () => {
+    const history = [put('a', 'k', 0, 1), put('r', 'k', 2, 3, 'refused')];
+    expect(await check(history, { k: 'r' })).toMatchObject({ invented: ['r'], lost: ['a'] });
+    expect(await check([...history, put('u', 'k', 2, 3, 'timeout')], { k: 'r' })).toMatchObject({ invented: ['r'], lost: [] });
   });
 
   it('counts what was never sent as nothing', async () => {
@@ -80,7 +86,7 @@ describe('checkDurability', () => {
 
   it('catches a write that happened though it was refused, and allows it after any error that leaves it open', async () => {
     const after = (outcome: HistoryLine['outcome']) => check([put('a', 'k', 0, 1), put('r', 'k', 2, 3, outcome)], { k: 'r' });
-    expect(await after('refused')).toMatchObject({ invented: ['r'], lost: [], phantom: [], unknown: 0 });
+    expect(await after('refused')).toMatchObject({ invented: ['r'], lost: ['a'], phantom: [], unknown: 0 });
     for (const outcome of ['wrong-status', 'timeout', 'reset', 'pending'] as const)
       expect(await after(outcome)).toMatchObject({ invented: [], lost: [], phantom: [], unknown: 1 });
   });

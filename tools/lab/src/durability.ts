@@ -73,11 +73,15 @@ export async function checkDurability(
     }
   };
   await Promise.all(Array.from({ length: READERS }, reader));
-  const isOpen = ({ outcome }: HistoryLine) => outcome !== 'good' && outcome !== 'refused';
   const good = writes.filter(({ outcome }) => outcome === 'good');
   const acknowledged = good.length + filledKeys.size;
   const acknowledgedKeys = new Set([...filledKeys, ...good.map(({ key }) => key)]).size;
   return { acknowledged, acknowledgedKeys, unknown: writes.filter(isOpen).length, ...found };
+}
+
+/** Whether it may have happened, and may yet have when it was last looked. */
+function isOpen({ outcome }: HistoryLine): boolean {
+  return outcome !== 'good' && outcome !== 'refused';
 }
 
 function judgeKey(
@@ -104,8 +108,9 @@ function judgeKey(
   const explanations = couldHave.filter(({ outcome }) => outcome !== 'refused');
   if (explanations.length === 0) {
     if (state.kind === 'absent') return { lost: lastOf(acknowledged), phantom: [], invented: [] };
-    if (couldHave.length === 0) return { lost: [], phantom: [key], invented: [] };
-    return { lost: [], phantom: [], invented: couldHave.map(({ id }) => id) };
+    // What must not be there has overwritten what was acknowledged, unless a write without an answer may have done that before.
+    const lost = all.some(isOpen) ? [] : lastOf(acknowledged);
+    return couldHave.length === 0 ? { lost, phantom: [key], invented: [] } : { lost, phantom: [], invented: couldHave.map(({ id }) => id) };
   }
   // The kindest explanation is the one that ended last; one without an answer may have happened at any later time.
   const endedLast = Math.max(...explanations.map(({ outcome, done }) => (outcome === 'good' ? done! : Number.POSITIVE_INFINITY)));

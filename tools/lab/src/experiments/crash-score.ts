@@ -68,6 +68,7 @@ export function metricsOf(
     ...(before.length > 0 && { lostGoodRequests: Math.round(lostGood) }),
     ...(recovered !== undefined && { recoverySeconds: recovered }),
     acknowledgedWrites: durability.acknowledged,
+    acknowledgedKeys: durability.acknowledgedKeys,
     unknownWrites: durability.unknown,
     acknowledgedWritesLost: durability.lost.length,
     phantomValues: durability.phantom.length,
@@ -127,7 +128,7 @@ export function sentences(
   const surprises = cells.filter((cell) => cell.seen !== 'not measured' && cell.expected !== cell.seen);
   return [
     `${what}, ${survived.length === 0 ? 'nothing was served' : `${survived.join(', ')} went on`}; ${lostGoodRequests} good requests were lost, and ${recovery} (no verdict: one run).`,
-    `${arm}: ${durability.lost.length} of ${durability.acknowledged} acknowledged writes lost; ${durability.phantom.length} values that nobody wrote; ${durability.invented.length} writes done though refused; ${durability.unknown} writes without a definite answer, which may or may not be there.`,
+    `${arm}: the last acknowledged write of ${durability.lost.length} of ${durability.acknowledgedKeys} keys lost (${durability.acknowledged} writes); ${durability.phantom.length} values that nobody wrote; ${durability.invented.length} writes done though refused; ${durability.unknown} writes without a definite answer, which may or may not be there.`,
     ...surprises.map(
       (cell) =>
         `Not as the table says: ${capabilityOf(cell)} of the ${arm} ${cell.seen} (${((cell.availability ?? 0) * 100).toFixed(0)} % good) without the ${part}, expected: ${cell.expected}.`,

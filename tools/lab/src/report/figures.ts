@@ -13,6 +13,16 @@ export function middleOf({ metric, unit }: Pick<Contrast, 'metric' | 'unit'>, ru
   return `${isCensored ? 'at least ' : ''}${withUnit(middle, unit)}`;
 }
 
+/** Of each key its last acknowledged write alone can be lost, so it is of so many keys; a run of before that was so counted all writes. */
+export function writesLost({ metrics }: Pick<Run, 'metrics'>, shown: (count: number) => string = String): string {
+  const { acknowledgedKeys, acknowledgedWrites } = metrics;
+  const count = (value: number | undefined) => (value === undefined ? '–' : shown(value));
+  const lost = count(metrics['acknowledgedWritesLost'] ?? metrics['writesOnlyTheGoneKnew']);
+  return acknowledgedKeys === undefined
+    ? `${lost} of ${count(acknowledgedWrites)}`
+    : `the last of ${lost} of ${count(acknowledgedKeys)} keys`;
+}
+
 function withUnit(value: number, unit: string): string {
   if (unit === 'B') return `${(value / 2 ** 20).toFixed(0)} MiB`;
   if (unit === '') return `${(value * 100).toFixed(2)} %`;

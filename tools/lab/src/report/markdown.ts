@@ -2,7 +2,7 @@ import { conclude } from '../conclusion.js';
 import type { Contrast, LabReport, Run } from '../results.js';
 import { capabilityOf } from '../experiments/crash-score.js';
 import { interval } from '../statistics/verdict.js';
-import { middleOf, verdictOf } from './figures.js';
+import { middleOf, verdictOf, writesLost } from './figures.js';
 import { scalingTable } from './scaling-tables.js';
 
 /** A published run for a document, as Prettier would leave it. */
@@ -51,7 +51,7 @@ function survivalTable({ experiments }: LabReport): string[] {
   if (!crash || crash.runs.length === 0) return [];
   const rows = crash.runs.map((run) => {
     const cells = crash.survival?.filter(({ arm }) => arm === run.arm) ?? [];
-    const { acknowledgedWritesLost, acknowledgedWrites, lostGoodRequests, recoverySeconds } = run.metrics;
+    const { lostGoodRequests, recoverySeconds } = run.metrics;
     return [
       `${run.label}${run.valid ? '' : ' (void)'}`,
       cells
@@ -60,7 +60,7 @@ function survivalTable({ experiments }: LabReport): string[] {
         .join(', ') || 'nothing',
       String(lostGoodRequests ?? '–'),
       recoverySeconds === undefined ? 'not within the run' : `${recoverySeconds.toFixed(1)} s`,
-      `${acknowledgedWritesLost} of ${acknowledgedWrites}`,
+      writesLost(run),
     ];
   });
   return [

@@ -18,11 +18,11 @@ function growthChart({ runs }: Experiment, metric: 'goodPerSecond' | 'goodPerSec
       : [{ arm, workload: label.split(', ')[0]!, instances, goodPerSecond, valid }],
   );
   if (data.length === 0) return '';
-  const ones = data.filter(({ instances }) => instances === 1);
+  const ones = data.filter(({ valid, instances }) => valid && instances === 1);
   const most = Math.max(...data.map(({ instances }) => instances));
   const ideal = byCore ? [] : ones.flatMap((one) => [one, { ...one, instances: most, goodPerSecond: one.goodPerSecond * most }]);
   const placed = { x: 'instances', y: 'goodPerSecond', fy: 'workload', stroke: 'arm' } as const;
-  const held = `each held to a quarter of a core by a control group${byCore ? '' : '; dashed: N times what one can'}; hollow: disturbed`;
+  const held = `each held to a quarter of a core${byCore ? '' : '; dashed: N times what one can'}; hollow: disturbed`;
   const caption = `good requests a second ${byCore ? 'and core of quota, log and broker counted, ' : ''}at the objective by instances, ${held}`;
   return figure(caption, () => ({
     height: 440,
@@ -33,7 +33,10 @@ function growthChart({ runs }: Experiment, metric: 'goodPerSecond' | 'goodPerSec
     color: ARM_COLOURS,
     marks: [
       Plot.line(ideal, { ...placed, strokeDasharray: '3,4', strokeOpacity: 0.6 }),
-      Plot.line(data, Plot.groupX({ y: 'median' }, placed)),
+      Plot.line(
+        data.filter(({ valid }) => valid),
+        Plot.groupX({ y: 'median' }, placed),
+      ),
       Plot.dot(data, { ...placed, r: 5, fill: 'arm', fillOpacity: (each: { valid: boolean }) => (each.valid ? 0.45 : 0) }),
     ],
   }));
@@ -64,7 +67,7 @@ export function elasticityChart(run: Run): string {
         ),
       ],
     })) +
-    figure(caption('instances, each held to a quarter of a core by a control group; dashed: how many it took'), (width) => ({
+    figure(caption('instances, each held to a quarter of a core; dashed: how many it took'), (width) => ({
       ...common(width),
       marginRight: 60,
       y: { label: null, grid: true, zero: true, ticks: 4 },

@@ -1,7 +1,8 @@
 import type { Experiment, Run, SeriesPoint } from '../results.js';
-import { marginalCost } from '../scaling/marginal-cost.js';
+import { believed, marginalCost } from '../scaling/marginal-cost.js';
 import type { Slope } from '../scaling/slope.js';
 import { median } from '../statistics/wilcoxon.js';
+import { writesLost } from './figures.js';
 
 /** The figures of an experiment of scaling, a row for each line of it, the head first; reckoned from its runs alone. Undefined: it is none of them, or has no runs. */
 export function scalingTable(experiment: Experiment): string[][] | undefined {
@@ -17,7 +18,7 @@ const TABLES: Readonly<Record<string, (runs: readonly Run[]) => string[][]>> = {
 
 /**
  * Good requests a second by instances, as medians over the blocks, in brackets how much that is of N times one; then what more of it costs. Below, the same by core of quota, since instances are
- * not all there is. A search that met the objective at no rate is in no median: it is counted.
+ * not all there is. A search that met the objective at no rate is in no median: it is counted. So is one that was disturbed, and where too many were, the rest is no figure either.
  */
 function growth(runs: readonly Run[]): string[][] {
   const counts = [...new Set(runs.flatMap(({ metrics }) => metrics['instances'] ?? []))].sort((a, b) => a - b);
@@ -30,7 +31,7 @@ function growth(runs: readonly Run[]): string[][] {
       ...counts.map((count) => {
         const [good, one] = [goodWith(count), goodWith(1)];
         const share = good === undefined || one === undefined || count === 1 ? '' : ` (${((good / (count * one)) * 100).toFixed(0)} %)`;
-        return `${figure(good, 0, '')}${share}${nothingMet(of, count)}`;
+        return `${figure(good, 0, '')}${share}${leftOut(of, count)}`;
       }),
       cost ? inWords(cost.memoryMib, 'MiB', 0) : '–',
       cost ? inWords(cost.cpuCores, 'cores', 2) : '–',
@@ -49,14 +50,19 @@ function growth(runs: readonly Run[]): string[][] {
 }
 
 function middleWith(runs: readonly Run[], instances: number, metric: string): number | undefined {
-  const values = runs.flatMap(({ metrics }) => (metrics['instances'] === instances ? (metrics[metric] ?? []) : []));
+  const searches = runs.filter(({ metrics }) => metrics['instances'] === instances);
+  const values = believed(searches).flatMap(({ metrics }) => metrics[metric] ?? []);
   return values.length === 0 ? undefined : median(values);
 }
 
-function nothingMet(runs: readonly Run[], instances: number): string {
+function leftOut(runs: readonly Run[], instances: number): string {
   const searches = runs.filter(({ metrics }) => metrics['instances'] === instances);
-  const nothing = searches.filter(({ metrics }) => metrics['goodPerSecond'] === undefined).length;
-  return nothing === 0 ? '' : `, ${nothing} of ${searches.length} met nothing`;
+  const nothing = searches.filter(({ valid, metrics }) => valid && metrics['goodPerSecond'] === undefined).length;
+  const disturbed = searches.filter(({ valid }) => !valid).length;
+  return [
+    ...(nothing === 0 ? [] : [`, ${nothing} of ${searches.length} met nothing`]),
+    ...(disturbed === 0 ? [] : [`, ${disturbed} of ${searches.length} disturbed`]),
+  ].join('');
 }
 
 function inWords({ estimate, low, high }: Slope, unit: string, digits: number): string {
@@ -109,14 +115,10 @@ function losses(runs: readonly Run[]): string[][] {
   const rows = runs.map((run) => {
     const { metrics, series } = run;
     const offered = series.reduce((sum, point) => sum + total(point.offered), 0);
-    const lost = metrics['acknowledgedWritesLost'] ?? metrics['writesOnlyTheGoneKnew'];
     return [
       named(run),
       `${figure(metrics['requestsLost'], 0, '')} of ${offered.toLocaleString('en')}`,
-      // Of each key its last alone can be lost. Runs of before that was so counted all.
-      metrics['acknowledgedKeys'] === undefined
-        ? `${figure(lost, 0, '')} of ${figure(metrics['acknowledgedWrites'], 0, '')}`
-        : `the last of ${figure(lost, 0, '')} of ${figure(metrics['acknowledgedKeys'], 0, '')} keys`,
+      writesLost(run, (count) => figure(count, 0, '')),
       figure(metrics['recoveryMs'] === undefined || metrics['lostByStrike'] === 0 ? undefined : metrics['recoveryMs'] / 1000, 1, ' s'),
       figure(metrics['shareOffMax'] === undefined ? undefined : metrics['shareOffMax'] * 100, 0, ' %'),
     ];

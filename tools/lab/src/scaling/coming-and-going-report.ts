@@ -1,4 +1,5 @@
 import type { Experiment, Run } from '../results.js';
+import { OBJECTIVE } from './capacity.js';
 import { CAUSES, COMING_AND_GOING, type Comings, type Strike } from './coming-and-going.js';
 import { CPUS_AN_INSTANCE, PANEL_OF } from './fleet.js';
 
@@ -11,7 +12,7 @@ export function comingAndGoingExperiment(done: readonly Comings[]): Experiment {
     title: 'Coming and going',
     claim: 'What holds no state of its own can come and go unnoticed; what does takes it along.',
     expectation: `The services lose no request and no acknowledged write in ${COMING_AND_GOING.cycles} cycles; the replicas lose what only the one that left knew. Survivors of a kill share within ${SHARE_OFF_MAX * 100} % of equally, and all is well ${RECOVERY_MS_MAX / 1000} s after it.`,
-    caveat: `Each instance is held to ${CPUS_AN_INSTANCE} of a core by a control group. At ${COMING_AND_GOING.ratePerSecond} requests a second, far from any bound. A request without a right answer within ${COMING_AND_GOING.timeoutMs / 1000} s is lost. The replicas’ logs are private and nobody moves or copies their data: that is the experiment, and why a load balancer’s affinity is no durability.`,
+    caveat: `Each instance is held to ${CPUS_AN_INSTANCE} of a core by a control group. At ${COMING_AND_GOING.ratePerSecond} requests a second, far from any bound. A request without a right answer within ${COMING_AND_GOING.timeoutMs / 1000} s is lost, by the strike if it was under way then or later. The replicas’ logs are private and nobody moves or copies their data: that is the experiment, and why a load balancer’s affinity is no durability.`,
     runs: done.map(runOf),
     contrasts: [],
     findings: done.map(finding),
@@ -34,8 +35,14 @@ function runOf({ what, arm, offered, good, durability, series, strike, disturbed
       // What the replicas lose is what they promise: only the services promise that nothing is.
       ...(arm === 'services-scaled' ? { acknowledgedWritesLost: lost } : { writesOnlyTheGoneKnew: lost }),
       phantomValues: durability.phantom.length,
+      refusedWritesDone: durability.invented.length,
       unreadKeys: durability.unread.length,
-      ...(strike && { recoveryMs: strike.recoveryMs, lostByStrike: strike.bad, shareOffMax: shareOffOf(strike) }),
+      ...(strike && {
+        recoveryMs: strike.recoveryMs,
+        slowUntilMs: strike.slowUntilMs,
+        lostByStrike: strike.bad,
+        shareOffMax: shareOffOf(strike),
+      }),
     },
     series,
   };
@@ -54,8 +61,13 @@ function finding({ what, arm, offered, good, outcomes, durability, missed, strik
     return `${arm}, ${CAUSES[what].words} under load: ${offered - good} of ${offered} requests without a right answer${by}${between}; ${writes}.`;
   const shares = Object.entries(strike.shares).map(([name, share]) => `${name} ${(share * 100).toFixed(0)} %`);
   const last = strike.bad === 0 ? '' : `, the last of them sent ${(strike.recoveryMs / 1000).toFixed(1)} s after`;
+  const before = strike.badBefore === 0 ? '' : `; ${strike.badBefore} more before it`;
+  const slow =
+    strike.slowUntilMs === 0
+      ? ''
+      : `; the last without a right answer within ${OBJECTIVE.deadlineMs} ms sent ${(strike.slowUntilMs / 1000).toFixed(1)} s after`;
   const absent = strike.absentReads > 0 ? `; ${strike.absentReads} reads of keys that only that one knew were answered 404` : '';
-  return `${arm}, ${CAUSES[what].words} (${strike.proof}): ${strike.bad} requests lost${by}${last}${absent}; survivors have ${shares.join(', ')} of an equal share; ${writes}.`;
+  return `${arm}, ${CAUSES[what].words} (${strike.proof}): ${strike.bad} requests lost${by}${last}${before}${slow}${absent}; survivors have ${shares.join(', ')} of an equal share; ${writes}.`;
 }
 
 function unexpectedOf({ what, arm, offered, good, strike, ended }: Comings): string[] {

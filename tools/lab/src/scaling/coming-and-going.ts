@@ -12,6 +12,7 @@ import { runLoad } from '../load/run-load.js';
 import type { LoadPlan, Stream } from '../load/schedule.js';
 import type { LoadResult } from '../load/summary.js';
 import { BALANCER_BOUNDS } from './balancer.js';
+import { OBJECTIVE } from './capacity.js';
 import { crashesOf, SCALED_ARMS, type ScaledArmName } from './fleet.js';
 import { ProcessFleet, type ProcessInstance } from './process-fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
@@ -77,7 +78,12 @@ export interface Strike {
   readonly proof: string;
   /** From then to the last request that had no right answer, in milliseconds of its scheduled moment; by key, reads of keys that only the one that was struck knew are left out. */
   readonly recoveryMs: number;
+  /** The same to the last that had none within the deadline of the objective. */
+  readonly slowUntilMs: number;
+  /** Under way at that moment, or sent later. */
   readonly bad: number;
+  /** Those that had ended before, and so are nothing of the strike's. */
+  readonly badBefore: number;
   readonly absentReads: number;
   /** Requests of each survivor, against an equal share. */
   readonly shares: Readonly<Record<string, number>>;
@@ -198,7 +204,7 @@ function movesOf({ moves }: Cycled, history: readonly TimedLine[], startedWallMs
   return { moves: inSchedule, missed: { moving, between: bad.length - moving } };
 }
 
-interface Struck {
+export interface Struck {
   readonly proof: string;
   readonly struckWallMs: number;
   readonly shares: Readonly<Record<string, number>>;
@@ -237,7 +243,7 @@ async function thaw(fleet: ProcessFleet, { name, process }: ProcessInstance, sig
   );
 }
 
-interface TimedLine extends HistoryLine {
+export interface TimedLine extends HistoryLine {
   /** Scheduled, in milliseconds since the first. */
   readonly at: number;
   readonly status: number;
@@ -254,11 +260,28 @@ function isMissed({ outcome }: TimedLine): boolean {
   return outcome !== 'good' && outcome !== 'pending';
 }
 
-function strikeOf({ proof, struckWallMs, shares }: Struck, history: readonly TimedLine[], startedWallMs: number, byKey: boolean): Strike {
+/** What the strike did: to requests that were under way at its moment, or were sent later. */
+export function strikeOf(
+  { proof, struckWallMs, shares }: Struck,
+  history: readonly TimedLine[],
+  startedWallMs: number,
+  byKey: boolean,
+): Strike {
   const struckMs = struckWallMs - startedWallMs;
-  const bad = history.filter(isMissed);
-  const absent = bad.filter(({ op, status }) => byKey && op === 'hit' && status === 404);
-  const missed = bad.filter((line) => !absent.includes(line));
-  const lastMs = Math.max(struckMs, ...missed.map(({ at }) => at));
-  return { proof, recoveryMs: lastMs - struckMs, bad: missed.length, absentReads: absent.length, shares };
+  const endedMs = ({ at, done }: TimedLine) => done ?? at + COMING_AND_GOING.timeoutMs;
+  const later = history.filter((line) => endedMs(line) >= struckMs);
+  const isAbsent = ({ op, status }: TimedLine) => byKey && op === 'hit' && status === 404;
+  const bad = later.filter(isMissed);
+  const missed = bad.filter((line) => !isAbsent(line));
+  const slow = later.filter((line) => line.outcome === 'good' && endedMs(line) - line.at > OBJECTIVE.deadlineMs);
+  const untilMs = (lines: readonly TimedLine[]) => lines.reduce((last, { at }) => Math.max(last, at), struckMs) - struckMs;
+  return {
+    proof,
+    recoveryMs: untilMs(missed),
+    slowUntilMs: untilMs([...missed, ...slow]),
+    bad: missed.length,
+    badBefore: history.filter(isMissed).length - bad.length,
+    absentReads: bad.length - missed.length,
+    shares,
+  };
 }

@@ -1,3 +1,4 @@
+import { GATES } from '../gates.js';
 import { COMING_AND_GOING, COMING_AND_GOING_SECONDS, comingAndGoing } from './coming-and-going.js';
 import { comingAndGoingExperiment } from './coming-and-going-report.js';
 import { ELASTICITY, ELASTICITY_SECONDS, elasticity } from './elasticity.js';
@@ -11,6 +12,7 @@ export const EXPERIMENTS: Readonly<Record<string, (options: ScalingOptions) => P
   'scale-out': running({
     plan: SCALE_OUT,
     secondsABlock: SCALE_OUT_SECONDS,
+    disturbedShareMax: GATES.voidShareMax,
     runtimes: ['process', 'docker'],
     measure: scaleOut,
     describe: scaleOutExperiment,
@@ -18,6 +20,7 @@ export const EXPERIMENTS: Readonly<Record<string, (options: ScalingOptions) => P
   elasticity: running({
     plan: ELASTICITY,
     secondsABlock: ELASTICITY_SECONDS,
+    disturbedShareMax: GATES.voidShareMax,
     runtimes: ['process', 'docker'],
     measure: elasticity,
     describe: elasticityExperiment,
@@ -25,6 +28,8 @@ export const EXPERIMENTS: Readonly<Record<string, (options: ScalingOptions) => P
   'coming-and-going': running({
     plan: COMING_AND_GOING,
     secondsABlock: COMING_AND_GOING_SECONDS,
+    // Each is of another cause, and there is one of each.
+    disturbedShareMax: 0,
     runtimes: ['process'],
     measure: comingAndGoing,
     describe: comingAndGoingExperiment,

@@ -12,7 +12,7 @@ export function scaleOutExperiment(done: readonly Scaled[]): Experiment {
     title: 'Scaling out',
     claim: 'Services scale out; a monolith replicates everything.',
     expectation: `Replicas by key scale nearly linearly, since they share nothing; the services stop where the one log or the broker has used up its ${CPUS_AN_INSTANCE} CPU.`,
-    caveat: `Each instance, log and broker has ${CPUS_AN_INSTANCE} of a core by a control group with periods of ${PERIOD_MS} ms; the balancer has no bound and its CPU is counted. Instances are N replicas, or N gateways with one cache for every two; the services have a log and a broker besides, so compare by core too. Replicas answer list and report for their own keys only. One machine: the generator shares its cores, and steps of ${SEARCH.stepSeconds} s tell a rate to within ${((Math.sqrt(Math.sqrt(SEARCH.factor)) - 1) * 100).toFixed(0)} %. No verdict.`,
+    caveat: `Each instance, log and broker has ${CPUS_AN_INSTANCE} of a core in periods of ${PERIOD_MS} ms; the balancer has no bound and its CPU is counted. Instances are N replicas, or N gateways with one cache for every two; the services have a log and a broker besides, so compare by core too. Replicas answer list and report for their own keys only. One machine: the generator shares its cores, and steps of ${SEARCH.stepSeconds} s tell a rate to within ${((Math.sqrt(Math.sqrt(SEARCH.factor)) - 1) * 100).toFixed(0)} %. No verdict.`,
     runs: done.map(runOf),
     contrasts: [],
     findings: findingsOf(done),

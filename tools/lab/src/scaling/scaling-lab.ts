@@ -45,6 +45,8 @@ export interface ScalingLab {
 export interface ScalingExperiment<Measured> {
   readonly plan: object;
   readonly secondsABlock: number;
+  /** With more of its runs disturbed, it cannot say anything. */
+  readonly disturbedShareMax: number;
   /** What its instances can run in. */
   readonly runtimes: readonly RuntimeName[];
   measure(lab: ScalingLab): Promise<Measured>;
@@ -104,7 +106,7 @@ export async function runScaling<Measured>(experiment: ScalingExperiment<Measure
   const experiments = kept === undefined ? [] : [experiment.describe(kept)];
   const runs = experiments.flatMap((each) => each.runs);
   // Figures of a machine that others use up are kept and shown, and say nothing.
-  if (runs.length > 0 && runs.every(({ valid }) => !valid)) failed ??= 'every run was disturbed';
+  failed ??= tooManyDisturbed(runs, experiment.disturbedShareMax);
   const report: LabReport = {
     format: 'lab-report/1',
     meta: { ...meta, seconds: Math.round((systemClock.nowMs() - startedMs) / 1000) },
@@ -117,6 +119,13 @@ export async function runScaling<Measured>(experiment: ScalingExperiment<Measure
   const files = writeReport(report, conclusion, runDir);
   process.stdout.write(`\nreport   ${files.html}\nresults  ${files.json}\n`);
   return EXIT_CODES[conclusion.outcome];
+}
+
+/** Why a report says nothing, if so. */
+export function tooManyDisturbed(runs: ReadonlyArray<{ readonly valid: boolean }>, shareMax: number): string | undefined {
+  const disturbed = runs.filter(({ valid }) => !valid).length;
+  if (disturbed <= runs.length * shareMax) return undefined;
+  return `${disturbed} of ${runs.length} runs were disturbed, and ${shareMax === 0 ? 'none' : `no more than ${shareMax * 100} %`} may be`;
 }
 
 /** Containers are no children of this process, so what they use cannot be told from what others do: then only a fixed job tells of the machine. */
