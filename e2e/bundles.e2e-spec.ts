@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { HttpClient } from './support/http-client.js';
 
 /*
- * Claim: what production runs, each app bundled into a few files, does what its compiled modules do; its threads are found, and it ends cleanly.
+ * Claim: what the scaling lab’s processes run, each app bundled into a few files, does what its compiled modules do; its threads are found, and it ends cleanly.
  *
  * Method: each panel, and the monolith of two threads, from the bundles; every call of the edge once, with what of a log is done by threads of its own.
  */
