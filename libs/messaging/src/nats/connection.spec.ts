@@ -1,6 +1,7 @@
+import { getEventListeners } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer } from 'node:net';
-import { openHandles, assertNoLeaks, waitFor } from '@diptych/testing';
+import { freePort, openHandles, assertNoLeaks, waitFor } from '@diptych/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startScriptedBroker, type ScriptedBroker } from '../../test/scripted-broker.js';
 import { Connection } from './connection.js';
@@ -17,19 +18,40 @@ async function startBroker(onPing?: Parameters<typeof startScriptedBroker>[0]) {
   return { dials: broker.dials, connection: await connectTo(broker) };
 }
 
-async function connectTo(...brokers: ScriptedBroker[]): Promise<Connection> {
+const connectTo = (...brokers: ScriptedBroker[]) => open(brokers.map(({ port }) => port));
+
+async function open(ports: number[], options: Partial<Parameters<typeof Connection.open>[0]> = {}): Promise<Connection> {
   const connection = await Connection.open({
-    servers: brokers.map(({ port }) => parseServerAddress(`127.0.0.1:${port}`)),
+    servers: ports.map((port) => parseServerAddress(`127.0.0.1:${port}`)),
     name: 'test',
     connectTimeoutMs: 5_000,
     pingIntervalMs: 20,
     pingsOutMax: 100,
     backlogBytesMax: 1_000_000,
     onFault: () => undefined,
+    ...options,
   });
   cleanUps.push(() => connection.close());
   return connection;
 }
+
+it('a signal closes it, is looked at before it is made, and is not kept when it has ended', async () => {
+  const { dials } = await startBroker();
+  const port = dials[0]!.socket.localPort!;
+  const owner = new AbortController();
+  const connection = await open([port], { signal: owner.signal });
+  expect(getEventListeners(owner.signal, 'abort')).toHaveLength(1);
+  await connection.close();
+  const free = await freePort();
+  await expect(open([free], { signal: owner.signal, connectTimeoutMs: 0 })).rejects.toThrow('cannot reach');
+  expect(getEventListeners(owner.signal, 'abort')).toHaveLength(0);
+
+  const other = await open([port], { signal: owner.signal });
+  owner.abort();
+  expect(other.status).toBe('closed');
+  await expect(open([port], { signal: owner.signal })).rejects.toThrow('closed');
+  expect(dials).toHaveLength(3);
+});
 
 describe('a connection that is lost again while its subscriptions are made anew', () => {
   it('is dialled by one who waits longer each time, never twice at once', async () => {

@@ -8,7 +8,7 @@ import type { Message } from './client/message.js';
 import type { BrokerAddress, TlsOptions } from './client/broker.js';
 import { SUBJECTS_BYTES_MAX, type NatsClient } from './client/nats-client.js';
 import { brokerTooSlow, cannotReach, isRefusal } from './connection-errors.js';
-import { KeptSubscription } from './kept-subscription.js';
+import { KeptSubscription, type SubscribeOptions } from './kept-subscription.js';
 import { messageOf } from './message-of.js';
 import { Session, type Forbidden, type SessionOptions } from './session.js';
 import { ECHO_MS_MAX, settle, type Mover } from './settle.js';
@@ -33,12 +33,6 @@ export interface PublishOptions {
   readonly headers?: MsgHdrs | undefined;
 }
 
-export interface SubscribeOptions {
-  readonly queue?: string;
-  /** When the link is about to move to another broker it takes no more. Default false. */
-  readonly takesCalls?: boolean;
-}
-
 /**
  * The one connection of a link to its brokers, kept up for ever.
  *
@@ -57,6 +51,7 @@ export class Connection {
   readonly #listeners = new Set<(status: LinkStatus) => void>();
   readonly #forbiddenListeners = new Set<(what: Forbidden) => void>();
   readonly #closing = new AbortController();
+  readonly #onAbort = () => void this.close();
   #status: LinkStatus = 'disconnected';
   #session: Session | undefined;
   #redialling: Promise<void> = Promise.resolve();
@@ -77,17 +72,21 @@ export class Connection {
    */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const connection = new Connection(options);
-    options.signal?.addEventListener('abort', () => void connection.close(), { once: true });
+    options.signal?.addEventListener('abort', connection.#onAbort, { once: true });
+    if (options.signal?.aborted) await connection.close();
     const endMs = systemClock.nowMs() + options.connectTimeoutMs;
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0, failure: unknown; ; attempt++) {
       try {
         await connection.#connect(endMs);
         return connection;
       } catch (error) {
-        if (connection.status === 'closed') throw connection.downError();
+        // That attempt was cut short: what is worth knowing is why there was need for it.
+        if (connection.status === 'closed') throw connection.downError(failure);
+        failure = error;
         const waitMs = backoffMs(attempt);
-        if (isRefusal(error) || systemClock.nowMs() + waitMs >= endMs) throw cannotReach(options, error);
-        await pause(waitMs, connection.#closing.signal);
+        const isOver = isRefusal(error) || systemClock.nowMs() + waitMs >= endMs;
+        await (isOver ? connection.close() : pause(waitMs, connection.#closing.signal));
+        if (isOver) throw cannotReach(options, error);
       }
     }
   }
@@ -151,10 +150,9 @@ export class Connection {
     }
   }
 
-  downError(): DiptychError {
-    return this.#status === 'closed'
-      ? new DiptychError('UNAVAILABLE', 'the link to NATS is closed; nothing was sent')
-      : new DiptychError('UNAVAILABLE', 'the connection to NATS is down; nothing was sent');
+  downError(cause?: unknown): DiptychError {
+    const why = this.#status === 'closed' ? 'the link to NATS is closed' : 'the connection to NATS is down';
+    return new DiptychError('UNAVAILABLE', `${why}; nothing was sent`, { cause });
   }
 
   /**
@@ -184,6 +182,7 @@ export class Connection {
     if (this.#status === 'closed') return;
     const session = this.#session;
     this.#session = undefined;
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#closing.abort();
     this.#become('closed');
     for (const kept of this.#subscriptions) kept[Symbol.dispose]();

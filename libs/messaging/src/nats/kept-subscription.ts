@@ -5,10 +5,14 @@ import type { ClientSubscription } from './client/client-subscription.js';
 import type { NatsClient } from './client/nats-client.js';
 import { messageOf } from './message-of.js';
 
-export interface KeptOptions {
-  readonly subject: string;
+export interface SubscribeOptions {
   readonly queue?: string;
+  /** When the link is about to move to another broker it takes no more. Default false. */
   readonly takesCalls?: boolean;
+}
+
+export interface KeptOptions extends SubscribeOptions {
+  readonly subject: string;
   readonly onMessage: (message: Message) => void;
   readonly onFault: FaultListener;
   readonly onEnd: (self: KeptSubscription) => void;

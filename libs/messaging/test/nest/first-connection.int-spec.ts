@@ -62,6 +62,38 @@ describe.each([
   });
 });
 
+describe('of two that wait for the same connection', () => {
+  it('one may be closed at once, and the other goes on', async () => {
+    const closed = await waitingClient();
+    const other = await waitingClient();
+    const outcome = outcomeOf(closed.connect());
+    const others = other.connect();
+    await closed.close();
+    expect(await outcome).toMatchObject({ code: 'UNAVAILABLE', definite: true });
+    await broker.restart();
+    expect((await others).status).toBe('connected');
+  });
+
+  it('each has its own time, whichever came first; the last to give up says what stood in its way', async () => {
+    const unreached = (why: string) => ({ code: 'UNAVAILABLE', message: expect.stringMatching(`within 100 ms \\(${why}`) as string });
+    const patient = await waitingClient();
+    const outcome = outcomeOf(patient.connect());
+    for (let round = 0; round < 2; round++) {
+      const hasty = await waitingClient({ connectTimeoutMs: 100 });
+      expect(await outcomeOf(hasty.connect())).toMatchObject(unreached(round === 0 ? 'others of this process' : '(?!others)'));
+      await patient.close();
+    }
+    expect(await outcome).toMatchObject({ code: 'UNAVAILABLE' });
+
+    const hasty = await waitingClient({ connectTimeoutMs: 100 });
+    const late = outcomeOf(hasty.connect());
+    const others = patient.connect();
+    expect(await late).toMatchObject(unreached('others of this process'));
+    await broker.restart();
+    expect((await others).status).toBe('connected');
+  });
+});
+
 describe('as soon as there is a connection', () => {
   let link: NatsLink;
 
