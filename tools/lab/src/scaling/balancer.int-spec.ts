@@ -136,6 +136,18 @@ describe.skipIf(whyNot !== undefined)('the balancer', () => {
   });
 });
 
+it('a balancer that answers without figures has not drained anybody', async () => {
+  await using dir = await tempDir();
+  const socket = join(dir.path, 'control.sock');
+  const mute = createSilent((connection) => void connection.on('data', () => connection.end('\n')));
+  await new Promise<void>((resolve) => mute.listen(socket, resolve));
+  try {
+    await expect(new Balancer('http://made.up', socket).slots()).rejects.toThrow('no figures');
+  } finally {
+    mute.close();
+  }
+});
+
 it('a balancer that does not answer is given up', async () => {
   await using dir = await tempDir();
   const socket = join(dir.path, 'control.sock');

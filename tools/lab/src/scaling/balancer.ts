@@ -83,6 +83,8 @@ export class Balancer {
     const [head = '', ...lines] = (await ask(this.#socket, 'show stat edges 4 -1', this.#answerMsMax)).trim().split('\n');
     const names = head.replace('# ', '').split(',');
     const place = (name: string) => names.indexOf(name);
+    // Nobody in it would read as nobody busy.
+    if (place('svname') === -1) throw new Error(`haproxy: show stat: no figures but "${head.slice(0, 100)}"`);
     return lines.flatMap((line) => {
       const cells = line.split(',');
       const slot = Number(/^s(\d+)$/.exec(cells[place('svname')] ?? '')?.[1]);

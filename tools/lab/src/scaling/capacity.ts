@@ -200,6 +200,7 @@ async function offerOnce(
   const parts = partsUse(begun, ended, atMs[1]! - atMs[0]!);
   const cpuMs = ended.reduce((sum, { name, cpuMs }) => sum + cpuMs - (begun.find((each) => each.name === name)?.cpuMs ?? 0), 0);
   const [before, after] = busy;
+  const memoryBytes = await fleet.memoryBytes();
   return {
     ratePerSecond,
     goodPerSecond: load.good / seconds,
@@ -207,10 +208,13 @@ async function offerOnce(
     p50Ms: load.latency.p50Ms,
     p90Ms: load.latency.p90Ms,
     cpuMsPer1000Good: (cpuMs / Math.max(1, load.good)) * 1000,
-    memoryBytes: await fleet.memoryBytes(),
+    memoryBytes,
     parts,
     machineBusy: before && after ? (after.busyMs - before.busyMs) / (after.totalMs - before.totalMs) : Number.NaN,
-    disturbed: generatorGate(load, GENERATOR_BOUNDS) ?? notHeld(parts),
+    disturbed:
+      generatorGate(load, GENERATOR_BOUNDS) ??
+      notHeld(parts) ??
+      (Number.isNaN(memoryBytes) ? 'a process could not be asked for its memory' : undefined),
     series: load.series,
   };
 }

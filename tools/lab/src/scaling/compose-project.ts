@@ -1,6 +1,6 @@
 import { DiptychError } from '@diptych/kernel';
 import type { Docker } from './container-engine.js';
-import { isDead, markIn, ownMark, written } from './lab-mark.js';
+import { isDead, leftBehind, markIn, ownMark, written } from './lab-mark.js';
 
 /** What is needed of `docker inspect`. */
 export interface Container {
@@ -22,13 +22,18 @@ export function projectName(number: number): string {
   return `${PREFIX}${written(ownMark())}-${number}`;
 }
 
-/** Removes the containers, networks and volumes of labs that were killed; of those that live, and of anybody else, nothing. Safe to repeat. */
-export async function removeProjectsOfDeadLabs(docker: Docker): Promise<void> {
+/** Removes the containers, networks and volumes of labs that were killed; of those that live, and of anybody else, nothing. Safe to repeat. @returns what is left, in sentences */
+export async function removeProjectsOfDeadLabs(docker: Docker): Promise<string[]> {
+  const left: string[] = [];
   const listed = JSON.parse(await docker(['compose', 'ls', '--all', '--format', 'json'])) as ReadonlyArray<{ readonly Name: string }>;
   for (const { Name } of listed) {
     const mark = markIn(Name, PREFIX);
-    if (mark && isDead(mark)) await docker(['compose', '--project-name', Name, 'down', '--volumes', '--timeout', '5']);
+    if (mark && isDead(mark))
+      await docker(['compose', '--project-name', Name, 'down', '--volumes', '--timeout', '5']).catch(
+        (error: unknown) => void left.push(leftBehind(Name, error)),
+      );
   }
+  return left;
 }
 
 /**

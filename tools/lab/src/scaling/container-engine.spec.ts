@@ -10,6 +10,9 @@ it.runIf(process.platform !== 'win32')('an engine that does not answer is given 
   const variables = { PATH: `${dir.path}:${process.env['PATH']}` };
   standIn('exec sleep 600');
   await expect(dockerWithin(50, ['ps'], variables)).rejects.toThrow('docker ps: not done within 0.05 s');
+  // It has gone, and its child holds the pipes.
+  standIn('sleep 600 & exit 0');
+  await expect(dockerWithin(50, ['ps'], variables)).rejects.toThrow('docker ps: not done within 0.05 s');
   standIn('echo no engine >&2; exit 1');
   await expect(dockerWithin(60_000, ['ps'], variables)).rejects.toThrow('docker ps: no engine');
   standIn('echo "$1"');

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { systemClock } from '@diptych/kernel';
 import { WORKSPACE } from '@diptych/testing';
 
 /** Runs `docker` with these arguments and gives back what it wrote; made up in the driver's own test. @throws Error with what it complained of, or that it took too long */
@@ -22,16 +23,29 @@ export async function dockerWithin(
     env: { ...process.env, ...variables },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
+  });
+  // Its children hold its pipes: without them it would be waited for as long as they run.
+  let isLate = false;
+  using _late = systemClock.after(timeoutMs, () => {
+    isLate = true;
+    if (child.pid !== undefined) killGroup(child.pid);
   });
   const written = { out: '', complaints: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (written.out += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (written.complaints += text));
-  const [code, killedBy] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-  if (killedBy === 'SIGKILL') throw new Error(`docker ${args.join(' ')}: not done within ${timeoutMs / 1000} s`);
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (isLate) throw new Error(`docker ${args.join(' ')}: not done within ${timeoutMs / 1000} s`);
   if (code !== 0) throw new Error(`docker ${args.join(' ')}: ${written.complaints.trim()}`);
   return written.out;
+}
+
+/** Of a child that leads a group of its own. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(process.platform === 'win32' ? pid : -pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
 }
 
 /** Why there is none, if so: asked before anything is started. */

@@ -22,6 +22,10 @@ class MadeUpEngine {
   exitCode = 0;
   /** Processes that have ended by themselves. */
   readonly ended = new Set<number>();
+  /** Processes whose group is not to be read. */
+  readonly unreadable = new Set<number>();
+  /** What the balancer answers to a drain, if it does not. */
+  stuck: Error | undefined;
   /** Services of which compose makes none. */
   barren = '';
   #made = 0;
@@ -48,7 +52,10 @@ class MadeUpEngine {
     isThere: () => Promise.resolve(true),
     slots: () => Promise.resolve([]),
     admit: async (slot: number, port: number, address?: string) => void this.journal.push(`admit ${slot} ${address}:${port}`),
-    drain: async (slot: number) => void this.journal.push(`drain ${slot}`),
+    drain: async (slot: number) => {
+      this.journal.push(`drain ${slot}`);
+      if (this.stuck) throw this.stuck;
+    },
     expel: async (slot: number) => void this.journal.push(`expel ${slot}`),
     untilWarm: () => Promise.resolve(),
   });
@@ -98,7 +105,8 @@ describe('a fleet of containers', () => {
   const started = async (arm: ScaledArmName, counts: Counts) => {
     const { docker, balancerAt } = engine;
     const groupUseOf = (pid: number) => {
-      if (engine.ended.has(pid)) throw new Error(`there is no process ${pid}`);
+      if (engine.ended.has(pid)) throw Object.assign(new Error(`there is no process ${pid}`), { code: 'ESRCH' });
+      if (engine.unreadable.has(pid)) throw new Error('EACCES: permission denied');
       return USE;
     };
     const options = { project: 'test', docker, balancerAt, groupUseOf, isReady: () => Promise.resolve(true) };
@@ -177,6 +185,35 @@ describe('a fleet of containers', () => {
     expect(await fleet.cpuMs()).toBe(cpuMs);
     await fleet[Symbol.asyncDispose]();
     expect(engine.journal).toEqual(['expel 1', `stop ${oldest!.name}`, `rm ${oldest!.name}`, 'down']);
+  });
+
+  it('takes nobody in whose group it cannot read, and calls nobody ended for that; what has ended has no memory', async () => {
+    engine.unreadable.add(2);
+    await expect(started('services-scaled', {})).rejects.toThrow('EACCES');
+    expect(engine.journal.at(-1)).toBe('down');
+    engine = new MadeUpEngine();
+    const fleet = await started('services-scaled', { gateway: 2 });
+    const [first, second] = fleet.serving('gateway');
+    engine.unreadable.add(first!.pid);
+    expect(() => fleet.serving('gateway')).toThrow('EACCES');
+    engine.unreadable.clear();
+    expect(fleet.serving('gateway')).toEqual([first, second]);
+    engine.ended.add(second!.pid);
+    expect(await fleet.memoryBytes()).toBeNaN();
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  it('ends one that cannot be drained, and frees its place; one that is not its own it does not remove', async () => {
+    const fleet = await started('services-scaled', { gateway: 2 });
+    const [first, second] = fleet.serving('gateway');
+    engine.journal.splice(0);
+    engine.stuck = new Error('no answer within 30000 ms');
+    await expect(fleet.remove(first!)).rejects.toThrow('no answer within 30000 ms');
+    expect(engine.journal).toEqual(['drain 1', 'expel 1', `stop ${first!.name}`, `rm ${first!.name}`]);
+    await expect(fleet.remove(first!)).rejects.toThrow(RangeError);
+    expect(fleet.serving('gateway')).toEqual([second]);
+    expect((await fleet.add('gateway')).slot).toBe(1);
+    await fleet[Symbol.asyncDispose]();
   });
 
   it('leaves nothing behind when it cannot start', async () => {

@@ -3,7 +3,7 @@ import { tempDir, waitFor, type TempDir } from '@diptych/testing';
 import { Balancer, placesIn, type BalancerSlot } from './balancer.js';
 import { ComposeProject, type Container } from './compose-project.js';
 import { docker as dockerHere, type Docker } from './container-engine.js';
-import { groupUseOf, type GroupUse } from './control-group.js';
+import { groupUseOf, hasEnded, type GroupUse } from './control-group.js';
 import { PERIOD_MS } from './cpu-quota.js';
 import {
   CPUS_AN_INSTANCE,
@@ -41,7 +41,7 @@ export interface ContainerFleetOptions {
   readonly cpus?: number;
   /** The engine, what the kernel says of a container, what is told to the balancer, and whether a container is ready; replaced in its own test. */
   readonly docker?: Docker;
-  readonly groupUseOf?: (pid: number) => GroupUse;
+  readonly groupUseOf?: (pid: number, container: string) => GroupUse;
   readonly balancerAt?: (url: string, socket: string) => AsBalancer;
   readonly isReady?: (url: string) => Promise<boolean>;
 }
@@ -55,12 +55,12 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   readonly #options: ContainerFleetOptions;
   readonly #cpus: number;
   readonly #compose: ComposeProject;
-  readonly #groupUseOf: (pid: number) => GroupUse;
+  readonly #groupUseOf: (pid: number, container: string) => GroupUse;
   readonly #dir: TempDir;
   readonly #instances: ContainerInstance[] = [];
   readonly #places = new Places();
   /** The broker and the balancer, by what they are. */
-  readonly #others = new Map<'broker' | 'balancer', number>();
+  readonly #others = new Map<'broker' | 'balancer', Pick<ContainerInstance, 'id' | 'pid'>>();
   #balancer: AsBalancer | undefined;
   readonly #used = new UsedSoFar();
   readonly #endedByThemselves: EndedByItself[] = [];
@@ -122,17 +122,25 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   async remove(instance: ContainerInstance): Promise<void> {
-    this.#instances.splice(this.#instances.indexOf(instance), 1);
-    if (instance.slot !== undefined) await this.#balancer!.drain(instance.slot);
+    this.#forget(instance);
+    const drained = instance.slot === undefined ? undefined : this.#balancer!.drain(instance.slot);
+    // What cannot be drained does not run on, uncounted, beside what is measured next.
+    const failure = await drained?.then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    if (failure && instance.slot !== undefined) await this.#balancer!.expel(instance.slot).catch(() => undefined);
     this.#places.free(instance.slot);
-    this.#used.keep(instance.name, this.#groupOf(instance.pid)?.cpuMs);
+    this.#used.keep(instance.name, this.#groupOf(instance)?.cpuMs);
     const exitCode = await this.#compose.end(instance.id);
+    if (failure) throw failure.error;
     if (exitCode !== 0) throw new DiptychError('INTERNAL', `${instance.name} ended with ${exitCode} instead of draining`);
   }
 
   async use(): Promise<FleetUse[]> {
-    return this.#processes().map(({ name, pool, pid }) => {
-      const group = this.#groupOf(pid);
+    return this.#processes().map((each) => {
+      const { name, pool } = each;
+      const group = this.#groupOf(each);
       const [cpuMs, throttling] = [this.#used.of(name, group?.cpuMs), group?.throttling];
       return pool === 'balancer'
         ? { name, pool, cpus: undefined, cpuMs, throttling: undefined }
@@ -149,7 +157,7 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   async memoryBytes(): Promise<number> {
-    return this.#processes().reduce((sum, { pid }) => sum + (this.#groupOf(pid)?.memoryBytes ?? 0), 0);
+    return this.#processes().reduce((sum, each) => sum + (this.#groupOf(each)?.memoryBytes ?? Number.NaN), 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -165,7 +173,8 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     for (const [what, service] of [...(broker ? [['broker', 'nats'] as const] : []), ['balancer', BALANCER] as const]) {
       const [only] = await this.#compose.newOf(service);
       if (!only) throw new DiptychError('INTERNAL', `compose started no ${service}`);
-      this.#others.set(what, only.State.Pid);
+      this.#others.set(what, { id: only.Id, pid: only.State.Pid });
+      this.#groupUseOf(only.State.Pid, only.Id);
       if (what === 'balancer') this.#balancer = (this.#options.balancerAt ?? balancerAt)(urlOf(only), socket);
     }
     await waitFor(() => this.#balancer!.isThere(), { what: 'the balancer takes commands', timeoutMs: 60_000, pollMs: 50 });
@@ -176,16 +185,16 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
   }
 
   #lookForEnded(): void {
-    for (const each of this.#instances.filter(({ pid }) => !this.#groupOf(pid))) this.#clearAway(each);
+    for (const each of this.#instances.filter((one) => !this.#groupOf(one))) this.#clearAway(each);
   }
 
   /** Its process is gone; the engine has perhaps started another in it, of which the balancer does not know. From now on there is one fewer. */
   #clearAway(instance: ContainerInstance): void {
-    this.#instances.splice(this.#instances.indexOf(instance), 1);
+    this.#forget(instance);
     this.#used.keep(instance.name);
     this.#endedByThemselves.push({ name: instance.name, pool: instance.pool, how: `its process (${instance.pid}) is gone` });
     const clearing = (async () => {
-      if (instance.slot !== undefined) await this.#balancer!.expel(instance.slot);
+      if (instance.slot !== undefined) await this.#balancer!.expel(instance.slot).catch(() => undefined);
       this.#places.free(instance.slot);
       await this.#compose.end(instance.id);
     })().catch(() => undefined);
@@ -193,16 +202,23 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     void clearing.then(() => this.#clearing.delete(clearing));
   }
 
-  #processes(): ReadonlyArray<{ readonly name: string; readonly pool: FleetUse['pool']; readonly pid: number }> {
-    return [...this.#instances, ...[...this.#others].map(([what, pid]) => ({ name: what, pool: what, pid }))];
+  #forget(instance: ContainerInstance): void {
+    const index = this.#instances.indexOf(instance);
+    if (index === -1) throw new RangeError(`${instance.name} is not one of this fleet`);
+    this.#instances.splice(index, 1);
   }
 
-  /** Undefined: it has ended by itself, and the engine has perhaps started it anew. */
-  #groupOf(pid: number): GroupUse | undefined {
+  #processes(): ReadonlyArray<Pick<ContainerInstance, 'name' | 'id' | 'pid'> & Pick<FleetUse, 'pool'>> {
+    return [...this.#instances, ...[...this.#others].map(([what, { id, pid }]) => ({ name: what, pool: what, id, pid }))];
+  }
+
+  /** Undefined: it has ended by itself, and the engine has perhaps started it anew. @throws Error when that cannot be told */
+  #groupOf({ pid, id }: Pick<ContainerInstance, 'pid' | 'id'>): GroupUse | undefined {
     try {
-      return this.#groupUseOf(pid);
-    } catch {
-      return undefined;
+      return this.#groupUseOf(pid, id);
+    } catch (error) {
+      if (hasEnded(error)) return undefined;
+      throw error;
     }
   }
 
@@ -211,6 +227,8 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     const name = this.#compose.shortNameOf(container);
     const url = urlOf(container);
     await waitFor(() => (this.#options.isReady ?? isReady)(url), { what: `${name} is ready`, timeoutMs: 120_000, pollMs: 50 });
+    // Whose group cannot be seen now is not one that has ended later.
+    this.#groupUseOf(container.State.Pid, container.Id);
     const slot = pool === SCALED_ARMS[this.arm].edge ? this.#places.take() : undefined;
     try {
       if (slot !== undefined) await this.#balancer!.admit(slot, PORT, new URL(url).hostname);

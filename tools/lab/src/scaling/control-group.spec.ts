@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { tempDir } from '@diptych/testing';
 import { expect, it } from 'vitest';
-import { groupUseOf } from './control-group.js';
+import { groupUseOf, hasEnded } from './control-group.js';
 
 const TREES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'version 2': {
@@ -28,6 +28,21 @@ it.each(Object.keys(TREES))('says what the group of a process used, by control g
     writeFileSync(join(dir.path, file), text);
   }
   const where = { proc: join(dir.path, 'proc'), groups: join(dir.path, 'groups') };
-  expect(groupUseOf(7, where)).toEqual({ cpuMs: 1_500, memoryBytes: 4_000, throttling: { periods: 20, throttled: 5, throttledMs: 80 } });
-  expect(() => groupUseOf(8, where)).toThrow('ENOENT');
+  expect(groupUseOf(7, 'abc', where)).toEqual({
+    cpuMs: 1_500,
+    memoryBytes: 4_000,
+    throttling: { periods: 20, throttled: 5, throttledMs: 80 },
+  });
+  const complaintOf = (pid: number, container: string) => {
+    try {
+      return groupUseOf(pid, container, where);
+    } catch (error) {
+      return { hasEnded: hasEnded(error) };
+    }
+  };
+  expect(complaintOf(8, 'abc')).toEqual({ hasEnded: true });
+  // Its number is another's by now.
+  expect(complaintOf(7, 'def')).toEqual({ hasEnded: true });
+  writeFileSync(join(dir.path, 'proc/7/cgroup'), '5:freezer:/docker/abc\n');
+  expect(complaintOf(7, 'abc')).toEqual({ hasEnded: false });
 });

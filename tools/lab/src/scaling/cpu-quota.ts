@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileS
 import { join } from 'node:path';
 import { systemClock } from '@diptych/kernel';
 import type { Launcher } from '@diptych/testing';
-import { isDead, markIn, ownMark, written } from './lab-mark.js';
+import { isDead, leftBehind, markIn, ownMark, written } from './lab-mark.js';
 
 /** What the kernel says of a group: in how many periods it could have run, in how many it was stopped because its quota was used up, and for how long. */
 export interface Throttling {
@@ -76,24 +76,35 @@ const ours = `${PREFIX}${written(ownMark())}`;
  * Removes the groups of labs that were killed, and ends what still runs in them; of those that live, and of anybody else, nothing. Safe to repeat.
  *
  * @param root where the groups of labs are
+ * @returns what is left, in sentences
  */
 export async function removeGroupsOfDeadLabs(
   root = existsSync(join(ROOT, 'cgroup.controllers')) ? ROOT : join(ROOT, 'cpu'),
-): Promise<void> {
+): Promise<string[]> {
+  const left: string[] = [];
   for (const name of existsSync(root) ? readdirSync(root) : []) {
     const mark = markIn(name, PREFIX);
     if (!mark || !isDead(mark)) continue;
     const parent = join(root, name);
     for (const { name: group } of readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
-      for (const pid of readFileSync(join(parent, group, 'cgroup.procs'), 'utf8')
-        .split('\n')
-        .filter(Boolean))
-        killed(Number(pid));
       // What cannot be removed now is left to the next lab.
-      await removed(join(parent, group)).catch(() => undefined);
+      try {
+        endAllIn(join(parent, group));
+        await removed(join(parent, group));
+      } catch (error) {
+        left.push(leftBehind(join(name, group), error));
+      }
     }
     removedIfEmpty(parent);
   }
+  return left;
+}
+
+/** Version 2 ends a group by itself, whoever is in it. A process of another namespace reads as 0, which to a signal is our own group. */
+function endAllIn(group: string): void {
+  if (existsSync(join(group, 'cgroup.kill'))) return writeFileSync(join(group, 'cgroup.kill'), '1');
+  const pids = readFileSync(join(group, 'cgroup.procs'), 'utf8').split('\n').map(Number);
+  for (const pid of pids.filter((each) => each > 0)) killed(pid);
 }
 
 function killed(pid: number): void {

@@ -143,6 +143,8 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
       slot = pool === SCALED_ARMS[this.arm].edge ? this.#places.take() : undefined;
       const instance: ProcessInstance = { name, pool, url: process.url, process, quota, slot };
       if (slot !== undefined) await this.#balancer.admit(slot, process.port);
+      // What was told to all while it started was not told to it.
+      if (this.#isHeld) quota.hold();
       if (this.#isOver) throw new DiptychError('CANCELLED', `${name} came when the fleet was at its end`);
       this.#instances.push(instance);
       void process.exited.then((exit) => {
@@ -162,7 +164,10 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     // What cannot be drained does not run on beside what is measured next.
     const drained = instance.slot === undefined ? undefined : this.#balancer.drain(instance.slot);
     await drained?.catch(async (error: unknown) => {
+      this.#used.keep(instance.name, cpuMsOf([instance.process.pid]));
       await instance.process.kill('SIGKILL');
+      if (instance.slot !== undefined) await this.#balancer.expel(instance.slot).catch(() => undefined);
+      this.#places.free(instance.slot);
       await instance.quota.remove();
       throw error;
     });

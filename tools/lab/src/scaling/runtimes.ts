@@ -16,13 +16,17 @@ export interface Runtime {
   readonly startFleet: StartFleet;
 }
 
+function noted(sentences: readonly string[]): void {
+  for (const sentence of sentences) process.stderr.write(`${sentence}\n`);
+}
+
 /** Makes ready what fleets run in. @throws Error with one sentence that says what is missing here */
 export const RUNTIMES: Readonly<Record<RuntimeName, () => Promise<Runtime>>> = {
   process: async () => {
     assertBroker();
     const whyNot = whyNoBalancer() ?? (await whyNoQuota());
     if (whyNot !== undefined) throw new Error(whyNot);
-    await removeGroupsOfDeadLabs();
+    noted(await removeGroupsOfDeadLabs());
     return {
       words: 'each instance held to its quota by a control group',
       startFleet: (arm, counts) => ProcessFleet.start(arm, counts),
@@ -31,7 +35,7 @@ export const RUNTIMES: Readonly<Record<RuntimeName, () => Promise<Runtime>>> = {
   docker: async () => {
     const whyNot = await whyNoEngine();
     if (whyNot !== undefined) throw new Error(whyNot);
-    await removeProjectsOfDeadLabs(docker);
+    noted(await removeProjectsOfDeadLabs(docker));
     await buildImages();
     let number = 0;
     return {
