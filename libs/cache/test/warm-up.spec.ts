@@ -73,6 +73,19 @@ describe('a warm-up', () => {
     for (const read of [...log.heldReads]) read.answer();
   });
 
+  it.each([
+    ['entries', { entriesMax: 8 }],
+    ['bytes', { bytesMax: 8 * ENTRY_OVERHEAD_BYTES }],
+  ])('ends when the cache is full by %s, and holds the newest', async (_, bounds) => {
+    const { cache, warm, log, text } = await cold(bounds);
+    expect(await warm({ keysMax: 50 })).toMatchObject({ end: 'full' });
+    // It has not gone through all of them, and no more of the newest were pushed out than were under way at once.
+    expect(log.reads).toBeLessThan(20);
+    const { entries } = cache.counts();
+    expect(entries).toBeGreaterThan(4);
+    for (let i = 0; i < entries; i++) expect((await text(`k${99 - i}`))[1]).toBe('hit');
+  });
+
   it('never takes more flights than the cache has', async () => {
     const { warm, log, cache } = await cold({ flightsMax: 2 });
     log.holdReads = true;

@@ -90,8 +90,8 @@ export class SharedCacheKeeper implements Warmable {
     this.#cache.threadExited(threadId);
   }
 
-  counts(): { readonly entries: number; readonly bytes: number } {
-    return { entries: this.#cache.length, bytes: this.#cache.bytes };
+  counts(): { readonly entries: number; readonly bytes: number; readonly evictions: number } {
+    return { entries: this.#cache.length, bytes: this.#cache.bytes, evictions: this.#cache.counts.evictions };
   }
 
   /** Reads the key from the log, for all threads, unless it is there. @throws what the log throws */

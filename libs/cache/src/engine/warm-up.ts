@@ -5,7 +5,8 @@ import { COMMITTED_LIMIT_MAX, NO_INCARNATION } from '@diptych/log';
 
 /**
  * Fills an empty cache with the keys that the log wrote last, so that not every reader after a start is sent to the log. Newest first, until a bound is
- * reached; those that end up in memory are then touched oldest first, so that the newest is forgotten last.
+ * reached or the cache, or a shard of it, is full; those that end up in memory are then touched oldest first, so that the newest is forgotten last. What a
+ * full cache pushed out by then were the newest: they are read once more, in place of the oldest.
  *
  * What was written last is what the log can say; what was *read* most nobody has kept. Where reads do not follow writes it warms little.
  *
@@ -14,6 +15,8 @@ import { COMMITTED_LIMIT_MAX, NO_INCARNATION } from '@diptych/log';
 export async function warmUp(log: LogPort, cache: Warmable, options: WarmUpOptions): Promise<WarmUpResult> {
   const { clock, keysMax, bytesMax, timeoutMs, signal } = options;
   const startedMs = clock.nowMs();
+  const evictionsBefore = cache.counts().evictions;
+  const pushedOut = () => cache.counts().evictions - evictionsBefore;
   const context = within(timeoutMs, { clock, signal });
   let end: WarmUpResult['end'] = 'complete';
   let keys: string[] = [];
@@ -24,6 +27,7 @@ export async function warmUp(log: LogPort, cache: Warmable, options: WarmUpOptio
     const reader = async () => {
       while (next < keys.length && end === 'complete') {
         if (cache.counts().bytes >= bytesMax) end = 'bytes';
+        else if (pushedOut() > 0) end = 'full';
         else if (clock.nowMs() >= context.deadlineMs) end = 'time';
         else {
           await cache.fill(keys[next++]!, context);
@@ -32,13 +36,21 @@ export async function warmUp(log: LogPort, cache: Warmable, options: WarmUpOptio
       }
     };
     await Promise.all(Array.from({ length: Math.min(READERS, options.readersMax) }, reader));
+    const newest = keys.slice(0, Math.min(filled, pushedOut(), READERS));
+    touchAll(cache, keys.slice(newest.length, filled));
+    for (const key of newest.reverse()) await cache.fill(key, context);
   } catch (error) {
     end = clock.nowMs() >= context.deadlineMs ? 'time' : 'failed';
     options.onFailure?.(error);
   }
-  for (const key of keys.slice(0, filled).reverse()) cache.touch(key);
+  touchAll(cache, keys.slice(0, filled));
   const { entries, bytes } = cache.counts();
   return { keys: filled, entries, bytes, elapsedMs: clock.nowMs() - startedMs, end };
+}
+
+/** @param keys newest first */
+function touchAll(cache: Warmable, keys: readonly string[]): void {
+  for (const key of keys.toReversed()) cache.touch(key);
 }
 
 /** Keys of the newest commits, newest first, without those that were deleted. Fewer when the log has forgotten what came before. */
@@ -77,7 +89,7 @@ async function newestCommits(log: LogPort, head: Position, countMax: number, con
 
 /** What a warm-up needs of a cache. */
 export interface Warmable {
-  counts(): { readonly entries: number; readonly bytes: number };
+  counts(): { readonly entries: number; readonly bytes: number; readonly evictions: number };
   fill(key: string, context: CallContext): Promise<void>;
   touch(key: string): void;
 }
@@ -102,10 +114,11 @@ export interface WarmUpResult {
   readonly entries: number;
   readonly bytes: number;
   readonly elapsedMs: number;
-  /** `complete`: as many keys as were asked for, or as there were; `bytes`, `time`: that bound came first. */
-  readonly end: 'complete' | 'bytes' | 'time' | 'failed';
+  /** `complete`: as many keys as were asked for, or as there were; `bytes`, `time`: that bound came first; `full`: the cache had room for no more. */
+  readonly end: 'complete' | 'bytes' | 'full' | 'time' | 'failed';
 }
 
+/** So many reads under way at once, and so the most that are pushed out before the first of them is seen to be. */
 const READERS = 32;
 /** How many commits are looked at for each key that is wanted: keys that are written often come more than once. */
 const COMMITS_A_KEY = 4;
