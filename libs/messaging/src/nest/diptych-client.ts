@@ -9,6 +9,7 @@ import type { LinkStatus } from '../nats/connection.js';
 import type { LinkOutlet } from '../nats/link.js';
 import { outletOf } from '../nats/link.js';
 import type { NatsLink } from '../nats/nats-link.js';
+import { assertCallable } from '../call-watch.js';
 import { DEFAULT_BOUNDS } from '../port.js';
 import type { DiptychTransportEvents } from './diptych-server.js';
 import type { Envelope } from './envelope.js';
@@ -53,6 +54,7 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
   readonly #calls = new Set<StoppableContext>();
   #connection: OpenConnection | undefined;
   #connecting: Connecting | undefined;
+  #closing: Promise<void> = Promise.resolve();
 
   constructor(options: DiptychClientOptions = {}) {
     super();
@@ -71,7 +73,12 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
   }
 
   /** What is in flight or waits for the connection ends as CANCELLED. Never rejects. Safe to repeat, and to connect again afterwards. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing = this.#close(this.#closing);
+    return this.#closing;
+  }
+
+  async #close(before: Promise<void>): Promise<void> {
     for (const call of this.#calls) call.stop(new DiptychError('CANCELLED', 'the client was closed'));
     const open = this.#connection;
     const connecting = this.#connecting;
@@ -79,10 +86,12 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     this.#connecting = undefined;
     connecting?.line.fail(closedWhileConnecting('CANCELLED'));
     open?.watch[Symbol.dispose]();
+    // Who listens from now on listens to the connection that comes.
+    this.#events.removeAllListeners();
     // What was emitted just now shall not end in a buffer of this process.
     await open?.outlet.flush();
     await connecting?.share.release();
-    this.#events.removeAllListeners();
+    await before;
   }
 
   override on<Event extends keyof DiptychTransportEvents>(event: Event, callback: DiptychTransportEvents[Event]): void {
@@ -129,8 +138,11 @@ export class DiptychClient extends ClientProxy<DiptychTransportEvents> {
     const record = recordOf(data);
     const envelope = envelopeOf(record.data, this.#headers(record), metadata);
     const publish = ({ outlet }: OpenConnection) => outlet.publishEvent(subjectOfRoute(route), route, envelope);
+    const call = this.#contextOf(record, undefined);
+    // The same whether or not there is a connection.
+    assertCallable(route, call);
     if (this.#connection) publish(this.#connection);
-    else await this.#waitFor(route, this.#contextOf(record, undefined), envelope, publish);
+    else await this.#waitFor(route, call, envelope, publish);
     return undefined as T;
   }
 

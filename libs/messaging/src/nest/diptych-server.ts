@@ -48,49 +48,62 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
   override transportId: Transport | symbol = Transport.NATS;
   readonly #options: DiptychServerOptions;
   readonly #events = new EventEmitter();
-  #share: LinkShare | undefined;
-  #link: NatsLink | undefined;
-  #responder: Responder | undefined;
-  #outlet: LinkOutlet | undefined;
-  #watch: Disposable | undefined;
+  /** Of the last `listen`, until it was closed. */
+  #serving: Serving | undefined;
   #hooked = false;
-  #closing: Promise<void> | undefined;
+  #closing: Promise<void> = Promise.resolve();
 
   constructor(options: DiptychServerOptions = {}) {
     super();
     this.#options = options;
   }
 
-  /** Connects, trying for `connectTimeoutMs`, and calls back once the broker knows all patterns; with the error when that cannot be. */
+  /**
+   * Connects, trying for `connectTimeoutMs`, and calls back once the broker knows all patterns; with the error when that cannot be. Once it was closed it may
+   * listen again, also while it is still closing.
+   *
+   * @throws INVALID_REQUEST when it listens already
+   */
   async listen(callback: (error?: unknown) => void): Promise<void> {
     try {
       for (const route of this.messageHandlers.keys()) assertRoute(route, true);
-      this.#closing = undefined;
-      this.#share = shareLink(this.#options);
-      const link = await this.#share.link;
-      this.#assertOpen();
-      this.#link = link;
-      this.#outlet = outletOf(link);
-      this.#watch = link.onStatus((status) => this.#report(status));
-      this.#responder = await link.serve(this.#port(), this.#handlers());
-      this.#assertOpen();
-      this._status$.next(link.status);
+      if (this.#serving) throw new DiptychError('INVALID_REQUEST', 'the server listens already: close it first');
     } catch (error) {
-      await this.close();
-      // It may have been closed before there was one.
-      await this.#responder?.drain(0);
+      return callback(error);
+    }
+    const serving: Serving = { share: shareLink(this.#options), begun: Promise.resolve() };
+    this.#serving = serving;
+    const begun = this.#begin(serving);
+    serving.begun = begun.catch(() => undefined);
+    try {
+      await begun;
+    } catch (error) {
+      if (this.#serving === serving) await this.close();
+      else await this.#closing;
       return callback(error);
     }
     callback();
   }
 
-  #assertOpen(): void {
-    if (this.#closing) throw new DiptychError('CANCELLED', 'the server was closed while it began to listen', { definite: true });
+  async #begin(serving: Serving): Promise<void> {
+    const assertWanted = () => {
+      if (this.#serving !== serving)
+        throw new DiptychError('CANCELLED', 'the server was closed while it began to listen', { definite: true });
+    };
+    const link = await serving.share.link;
+    assertWanted();
+    serving.link = link;
+    serving.watch = link.onStatus((status) => this.#report(status));
+    serving.responder = await link.serve(this.#port(), this.#handlers(outletOf(link)));
+    assertWanted();
+    this._status$.next(link.status);
   }
 
   /** Takes nothing new, answers what was accepted, and gives up its share of the connection, made or not. Never rejects. Safe to repeat. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    const serving = this.#serving;
+    this.#serving = undefined;
+    if (serving) this.#closing = this.#close(serving, this.#closing);
     return this.#closing;
   }
 
@@ -100,8 +113,8 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
 
   /** The `NatsLink`. @throws Error before `listen` */
   override unwrap<T = NatsLink>(): T {
-    if (!this.#link) throw new Error('the server is not connected: call listen() or startAllMicroservices() first');
-    return this.#link as T;
+    if (!this.#serving?.link) throw new Error('the server is not connected: call listen() or startAllMicroservices() first');
+    return this.#serving.link as T;
   }
 
   override setOnProcessingStartHook(hook: Parameters<Server['setOnProcessingStartHook']>[0]): void {
@@ -114,14 +127,15 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
     super.setOnProcessingEndHook(hook);
   }
 
-  async #close(): Promise<void> {
-    await this.#responder?.drain(this.#options.drainMs ?? 10_000);
-    this.#responder = undefined;
-    this.#watch?.[Symbol.dispose]();
-    await this.#share?.release();
-    this.#share = undefined;
-    this.#link = undefined;
-    this.#events.removeAllListeners();
+  async #close(serving: Serving, before: Promise<void>): Promise<void> {
+    // What is being connected is given up; what is being served by is served by, and then drained.
+    if (!serving.link) await serving.share.release();
+    await serving.begun;
+    await serving.responder?.drain(this.#options.drainMs ?? 10_000);
+    serving.watch?.[Symbol.dispose]();
+    await serving.share.release();
+    await before;
+    if (!this.#serving) this.#events.removeAllListeners();
   }
 
   #report(status: LinkStatus): void {
@@ -148,17 +162,17 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
     });
   }
 
-  #handlers(): Record<string, (request: unknown, context: unknown, call?: ServedCall) => Promise<unknown>> {
+  #handlers(outlet: LinkOutlet): Record<string, (request: unknown, context: unknown, call?: ServedCall) => Promise<unknown>> {
     return Object.fromEntries(
       Array.from(this.messageHandlers, ([route, handler]) => [
         route,
-        (request: unknown, _: unknown, call?: ServedCall) => this.#handle(handler, request, call!),
+        (request: unknown, _: unknown, call?: ServedCall) => this.#handle(handler, request, call!, outlet),
       ]),
     );
   }
 
   /** Not `async`, nor by way of an Observable: of a handler's promise only the outcome is looked at. */
-  #handle(handler: MessageHandler, request: unknown, call: ServedCall): Promise<unknown> {
+  #handle(handler: MessageHandler, request: unknown, call: ServedCall, outlet: LinkOutlet): Promise<unknown> {
     const envelope = asEnvelope(request);
     const context = new DiptychContext(call, envelope);
     const work = this.#hooked ? this.#handleHooked(handler, envelope[0], context) : handler(envelope[0], context);
@@ -168,8 +182,8 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
           context.end();
           return result;
         }
-        return replyWith(result, call, { flush: () => this.#outlet!.flush(), bytesMax: this.#outlet!.bounds.inFlightBytesMax }).finally(
-          () => context.end(),
+        return replyWith(result, call, { flush: () => outlet.flush(), bytesMax: outlet.bounds.inFlightBytesMax }).finally(() =>
+          context.end(),
         );
       },
       (error: unknown) => {
@@ -190,6 +204,16 @@ export class DiptychServer extends Server<DiptychTransportEvents, LinkStatus> im
       Promise.resolve(begun).catch(reject);
     });
   }
+}
+
+/** What one `listen` has made so far. */
+interface Serving {
+  readonly share: LinkShare;
+  /** Settles when it is served, or will not be. */
+  begun: Promise<void>;
+  link?: NatsLink;
+  watch?: Disposable;
+  responder?: Responder;
 }
 
 /** Of messages, without one two servers that handle a pattern would both do the work of each. */

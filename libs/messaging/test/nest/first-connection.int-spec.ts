@@ -1,11 +1,11 @@
 import type { NatsServer } from '@diptych/testing';
 import { startNatsServer, waitFor } from '@diptych/testing';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { NatsLink } from '../../src/index.js';
 import { connectNats } from '../../src/index.js';
 import type { DiptychClient } from '../../src/nest/index.js';
-import { DiptychRecordBuilder } from '../../src/nest/index.js';
+import { DiptychRecordBuilder, DiptychServer } from '../../src/nest/index.js';
 import type { Outcome } from '../rig.js';
 import { codeOf, outcomeOf } from '../rig.js';
 import { NestApps } from './nest-apps.js';
@@ -147,5 +147,72 @@ describe('as soon as there is a connection', () => {
     expect(() => closed.unwrap()).toThrow('not connected');
     expect((await closed.connect()).status).toBe('connected');
     expect(await ask(closed, 1)).toBe(2);
+  });
+});
+
+describe('a client that is closed', () => {
+  it('again has closed no sooner than before; who listens meanwhile hears of the next connection', async () => {
+    const client = await apps.clientOfOurs({ servers: broker.url });
+    await client.connect();
+    const order: string[] = [];
+    const closing = ['first', 'second'].map((which) => client.close().then(() => order.push(which)));
+    let heard = false;
+    client.on('disconnect', () => (heard = true));
+    await Promise.all(closing);
+    expect(order).toEqual(['first', 'second']);
+    const unending = new DiptychRecordBuilder(1).setTimeoutMs(Number.POSITIVE_INFINITY).build();
+    for (const send of [ask, emit]) expect(await codeOf(send(client, unending))).toBe('INVALID_REQUEST');
+    await client.connect();
+    for (const send of [ask, emit]) expect(await codeOf(send(client, unending))).toBe('INVALID_REQUEST');
+    await broker.kill();
+    await waitFor(() => heard, { timeoutMs: 60_000 });
+    await broker.restart();
+  });
+});
+
+describe('a server that is closed while it begins to listen', () => {
+  const listen = (server: DiptychServer) => new Promise((resolve) => void server.listen(resolve));
+  const serverOf = (options: object) => {
+    const server = new DiptychServer(options);
+    server.addHandler('again', async () => Promise.resolve('served'));
+    return server;
+  };
+
+  it('may listen again at once: the first is given up, the second serves, until it is closed', async () => {
+    const server = serverOf({ servers: broker.url, name: 'again' });
+    const first = listen(server);
+    const closing = server.close();
+    const second = listen(server);
+    expect(await first).toMatchObject({ code: 'UNAVAILABLE', definite: true });
+    expect(await second).toBeUndefined();
+    await closing;
+    const client = await apps.clientOfOurs({ servers: broker.url });
+    expect(await firstValueFrom(client.send('again', 1))).toBe('served');
+    expect(await listen(server)).toMatchObject({ code: 'INVALID_REQUEST' });
+    expect(await firstValueFrom(client.send('again', 1))).toBe('served');
+    await server.close();
+    expect(await codeOf(firstValueFrom(client.send('again', 1)))).toBe('UNAVAILABLE');
+  });
+
+  it('has closed once what it had begun to serve is drained, for as long as any', async () => {
+    const link = await connectNats({ servers: broker.url, name: 'own', connectTimeoutMs: 30_000 });
+    const serve = link.serve.bind(link) as (...given: unknown[]) => ReturnType<NatsLink['serve']>;
+    const drained: number[] = [];
+    let goOn: (() => void) | undefined;
+    vi.spyOn(link, 'serve').mockImplementation(async (...given) => {
+      const responder = await serve(...given);
+      const drain = responder.drain.bind(responder);
+      vi.spyOn(responder, 'drain').mockImplementation((graceMs) => drain(graceMs).then(() => void drained.push(graceMs)));
+      await new Promise<void>((resolve) => (goOn = resolve));
+      return responder;
+    });
+    const server = serverOf({ link, drainMs: 1_234 });
+    const listening = listen(server);
+    await waitFor(() => goOn, { timeoutMs: 60_000 });
+    const closed = server.close().then(() => [...drained]);
+    goOn!();
+    expect(await closed).toEqual([1_234]);
+    expect(await listening).toMatchObject({ code: 'CANCELLED', definite: true });
+    await link.close(0);
   });
 });
