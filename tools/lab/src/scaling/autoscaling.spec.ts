@@ -60,7 +60,17 @@ class MadeUpFleet implements Fleet {
   }
 
   endedByThemselves = () => [];
-  places = () => Promise.resolve(new Map());
+  /** Those that the balancer's checks do not reach. */
+  readonly down = new Set<string>();
+  places = () =>
+    Promise.resolve(
+      new Map(
+        this.#serving.map(({ name, slot = 0 }) => [
+          name,
+          { slot, status: this.down.has(name) ? 'DOWN' : 'UP', isWarm: true, current: 0, total: 0 },
+        ]),
+      ),
+    );
   use = () => Promise.resolve([]);
   cpuMs = () => Promise.resolve(0);
   memoryBytes = () => Promise.resolve(0);
@@ -105,6 +115,16 @@ describe('the autoscaler', () => {
     return { clock, fleet, autoscaling, changed: () => decisions().filter(({ kind }) => kind !== 'none') };
   };
   const all = (signals: InstanceSignals) => (instances: readonly Instance[]) => instances.map(() => signals);
+
+  it('takes one out first that the balancer does not reach', async () => {
+    const { clock, fleet, autoscaling } = driven(3, all(IDLE));
+    fleet.down.add('replica-2');
+    await clock.advanceAsync(60_000);
+    expect(fleet.journal.filter((each) => each.endsWith('drains'))[0]).toMatch(/replica-2 drains$/);
+    const stopped = autoscaling.stop();
+    await clock.advanceAsync(60_000);
+    await stopped;
+  });
 
   it('starts more under load, drains the youngest when it ebbs, and tells of each when it is done', async () => {
     const { clock, fleet, autoscaling, changed } = driven(1, (instances, nowMs) => {

@@ -1,5 +1,6 @@
 import { appendFileSync } from 'node:fs';
 import { systemClock, type Clock } from '@diptych/kernel';
+import type { BalancerSlot } from './balancer.js';
 import { decide, NOTHING_DECIDED, type Decision, type InstanceSignals, type ScalingPolicy, type ScalingState } from './decide.js';
 import { CPUS_AN_INSTANCE, SCALED_ARMS, type Fleet, type Instance, type Pool } from './fleet.js';
 import { SIGNALS_EVERY_MS } from './policy.js';
@@ -140,13 +141,14 @@ export class Autoscaling {
     this.#note(part.pool);
   }
 
-  /** The youngest goes: those that are older have warmer caches. */
+  /** Who answers nothing goes first, as the balancer sees it; else the youngest: those that are older have warmer caches. */
   async #in(part: ScaledPart, decision: Decision, decidedWallMs: number): Promise<void> {
+    const places = await this.#fleet.places().catch(() => new Map<string, BalancerSlot>());
     const serving = this.#fleet.serving(part.pool);
-    const youngest = serving.at(-1);
+    const leaver = serving.find(({ name }) => places.get(name)?.status.startsWith('DOWN')) ?? serving.at(-1);
     // One has ended by itself since the signals were read: there are as few as there are to be.
-    if (!youngest || serving.length <= decision.to) return;
-    const leaving = this.#fleet.remove(youngest);
+    if (!leaver || serving.length <= decision.to) return;
+    const leaving = this.#fleet.remove(leaver);
     this.#note(part.pool);
     await leaving;
     this.changes.push({ pool: part.pool, decision, decidedWallMs, doneWallMs: this.#clock.wallMs() });
