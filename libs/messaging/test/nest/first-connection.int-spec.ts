@@ -1,5 +1,5 @@
 import type { NatsServer } from '@diptych/testing';
-import { startNatsServer, waitFor } from '@diptych/testing';
+import { waitFor } from '@diptych/testing';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { NatsLink } from '../../src/index.js';
@@ -8,23 +8,16 @@ import type { DiptychClient } from '../../src/nest/index.js';
 import { DiptychRecordBuilder, DiptychServer } from '../../src/nest/index.js';
 import type { Outcome } from '../rig.js';
 import { codeOf, outcomeOf } from '../rig.js';
-import { NestApps } from './nest-apps.js';
+import type { NestApps } from './nest-apps.js';
+import { begin, end } from './nest-apps.js';
 import { seen } from './orders.controller.js';
 
 /** What waits while a client connects for the first time, and what may come between. */
 let broker: NatsServer;
 let apps: NestApps;
 
-beforeEach(async () => {
-  broker = await startNatsServer();
-  apps = new NestApps();
-});
-
-afterEach(async () => {
-  await apps.closeAll();
-  await broker.stop();
-  seen.clear();
-});
+beforeEach(async () => void ({ broker, apps } = await begin()));
+afterEach(() => end({ broker, apps }));
 
 /** A client of a broker that is not there. It tries until the test ends. */
 async function waitingClient(options: object = {}): Promise<DiptychClient> {

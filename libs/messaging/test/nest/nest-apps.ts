@@ -1,4 +1,6 @@
 import 'reflect-metadata';
+import type { NatsServer } from '@diptych/testing';
+import { startNatsServer } from '@diptych/testing';
 import type { INestApplicationContext, INestMicroservice } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -6,7 +8,7 @@ import type { ClientProxy, ClientProviderOptions, MicroserviceOptions } from '@n
 import { ClientsModule, Transport } from '@nestjs/microservices';
 import type { DiptychClientOptions, DiptychServerOptions } from '../../src/nest/index.js';
 import { DiptychClient, DiptychServer } from '../../src/nest/index.js';
-import { OrdersModule } from './orders.controller.js';
+import { OrdersModule, seen } from './orders.controller.js';
 
 /** A transport as an application names it: on both sides one line. */
 export interface NestTransport {
@@ -67,4 +69,22 @@ function clientModule(provider: ClientProviderOptions) {
   class App {}
   Module({ imports: [ClientsModule.register([provider])] })(App);
   return App;
+}
+
+/** What a test of the transport has to itself. */
+export interface Given {
+  readonly broker: NatsServer;
+  readonly apps: NestApps;
+}
+
+export async function begin(): Promise<Given> {
+  return { broker: await startNatsServer(), apps: new NestApps() };
+}
+
+/** Lets go of what a handler holds, so that applications can close. */
+export async function end({ broker, apps }: Given): Promise<void> {
+  for (const release of seen.hold.values()) release('released');
+  await apps.closeAll();
+  await broker.stop();
+  seen.clear();
 }

@@ -10,24 +10,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectNats } from '../../src/index.js';
 import type { DiptychClient } from '../../src/nest/index.js';
 import { DiptychContext, DiptychErrorFilter, DiptychRecordBuilder, DiptychServer } from '../../src/nest/index.js';
-import { NestApps, STOCK } from './nest-apps.js';
+import type { NestApps } from './nest-apps.js';
+import { begin, end, STOCK } from './nest-apps.js';
 import { seen } from './orders.controller.js';
 
 /** What our transport does that Nest's own does not. What they share is in conformance.int-spec.ts. */
 let broker: NatsServer;
 let apps: NestApps;
 
-beforeEach(async () => {
-  broker = await startNatsServer();
-  apps = new NestApps();
-});
-
-afterEach(async () => {
-  for (const release of seen.hold.values()) release('released');
-  await apps.closeAll();
-  await broker.stop();
-  seen.clear();
-});
+beforeEach(async () => void ({ broker, apps } = await begin()));
+afterEach(() => end({ broker, apps }));
 
 async function served(options: object = {}): Promise<{ app: INestMicroservice; client: DiptychClient }> {
   const app = await apps.serveOurs({ servers: broker.url, ...options });
