@@ -82,9 +82,14 @@ export class MachineGate {
     this.#before = { cores: this.#signs.cores(), ownMs: this.#signs.ownMs() };
   }
 
-  /** Call after a block, when all that it started has ended. @returns the reason to void it, if there is one */
-  end(): string | undefined {
-    const disturbed = this.#disturbed();
+  /**
+   * Call after a block, when all that it started has ended.
+   *
+   * @param stealJudged false when its parts were judged for stolen time, each by itself
+   * @returns the reason to void it, if there is one
+   */
+  end({ stealJudged = true } = {}): string | undefined {
+    const disturbed = this.#disturbed(stealJudged);
     const jobMs = this.#signs.calibrate();
     const usual = median(this.#calibrationsMs);
     this.#calibrationsMs.push(jobMs);
@@ -94,18 +99,24 @@ export class MachineGate {
     return undefined;
   }
 
-  #disturbed(): string | undefined {
+  #disturbed(stealJudged: boolean): string | undefined {
     const { cores: before, ownMs: ownBefore } = this.#before;
     const [after, ownAfter] = [this.#signs.cores(), this.#signs.ownMs()];
     if (!before || !after || ownBefore === undefined || ownAfter === undefined) return undefined;
     const totalMs = Math.max(1, after.totalMs - before.totalMs);
-    const steal = (after.stealMs - before.stealMs) / totalMs;
-    if (steal > GATES.stealShareMax) return `${(steal * 100).toFixed(1)} % of CPU time stolen, bound ${GATES.stealShareMax * 100} %`;
+    const steal = stealJudged ? stolen(before, after) : undefined;
+    if (steal !== undefined) return steal;
     const others = (after.busyMs - before.busyMs - (ownAfter - ownBefore)) / totalMs;
     if (others > GATES.othersShareMax)
       return `other programs used ${(others * 100).toFixed(0)} % of the cores, bound ${GATES.othersShareMax * 100} %`;
     return undefined;
   }
+}
+
+/** @returns what of the time of all cores a hypervisor took away between two looks, in words, if that was too much */
+export function stolen(before: CoreTimes, after: CoreTimes): string | undefined {
+  const share = (after.stealMs - before.stealMs) / Math.max(1, after.totalMs - before.totalMs);
+  return share > GATES.stealShareMax ? `${(share * 100).toFixed(1)} % of CPU time stolen, bound ${GATES.stealShareMax * 100} %` : undefined;
 }
 
 const REAL_SIGNS: MachineSigns = { calibrate, cores: coreTimes, ownMs: cpuMsOfOwnAndEnded };

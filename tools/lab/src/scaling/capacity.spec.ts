@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { best, bottleneck, meets, SEARCH, search, type PartUse, type Step } from './capacity.js';
+import { best, bottleneck, doubtOf, meets, SEARCH, search, type PartUse, type Step } from './capacity.js';
 
 const step = (ratePerSecond: number, goodShare: number, parts: readonly PartUse[] = [], machineBusy = 0.5): Step => ({
   ratePerSecond,
@@ -12,6 +12,7 @@ const step = (ratePerSecond: number, goodShare: number, parts: readonly PartUse[
   parts,
   machineBusy,
   disturbed: undefined,
+  hindered: undefined,
   series: [],
 });
 
@@ -30,6 +31,28 @@ describe('the search for a capacity', () => {
     const steps = await search(200, (rate) => Promise.resolve(step(rate, rate <= 2_000 && !hiccups.has(number++) ? 1 : 0.5)));
     expect(best(steps)!.goodPerSecond).toBeGreaterThan(2_000 / SEARCH.factor ** 0.5);
   });
+
+  it('tries a miss again that the machine is to blame for, and believes an end that it is not', async () => {
+    const hiccups = new Set([3, 4, 7]);
+    let number = 0;
+    const steps = await search(200, (rate) => {
+      const wrong = hiccups.has(number++);
+      return Promise.resolve({ ...step(rate, rate <= 2_000 && !wrong ? 1 : 0.5), hindered: wrong ? '7 % stolen' : undefined });
+    });
+    expect(best(steps)!.goodPerSecond).toBeGreaterThan(2_000 / SEARCH.factor ** 0.5);
+    expect(doubtOf(steps)).toBeUndefined();
+  });
+
+  it('ends on a machine that always hinders it, and is not believed then', async () => {
+    const steps = await search(200, (rate) => Promise.resolve({ ...step(rate, rate <= 250 ? 1 : 0.5), hindered: '7 % stolen' }));
+    expect(best(steps)!.ratePerSecond).toBeLessThanOrEqual(250);
+    const tries = Map.groupBy(steps, ({ ratePerSecond }) => ratePerSecond).get(280);
+    expect(tries).toHaveLength(SEARCH.triesAgreeing + SEARCH.hinderedTriesMax);
+    expect(doubtOf(steps)).toBe('7 % stolen');
+  });
+
+  it('is not believed with a figure that is wrong, wherever', () =>
+    expect(doubtOf([{ ...step(400, 1), disturbed: 'used more than its quota' }, step(600, 0.9)])).toBe('used more than its quota'));
 
   it('waits until what an overload left behind is answered', async () => {
     const capacity = 1_300;

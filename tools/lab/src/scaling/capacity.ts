@@ -1,6 +1,6 @@
 import { systemClock } from '@diptych/kernel';
 import { coreTimes, type Cores } from '@diptych/testing';
-import { generatorGate } from '../gates.js';
+import { generatorGate, stolen } from '../gates.js';
 import { runLoad } from '../load/run-load.js';
 import type { LoadPlan, Stream } from '../load/schedule.js';
 import type { SeriesPoint } from '../results.js';
@@ -15,13 +15,17 @@ export const OBJECTIVE = { goodShareMin: 0.99, deadlineMs: 250 } as const;
  */
 export const GENERATOR_BOUNDS = { latenessP99MsMax: OBJECTIVE.deadlineMs / 5, sentShareMin: 0 } as const;
 
-/** How the highest rate that meets the objective is looked for. Each rate is offered until two of its tries agree. */
+/**
+ * How the highest rate that meets the objective is looked for. Each rate is offered until two of its tries agree; a miss of a machine that hindered it
+ * is tried again, so many times a rate.
+ */
 export const SEARCH = {
   firstRatePerInstance: 500,
   factor: 1.4,
   halvings: 2,
   stepSeconds: 4,
   triesAgreeing: 2,
+  hinderedTriesMax: 3,
   valueBytes: 1_024,
   connections: 512,
 } as const;
@@ -39,8 +43,10 @@ export interface Step {
   readonly parts: readonly PartUse[];
   /** Busy share of all cores that the lab may use. */
   readonly machineBusy: number;
-  /** What was wrong with generator or machine; undefined: nothing. */
+  /** What makes its figures wrong; undefined: nothing. */
   readonly disturbed: string | undefined;
+  /** What made the arm look worse than it is: the generator was late, a hypervisor took time away; undefined: nothing. */
+  readonly hindered: string | undefined;
   readonly series: readonly SeriesPoint[];
 }
 
@@ -61,7 +67,7 @@ export type Offer = (ratePerSecond: number, seconds: number) => Promise<Step>;
 
 /**
  * Raises the rate by a factor until the objective is missed, then halves the interval (on the scale of ratios) some times. A hiccup is no limit, so
- * a rate is met or missed when two tries say so; and since what an overload left behind is no part of the next step, half of the first rate is offered after a
+ * a rate is met or missed when two tries say so, and a hindered miss is at first not counted; and since what an overload left behind is no part of the next step, half of the first rate is offered after a
  * miss, and before all, until it is answered well.
  *
  * @returns every step that counts; the capacity is that of the best rate that was met
@@ -72,10 +78,11 @@ export async function search(first: number, offer: Offer): Promise<Step[]> {
     for (let i = 0; i < SETTLING_MAX && !meets(await offer(Math.round(first / 2), 1)); i++);
   };
   const isMet = async (rate: number) => {
-    for (const tries = { met: 0, missed: 0 }; ;) {
+    for (const tries = { met: 0, missed: 0, hindered: 0 }; ;) {
       const step = await offer(Math.round(rate), SEARCH.stepSeconds);
       steps.push(step);
       if (!meets(step)) await settle();
+      if (!meets(step) && step.hindered !== undefined && ++tries.hindered <= SEARCH.hinderedTriesMax) continue;
       if (++tries[meets(step) ? 'met' : 'missed'] === SEARCH.triesAgreeing) return meets(step);
     }
   };
@@ -112,6 +119,12 @@ function ratesOf(steps: readonly Step[]): Array<{ met: boolean; last: Step }> {
       const last = tries.at(-1)!;
       return { met: meets(last), last };
     });
+}
+
+/** Why a search is not to be believed: a figure is wrong, or the rate that ended it was missed on a machine that hindered it; undefined: nothing. */
+export function doubtOf(steps: readonly Step[]): string | undefined {
+  const missed = ratesOf(steps).find(({ met }) => !met)?.last;
+  return steps.find(({ disturbed }) => disturbed !== undefined)?.disturbed ?? missed?.hindered;
 }
 
 /** From this share of its quota on, or when it was stopped in this share of its periods, an instance is at its bound: the rest goes to what a period's end cuts off. */
@@ -211,10 +224,8 @@ async function offerOnce(
     memoryBytes,
     parts,
     machineBusy: before && after ? (after.busyMs - before.busyMs) / (after.totalMs - before.totalMs) : Number.NaN,
-    disturbed:
-      generatorGate(load, GENERATOR_BOUNDS) ??
-      notHeld(parts) ??
-      (Number.isNaN(memoryBytes) ? 'a process could not be asked for its memory' : undefined),
+    disturbed: notHeld(parts) ?? (Number.isNaN(memoryBytes) ? 'a process could not be asked for its memory' : undefined),
+    hindered: generatorGate(load, GENERATOR_BOUNDS) ?? (before && after && stolen(before, after)),
     series: load.series,
   };
 }

@@ -68,7 +68,7 @@ function runOf(
 }
 
 /** What is no figure of the table. */
-function finding({ arm, demand, perPool, changes, overloads, offered, outcomes }: Elastic): string {
+function finding({ arm, demand, perPool, changes, overloads, offered, outcomes, disturbed }: Elastic): string {
   const pools = Object.entries(perPool).map(([pool, { supply }]) => {
     const [outs, ins] = ['out', 'in'].map((kind) => changes.filter((each) => each.pool === pool && each.decision.kind === kind).length);
     return `${pool}s ${outs} out, ${ins} in, ${supply.reduce((sum, each) => sum + each, 0)} instance-seconds`;
@@ -80,7 +80,7 @@ function finding({ arm, demand, perPool, changes, overloads, offered, outcomes }
   });
   const back = missed.length === 0 ? 'the objective was never missed' : `the objective was missed from ${missed.join('; from ')}`;
   const bad = Object.entries(outcomes).flatMap(([name, count]) => (name !== 'good' && count > 0 ? [`${name} ${count}`] : []));
-  return `${demand}, ${arm}: ${offered} requests${bad.length > 0 ? ` (${bad.join(', ')})` : ', all good'}; ${pools.join('; ')}; ${back}.`;
+  return `${demand}, ${arm}: ${offered} requests${bad.length > 0 ? ` (${bad.join(', ')})` : ', all good'}; ${pools.join('; ')}; ${back}.${disturbed === undefined ? '' : ` Disturbed: ${disturbed}.`}`;
 }
 
 function total(counts: SeriesPoint['good']): number {

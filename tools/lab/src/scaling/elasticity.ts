@@ -8,7 +8,7 @@ import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
 import type { SeriesPoint } from '../results.js';
 import { Autoscaling, type Change } from './autoscaling.js';
 import { BALANCER_BOUNDS } from './balancer.js';
-import { best, GENERATOR_BOUNDS, meets, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
+import { best, doubtOf, GENERATOR_BOUNDS, meets, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
 import { bySecond, elasticityOf, overloadsOf, type Elasticity, type Overload } from './elasticity-measures.js';
 import { CPUS_AN_INSTANCE, crashesOf, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
 import { ELASTIC } from './policy.js';
@@ -169,7 +169,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
     series: load.series,
     failures: autoscaling.failures,
     ended: crashesOf(fleet),
-    disturbed: noOverload ?? generatorGate(load, GENERATOR_BOUNDS) ?? steps.find((step) => step.disturbed !== undefined)?.disturbed,
+    disturbed: noOverload ?? generatorGate(load, GENERATOR_BOUNDS) ?? doubtOf(steps),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Experiment, Run } from '../results.js';
-import { best, bottleneck, SEARCH } from './capacity.js';
+import { best, bottleneck, meets, SEARCH } from './capacity.js';
 import { PERIOD_MS } from './cpu-quota.js';
 import { CPUS_AN_INSTANCE, PANEL_OF } from './fleet.js';
 import { marginalCost } from './marginal-cost.js';
@@ -29,7 +29,7 @@ function runOf({ block, arm, workload, instances, cpus, steps, disturbed }: Scal
     order,
     arm: PANEL_OF[arm],
     label: `${workload}, ${arm}, ${instances}`,
-    valid: disturbed === undefined && steps.every((each) => each.disturbed === undefined),
+    valid: disturbed === undefined,
     metrics: {
       instances,
       cpus,
@@ -74,14 +74,16 @@ function findingsOf(done: readonly Scaled[]): string[] {
 
 function disturbedOf(done: readonly Scaled[]): string[] {
   const steps = done.flatMap((each) => each.steps);
-  const disturbed = steps.filter((step) => step.disturbed !== undefined);
+  const hindered = steps.filter((step) => step.hindered !== undefined && !meets(step));
   const machine = done.filter((each) => each.disturbed !== undefined);
   const throttled = done.map((each, i) => runOf(each, i).metrics['throttledPeriods'] ?? 0);
   return [
     `What used most of its quota in any step used ${(Math.max(...steps.flatMap(({ parts }) => parts.flatMap((part) => (part.throttledPeriods === undefined ? [] : part.usedShare)))) * 100).toFixed(0)} % of it; the kernel stopped instances in ${Math.min(...throttled)} to ${Math.max(...throttled)} periods of ${PERIOD_MS} ms a search (nr_throttled).`,
-    ...(disturbed.length === 0
+    ...(hindered.length === 0
       ? []
-      : [`${disturbed.length} of ${steps.length} steps were disturbed (${disturbed[0]!.disturbed}): the figures are indications.`]),
+      : [
+          `${hindered.length} of ${steps.length} steps missed the objective on a machine that hindered them (${hindered[0]!.hindered}), and were tried again.`,
+        ]),
     ...(machine.length === 0 ? [] : [`${machine.length} of ${done.length} searches were disturbed (${machine[0]!.disturbed}).`]),
   ];
 }

@@ -4,7 +4,7 @@ import { shuffled, seededRandom } from '../load/random.js';
 import type { Stream } from '../load/schedule.js';
 import { YCSB_B, ZIPF_KEYS } from '../load/workloads.js';
 import { BALANCER_BOUNDS } from './balancer.js';
-import { best, bottleneck, GENERATOR_BOUNDS, OBJECTIVE, offerTo, search, SEARCH, type Step } from './capacity.js';
+import { best, bottleneck, doubtOf, GENERATOR_BOUNDS, OBJECTIVE, offerTo, search, SEARCH, type Step } from './capacity.js';
 import { PERIOD_MS } from './cpu-quota.js';
 import { CPUS_AN_INSTANCE, crashesOf, type ScaledArmName } from './fleet.js';
 import type { ScalingLab } from './scaling-lab.js';
@@ -61,9 +61,10 @@ async function measure(lab: ScalingLab, block: number, arm: ScaledArmName, insta
   lab.progress.step(`block ${block + 1}: ${arm}, ${instances} instance(s)`, SECONDS_A_SEARCH);
   const found: Scaled[] = [];
   for (const workload of Object.keys(SCALE_OUT.workloads) as WorkloadName[]) {
-    const { measured, disturbed } = await lab.watched(() => searchWith(lab, { block, arm, workload, instances }));
+    const { measured, disturbed } = await lab.watched(() => searchWith(lab, { block, arm, workload, instances }), { stealJudged: false });
     found.push({ ...measured, disturbed: measured.disturbed ?? disturbed });
     const { steps } = measured;
+    if (measured.disturbed !== undefined) lab.progress.note(`  disturbed: ${measured.disturbed}`);
     lab.progress.note(`  ${arm}, ${instances}, ${workload}: ${Math.round(best(steps)?.goodPerSecond ?? 0)} good/s; ${bottleneck(steps)}`);
   }
   return found;
@@ -79,7 +80,7 @@ async function searchWith(lab: ScalingLab, of: Pick<Scaled, 'block' | 'arm' | 'w
   const options = { seed: lab.seed + block, streams: SCALE_OUT.workloads[workload], cores: profile().generator, signal: lab.signal };
   const first = SEARCH.firstRatePerInstance * Math.max(1, instances * 0.7);
   const steps = await search(first, offerTo(fleet, `${block}-${workload.replaceAll(/\W/g, '')}`, options));
-  return { ...of, cpus, steps, disturbed: crashesOf(fleet)[0] };
+  return { ...of, cpus, steps, disturbed: crashesOf(fleet)[0] ?? doubtOf(steps) };
 }
 
 /** About, with both workloads. */

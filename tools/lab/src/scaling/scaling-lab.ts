@@ -35,9 +35,13 @@ export interface ScalingLab {
   /**
    * Measures something with the machine watched, as `compare` watches it. All that it started has to have ended when it resolves.
    *
+   * @param options `stealJudged` false: stolen time is left to who measures
    * @returns what it measured, and why that is not to be believed, if so
    */
-  watched<T>(measure: () => Promise<T>): Promise<{ readonly measured: T; readonly disturbed: string | undefined }>;
+  watched<T>(
+    measure: () => Promise<T>,
+    options?: { stealJudged: boolean },
+  ): Promise<{ readonly measured: T; readonly disturbed: string | undefined }>;
   /** Keeps what was measured so far, in full, beside the report. */
   keep(measured: unknown): void;
 }
@@ -134,10 +138,10 @@ function machineGate(runtime: RuntimeName): MachineGate {
 }
 
 function watchedBy(machine: MachineGate, progress: Progress): ScalingLab['watched'] {
-  return async (measure) => {
+  return async (measure, options) => {
     machine.begin();
     const measured = await measure();
-    const disturbed = machine.end();
+    const disturbed = machine.end(options);
     if (disturbed !== undefined) progress.note(`  disturbed: ${disturbed}`);
     return { measured, disturbed };
   };

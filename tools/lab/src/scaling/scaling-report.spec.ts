@@ -18,6 +18,7 @@ const stepOf = (instances: number, goodShare: number): Step => ({
   parts: [{ name: 'replica-1', pool: 'replica', usedShare: 0.99, throttledShare: 0.5, throttledPeriods: 100 }],
   machineBusy: 0.6,
   disturbed: undefined,
+  hindered: undefined,
   series: [],
 });
 const DONE = [1, 2, 3, 4].map((instances): Scaled => ({
