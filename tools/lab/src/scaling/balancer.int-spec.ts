@@ -157,6 +157,8 @@ it('a balancer that does not answer is given up', async () => {
     await expect(new Balancer('http://made.up', socket, 50).slots()).rejects.toThrow(
       'haproxy: show stat edges 4 -1: no answer within 50 ms',
     );
+    // And sooner where who asks has no more time.
+    await expect(new Balancer('http://made.up', socket).slots(20)).rejects.toThrow('no answer within 20 ms');
   } finally {
     silent.close();
   }

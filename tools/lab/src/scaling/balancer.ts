@@ -20,6 +20,11 @@ export interface BalancerSlot {
   readonly total: number;
 }
 
+/** Whether its checks do not reach whoever has this place. One that is on its way back is still down. */
+export function isDown({ status }: BalancerSlot): boolean {
+  return status.startsWith('DOWN');
+}
+
 const SLOTS = 8;
 /**
  * Requests that an instance has at most, and how long one may wait for a place in it before it is refused. Without the bounds, who waits for a full instance waits there until
@@ -79,8 +84,9 @@ export class Balancer {
     await this.#tell(`set server edges/s${slot} state maint`);
   }
 
-  async slots(): Promise<BalancerSlot[]> {
-    const [head = '', ...lines] = (await ask(this.#socket, 'show stat edges 4 -1', this.#answerMsMax)).trim().split('\n');
+  /** @throws Error when it has not answered within `timeoutMs` */
+  async slots(timeoutMs = this.#answerMsMax): Promise<BalancerSlot[]> {
+    const [head = '', ...lines] = (await ask(this.#socket, 'show stat edges 4 -1', timeoutMs)).trim().split('\n');
     const names = head.replace('# ', '').split(',');
     const place = (name: string) => names.indexOf(name);
     // Nobody in it would read as nobody busy.

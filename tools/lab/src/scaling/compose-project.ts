@@ -81,6 +81,11 @@ export class ComposeProject {
     });
   }
 
+  /** Removes a container and its volume at once, whatever it does. */
+  async kill(id: string): Promise<void> {
+    await this.#alone(() => this.#docker(['rm', '--force', '--volumes', id]));
+  }
+
   /** Those of a service that were not told of before, by the numbers that compose gave them. */
   async newOf(service: string): Promise<Container[]> {
     const fresh = (await this.#containersOf(service)).filter(({ Id }) => !this.#known.has(Id));

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { START_MS } from '../../test/made-up-fleet.js';
 import { seededRandom, type Random } from '../load/random.js';
 import { decide, NOTHING_DECIDED, type Decision, type InstanceSignals, type ScalingPolicy } from './decide.js';
-import { ELASTIC, SIGNALS_EVERY_MS } from './policy.js';
+import { ELASTIC, REPLACEMENT, SIGNALS_EVERY_MS } from './policy.js';
 
 /**
  * An hour of a load that does not change, as instances would report it: Poisson arrivals shared out at random, a cost a request that wanders (AR(1), the
@@ -18,6 +19,14 @@ describe('an hour of constant load', () => {
     const ratePerSecond = perInstance * ELASTIC.targets.eventLoopUtilization! * (0.2 + random.unit() * 3.7);
     const needed = Math.ceil(ratePerSecond / (perInstance * ELASTIC.targets.eventLoopUtilization!));
     expect(changes(hour(ELASTIC, ratePerSecond, needed, seed))).toEqual([]);
+  });
+
+  it.each(seeds)('changes nothing while one of three or four is unhealthy until it is replaced, every five minutes, seed %i', (seed) => {
+    const random = seededRandom(seed, 'load');
+    const ratePerSecond = perInstance * ELASTIC.targets.eventLoopUtilization! * (2.2 + random.unit() * 1.7);
+    const needed = Math.ceil(ratePerSecond / (perInstance * ELASTIC.targets.eventLoopUtilization!));
+    const awaySeconds = (REPLACEMENT.unhealthyGraceMs + START_MS) / 1_000;
+    expect(changes(hour(ELASTIC, ratePerSecond, needed, seed, (second) => Number(second % 300 > 300 - awaySeconds)))).toEqual([]);
   });
 
   it.each(seeds.slice(0, 10))('settles from a wrong number, beyond which it goes at most once, seed %i', (seed) => {
@@ -41,15 +50,17 @@ describe('an hour of constant load', () => {
     expect(flapped).toEqual(seeds);
   });
 
-  function hour(policy: ScalingPolicy, ratePerSecond: number, from: number, seed: number): Decision[] {
+  function hour(policy: ScalingPolicy, ratePerSecond: number, from: number, seed: number, absentAt = (_second: number) => 0): Decision[] {
     const random = seededRandom(seed, 'noise');
     const wander = new Map<number, number>();
     let instances = from;
     let state = NOTHING_DECIDED;
     const decisions: Decision[] = [];
     for (let second = 1; second <= seconds; second++) {
-      const serving = Array.from({ length: instances }, (_, i) => instanceSignals(random, wander, i, ratePerSecond / instances));
-      const decided = decide(policy, state, { serving, starting: 0 }, second * SIGNALS_EVERY_MS);
+      const absent = absentAt(second);
+      const length = instances - absent;
+      const serving = Array.from({ length }, (_, i) => instanceSignals(random, wander, i, ratePerSecond / length));
+      const decided = decide(policy, state, { serving, starting: 0, absent }, second * SIGNALS_EVERY_MS);
       decisions.push(decided.decision);
       instances = decided.decision.to;
       state = decided.state;

@@ -42,7 +42,8 @@ class MadeUpEngine {
     const container = this.#find(args.at(-1)!);
     this.journal.push(`${command} ${container.name}`);
     if (command === 'stop') Object.assign(container, { isRunning: false, exitCode: this.exitCode });
-    else if (command === 'rm' && !container.isRunning) this.containers.splice(this.containers.indexOf(container), 1);
+    else if (command === 'rm' && (!container.isRunning || args.includes('--force')))
+      this.containers.splice(this.containers.indexOf(container), 1);
     else throw new Error(`docker ${args.join(' ')}: not while it is like this`);
     return '';
   };
@@ -212,6 +213,18 @@ describe('a fleet of containers', () => {
     expect(engine.journal).toEqual(['drain 1', 'expel 1', `stop ${first!.name}`, `rm ${first!.name}`]);
     await expect(fleet.remove(first!)).rejects.toThrow(RangeError);
     expect(fleet.serving('gateway')).toEqual([second]);
+    expect((await fleet.add('gateway')).slot).toBe(1);
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  it('removes one that is to be discarded at once, and frees its place; what it used is kept', async () => {
+    const fleet = await started('services-scaled', { gateway: 2 });
+    const cpuMs = await fleet.cpuMs();
+    const [first, second] = fleet.serving('gateway');
+    engine.journal.splice(0);
+    await fleet.discard(first!);
+    expect(engine.journal).toEqual(['expel 1', `rm ${first!.name}`]);
+    expect([fleet.serving('gateway'), fleet.endedByThemselves(), await fleet.cpuMs()]).toEqual([[second], [], cpuMs]);
     expect((await fleet.add('gateway')).slot).toBe(1);
     await fleet[Symbol.asyncDispose]();
   });

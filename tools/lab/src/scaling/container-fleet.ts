@@ -137,6 +137,13 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     if (exitCode !== 0) throw new DiptychError('INTERNAL', `${instance.name} ended with ${exitCode} instead of draining`);
   }
 
+  async discard(instance: ContainerInstance): Promise<void> {
+    this.#forget(instance);
+    this.#used.keep(instance.name, this.#groupOf(instance)?.cpuMs);
+    await this.#leavePlace(instance);
+    await this.#compose.kill(instance.id);
+  }
+
   async use(): Promise<FleetUse[]> {
     return this.#processes().map((each) => {
       const { name, pool } = each;
@@ -148,8 +155,8 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     });
   }
 
-  async places(): Promise<Map<string, BalancerSlot>> {
-    return placesOf(this.#instances, await this.#balancer!.slots());
+  async places(timeoutMs?: number): Promise<Map<string, BalancerSlot>> {
+    return placesOf(this.#instances, await this.#balancer!.slots(timeoutMs));
   }
 
   async cpuMs(): Promise<number> {
@@ -193,13 +200,16 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     this.#forget(instance);
     this.#used.keep(instance.name);
     this.#endedByThemselves.push({ name: instance.name, pool: instance.pool, how: `its process (${instance.pid}) is gone` });
-    const clearing = (async () => {
-      if (instance.slot !== undefined) await this.#balancer!.expel(instance.slot).catch(() => undefined);
-      this.#places.free(instance.slot);
-      await this.#compose.end(instance.id);
-    })().catch(() => undefined);
+    const clearing = this.#leavePlace(instance)
+      .then(async () => void (await this.#compose.end(instance.id)))
+      .catch(() => undefined);
     this.#clearing.add(clearing);
     void clearing.then(() => this.#clearing.delete(clearing));
+  }
+
+  async #leavePlace({ slot }: ContainerInstance): Promise<void> {
+    if (slot !== undefined) await this.#balancer!.expel(slot).catch(() => undefined);
+    this.#places.free(slot);
   }
 
   #forget(instance: ContainerInstance): void {

@@ -8,6 +8,7 @@ describe('the autoscaler decides', () => {
   const busy = (share: number, instances: number): FleetSignals => ({
     serving: Array.from({ length: instances }, () => ({ eventLoopUtilization: share })),
     starting: 0,
+    absent: 0,
   });
   const simple: ScalingPolicy = {
     ...ELASTIC,
@@ -23,22 +24,31 @@ describe('the autoscaler decides', () => {
   it('nothing within the tolerance', () => expect(once(busy(0.54, 4)).kind).toBe('none'));
   it('at most twice as many at a time, and says where it is going', () => {
     const policy: ScalingPolicy = { ...simple, targets: { queueingDelayMs: 1 } };
-    const { to, why } = once({ serving: [{ queueingDelayMs: 9 }], starting: 0 }, policy);
+    const { to, why } = once({ serving: [{ queueingDelayMs: 9 }], starting: 0, absent: 0 }, policy);
     expect([to, why]).toEqual([2, 'queueingDelayMs 9 of 1 asks for 9: 1 to 2, on the way to 9']);
   });
   it('by the signal that asks for most', () => {
     const policy: ScalingPolicy = { ...simple, targets: { eventLoopUtilization: 0.5, inFlight: 10 } };
-    expect(once({ serving: [{ eventLoopUtilization: 0.1, inFlight: 19 }], starting: 0 }, policy).to).toBe(2);
+    expect(once({ serving: [{ eventLoopUtilization: 0.1, inFlight: 19 }], starting: 0, absent: 0 }, policy).to).toBe(2);
   });
   it('nothing less while something is starting', () => {
     const idle = [{ eventLoopUtilization: 0.01 }, { eventLoopUtilization: 0.01 }];
-    expect([0, 1].map((starting) => once({ serving: idle, starting }).kind)).toEqual(['in', 'none']);
+    expect([0, 1].map((starting) => once({ serving: idle, starting, absent: 0 }).kind)).toEqual(['in', 'none']);
   });
   it('nothing more while what it asked for is starting', () =>
-    expect(once({ serving: [{ eventLoopUtilization: 0.9 }], starting: 1 }).kind).toBe('none'));
+    expect(once({ serving: [{ eventLoopUtilization: 0.9 }], starting: 1, absent: 0 }).kind).toBe('none'));
+  it('nothing more while one that is absent comes back or is replaced, and says so', () => {
+    const { kind, why } = once({ ...busy(0.7, 2), absent: 1 });
+    expect([kind, why]).toEqual(['none', 'eventLoopUtilization 0.7 of 0.5 asks for 3; 1 absent: 3 it stays']);
+    expect(once(busy(0.7, 2)).kind).toBe('out');
+  });
+  it('to do without one that is absent where those that serve are enough, but not when none serves', () => {
+    expect(once({ ...busy(0.1, 2), absent: 1 })).toMatchObject({ kind: 'in', from: 3, to: 1 });
+    expect(once({ ...busy(0, 0), absent: 2 })).toMatchObject({ kind: 'none', from: 2, to: 2 });
+  });
   it('not to scale in while an instance does not say how it is', () => {
     expect(once(busy(0.1, 2)).kind).toBe('in');
-    expect(once({ serving: [{ eventLoopUtilization: 0.1 }, {}], starting: 0 }).kind).toBe('none');
+    expect(once({ serving: [{ eventLoopUtilization: 0.1 }, {}], starting: 0, absent: 0 }).kind).toBe('none');
   });
   it('not by one reading, where a short window has to agree', () => {
     const policy = { ...simple, outWindowMs: 3_000 };
@@ -70,17 +80,18 @@ describe('whatever the instances say, the autoscaler', () => {
     { eventLoopUtilization: fc.double({ min: 0, max: 1, noNaN: true }), inFlight: fc.integer({ min: 0, max: 500 }) },
     { requiredKeys: [] },
   );
-  /** What each of up to twelve instances would say at each of some moments, and how long it is from one moment to the next. */
-  const days = fc.array(fc.tuple(fc.array(signals, { minLength: 12, maxLength: 12 }), fc.integer({ min: 0, max: 9_000 })), {
-    minLength: 1,
-    maxLength: 40,
-  });
-  const play = (policy: ScalingPolicy, day: ReadonlyArray<readonly [readonly InstanceSignals[], number]>): Decision[] => {
+  /** What each of up to twelve instances would say at each of some moments, how long it is from one moment to the next, and how many are unhealthy then. */
+  const days = fc.array(
+    fc.tuple(fc.array(signals, { minLength: 12, maxLength: 12 }), fc.integer({ min: 0, max: 9_000 }), fc.constantFrom(0, 0, 0, 1, 2, 12)),
+    { minLength: 1, maxLength: 40 },
+  );
+  const play = (policy: ScalingPolicy, day: ReadonlyArray<readonly [readonly InstanceSignals[], number, number]>): Decision[] => {
     let state = NOTHING_DECIDED;
     let [instances, nowMs] = [policy.instancesMin, 0];
-    return day.map(([said, laterMs]) => {
+    return day.map(([said, laterMs, unhealthy]) => {
       nowMs += laterMs;
-      const decided = decide(policy, state, { serving: said.slice(0, instances), starting: 0 }, nowMs);
+      const absent = Math.min(unhealthy, instances);
+      const decided = decide(policy, state, { serving: said.slice(absent, instances), starting: 0, absent }, nowMs);
       state = decided.state;
       instances = decided.decision.to;
       return decided.decision;
@@ -110,14 +121,25 @@ describe('whatever the instances say, the autoscaler', () => {
       inFlight: fc.integer({ min: 0, max: 99 }),
     });
     const property = fc.property(sized, days, fc.array(more, { minLength: 12, maxLength: 12 }), (policy, day, added) => {
-      const last = day.at(-1)![0];
+      const [last, ...then] = day.at(-1)!;
       const busier = last.map((said, i) =>
         Object.fromEntries(
           SIGNALS.flatMap((name) => (said[name] === undefined ? [] : [[name, said[name] + (added[i]![name as 'inFlight'] ?? 0)]])),
         ),
       );
-      const as = (said: readonly InstanceSignals[]) => play(policy, [...day.slice(0, -1), [said, day.at(-1)![1]]]).at(-1)!.to;
+      const as = (said: readonly InstanceSignals[]) => play(policy, [...day.slice(0, -1), [said, ...then]]).at(-1)!.to;
       expect(as(busier)).toBeGreaterThanOrEqual(as(last));
+    });
+    fc.assert(property, { seed: seedFromEnv() });
+  });
+
+  it('counts on one that is unhealthy as on one that starts: it never asks for more of those', () => {
+    const property = fc.property(sized, days, fc.nat(4), (policy, day, away) => {
+      const serving = day.at(-1)![0];
+      const to = (fleet: Omit<FleetSignals, 'serving'>) => decide(policy, NOTHING_DECIDED, { serving, ...fleet }, 0).decision.to;
+      const [absent, starting] = [to({ absent: away, starting: 0 }), to({ absent: 0, starting: away })];
+      expect(absent).toBeLessThanOrEqual(starting);
+      if (absent > serving.length + away) expect(absent).toBe(starting);
     });
     fc.assert(property, { seed: seedFromEnv() });
   });

@@ -11,8 +11,8 @@
  * step only clamps or takes an extreme, so more load never asks for fewer instances.
  */
 export function decide(policy: ScalingPolicy, before: ScalingState, fleet: FleetSignals, nowMs: number): Decided {
-  const { serving, starting } = fleet;
-  const current = serving.length + starting;
+  const { serving, starting, absent } = fleet;
+  const current = serving.length + starting + absent;
   const proposals = proposalsOf(policy, serving, current);
   const wanted = serving.length === 0 ? current : Math.max(policy.instancesMin, ...proposals.map(({ instances }) => instances));
   const bounded = clamp(wanted, policy.instancesMin, policy.instancesMax);
@@ -21,7 +21,7 @@ export function decide(policy: ScalingPolicy, before: ScalingState, fleet: Fleet
   const stepped = Math.min(settled, Math.max(Math.floor(current * policy.stepOutFactor), current + policy.stepOutMin));
   const bar = barOf(policy, before, fleet, stepped - current, nowMs);
   const to = clamp(bar === undefined ? stepped : current, policy.instancesMin, policy.instancesMax);
-  const why = reasonOf({ policy, current, proposals, bounded, settled, bar, to });
+  const why = reasonOf({ policy, current, absent, proposals, bounded, settled, bar, to });
   const kind = to > current ? 'out' : to < current ? 'in' : 'none';
   return {
     decision: { kind, from: current, to, why, proposals, atMs: nowMs },
@@ -40,6 +40,11 @@ export interface FleetSignals {
   readonly serving: readonly InstanceSignals[];
   /** Have been started and do not take requests yet. */
   readonly starting: number;
+  /**
+   * Are to be there and take no requests: unhealthy, or lost and not started anew yet. What they say counts for nothing. They have a bounded time to come back or be replaced, so
+   * like those that start they are on their way and not asked for twice; unlike them they may be taken away.
+   */
+  readonly absent: number;
 }
 
 export interface ScalingPolicy {
@@ -110,7 +115,7 @@ function proposalsOf(policy: ScalingPolicy, serving: readonly InstanceSignals[],
 }
 
 function proposed(policy: ScalingPolicy, sum: number, missing: number, target: number, current: number): number {
-  // Those that are starting are part of `current` and carry nothing yet: what is on its way is not asked for twice.
+  // Those that are starting or absent are part of `current` and carry nothing yet: what is on its way is not asked for twice.
   if (sum > current * target * (1 + policy.tolerance)) return Math.ceil(sum / target);
   return Math.min(current, Math.max(1, Math.ceil((sum + missing * target) / (target * policy.inAtShareOfTarget))));
 }
@@ -148,6 +153,7 @@ function lastsAfter({ lastOutMs, lastInMs }: ScalingState, kind: Decision['kind'
 interface Thoughts {
   readonly policy: ScalingPolicy;
   readonly current: number;
+  readonly absent: number;
   readonly proposals: readonly Proposal[];
   readonly bounded: number;
   readonly settled: number;
@@ -155,9 +161,9 @@ interface Thoughts {
   readonly to: number;
 }
 
-function reasonOf({ policy, current, proposals, bounded, settled, bar, to }: Thoughts): string {
+function reasonOf({ policy, current, absent, proposals, bounded, settled, bar, to }: Thoughts): string {
   const said = proposals.map(({ signal, mean, target, instances }) => `${signal} ${shown(mean)} of ${shown(target)} asks for ${instances}`);
-  const signals = said.length === 0 ? 'no signal has a target' : said.join(', ');
+  const signals = `${said.length === 0 ? 'no signal has a target' : said.join(', ')}${absent > 0 ? `; ${absent} absent` : ''}`;
   const bounds = bounded === policy.instancesMax ? ' (the maximum)' : bounded === policy.instancesMin ? ' (the minimum)' : '';
   if (to !== current) return `${signals}: ${current} to ${to}${bounded === to ? bounds : `, on the way to ${bounded}`}`;
   if (bounded === current) return `${signals}: ${current} it stays${bounds}`;

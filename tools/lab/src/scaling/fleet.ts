@@ -77,12 +77,16 @@ export interface Fleet<Each extends Instance = Instance> extends AsyncDisposable
   readonly url: string;
   /** From now on every process but the balancer is held to its share; what is added later is from its first instruction. Safe to repeat. */
   hold(): void;
-  /** Those that take requests, oldest first. One that has ended by itself is none of them. */
+  /** Those that came to take requests, oldest first; whether the balancer reaches them is in `places`. One that has ended by itself is none of them. */
   serving(pool: Pool): readonly Each[];
   /** Those that ended without being told to, as they were seen to: the others go on without them, so whoever measures has to ask. */
   endedByThemselves(): readonly EndedByItself[];
-  /** By name, the places of those that stand behind the balancer, as it sees them now. */
-  places(): Promise<ReadonlyMap<string, BalancerSlot>>;
+  /**
+   * By name, the places of those that stand behind the balancer, as it sees them now.
+   *
+   * @throws Error when it has not answered within `timeoutMs`, by default a bound for hangs only
+   */
+  places(timeoutMs?: number): Promise<ReadonlyMap<string, BalancerSlot>>;
   /** Starts one more and resolves when it takes requests. */
   add(pool: Pool): Promise<Each>;
   /**
@@ -91,6 +95,8 @@ export interface Fleet<Each extends Instance = Instance> extends AsyncDisposable
    * @throws INTERNAL when it did not end cleanly
    */
   remove(instance: Each): Promise<void>;
+  /** Kills one, which need not answer any more, and forgets it at the balancer: what it had to do is lost. */
+  discard(instance: Each): Promise<void>;
   /** What every process has used since it began, never less than the last time; what is gone is in none. */
   use(): Promise<FleetUse[]>;
   /** CPU time of all there is and was, balancer and broker too. */

@@ -1,4 +1,5 @@
 import type { ScalingPolicy } from './decide.js';
+import type { ReplacementPolicy } from './replacement.js';
 
 /**
  * The policy of the elasticity runs. Its shape is the HPA's; its times are shorter, so that a ramp, a spike and an ebb fit into one run: signals every
@@ -29,5 +30,20 @@ export const ELASTIC: ScalingPolicy = {
   stepOutMin: 4,
 };
 
+/**
+ * Shorter than its models' as the other times are. Ten seconds without a check that passes are some twenty checks, of which two make the balancer call an instance down: neither a
+ * collection nor a second without CPU lasts as long. Whoever never gets well after it came has served for nothing, and is killed 20 s after that; only who served for longer has lasted.
+ */
+export const REPLACEMENT: ReplacementPolicy = {
+  startGraceMs: 10_000,
+  unhealthyGraceMs: 10_000,
+  servedWellMs: 30_000,
+  backOffMs: 1_000,
+  backOffMsMax: 30_000,
+};
+
 /** How often the instances are asked. */
 export const SIGNALS_EVERY_MS = 1_000;
+
+/** Within this the balancer has said how it sees them, or it is not known this time. Two turns: the windows of the policy have others to go by. */
+export const LOOK_MS_MAX = 2_000;

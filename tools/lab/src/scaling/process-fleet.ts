@@ -164,11 +164,7 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     // What cannot be drained does not run on beside what is measured next.
     const drained = instance.slot === undefined ? undefined : this.#balancer.drain(instance.slot);
     await drained?.catch(async (error: unknown) => {
-      this.#used.keep(instance.name, cpuMsOf([instance.process.pid]));
-      await instance.process.kill('SIGKILL');
-      if (instance.slot !== undefined) await this.#balancer.expel(instance.slot).catch(() => undefined);
-      this.#places.free(instance.slot);
-      await instance.quota.remove();
+      await this.#end(instance);
       throw error;
     });
     this.#places.free(instance.slot);
@@ -176,6 +172,11 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     const exit = await instance.process.stop();
     await instance.quota.remove();
     if (exit.code !== 0) throw new DiptychError('INTERNAL', `${instance.name} ended with ${exit.code ?? exit.signal} instead of draining`);
+  }
+
+  async discard(instance: ProcessInstance): Promise<void> {
+    this.#forget(instance);
+    await this.#end(instance);
   }
 
   /** SIGKILL, by surprise: nobody is told. @returns what the operating system said of its end */
@@ -213,8 +214,8 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     return usageOf(pids).memoryBytes ?? Number.NaN;
   }
 
-  async places(): Promise<Map<string, BalancerSlot>> {
-    return placesOf(this.#instances, await this.#balancer.slots());
+  async places(timeoutMs?: number): Promise<Map<string, BalancerSlot>> {
+    return placesOf(this.#instances, await this.#balancer.slots(timeoutMs));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -233,6 +234,19 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
     this.#instances.splice(index, 1);
   }
 
+  async #end(instance: ProcessInstance): Promise<void> {
+    this.#used.keep(instance.name, cpuMsOf([instance.process.pid]));
+    await instance.process.kill('SIGKILL');
+    await this.#tidyAfter(instance);
+  }
+
+  /** Its process is gone. */
+  async #tidyAfter({ slot, quota }: ProcessInstance): Promise<void> {
+    if (slot !== undefined) await this.#balancer.expel(slot).catch(() => undefined);
+    this.#places.free(slot);
+    await quota.remove();
+  }
+
   /** It has ended by itself: what is left of it goes, and from now on there is one fewer. */
   async #clearAway(instance: ProcessInstance, { code, signal }: ProcessExit): Promise<void> {
     this.#forget(instance);
@@ -243,9 +257,7 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
       how: `${signal ?? `exit code ${code}`}, ${complaint || 'without a word'}`,
     });
     this.#used.keep(instance.name);
-    if (instance.slot !== undefined) await this.#balancer.expel(instance.slot).catch(() => undefined);
-    this.#places.free(instance.slot);
-    await instance.quota.remove().catch(() => undefined);
+    await this.#tidyAfter(instance).catch(() => undefined);
   }
 
   #follow<T>(work: Promise<T>): Promise<T> {

@@ -45,7 +45,7 @@ describe('behind the balancer', () => {
 
   it('what the balancer has given an instance is under way in it, whatever it counts itself', () => {
     const policy = { ...ELASTIC, outWindowMs: 0 };
-    const of = (serving: typeof full) => decide(policy, NOTHING_DECIDED, { serving: [serving], starting: 0 }, 0).decision.to;
+    const of = (serving: typeof full) => decide(policy, NOTHING_DECIDED, { serving: [serving], starting: 0, absent: 0 }, 0).decision.to;
     expect([of(full), of(withPlace(full, place) as typeof full)]).toEqual([1, 2]);
   });
   it('one that the balancer does not know says what it knows itself', () => expect(withPlace(full, undefined)).toBe(full));
