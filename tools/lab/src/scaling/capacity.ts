@@ -16,15 +16,17 @@ export const OBJECTIVE = { goodShareMin: 0.99, deadlineMs: 250 } as const;
 export const GENERATOR_BOUNDS = { latenessP99MsMax: OBJECTIVE.deadlineMs / 5, sentShareMin: 0 } as const;
 
 /**
- * How the highest rate that meets the objective is looked for. Each rate is offered until two of its tries agree; a miss of a machine that hindered it
- * is tried again, so many times a rate.
+ * How the highest rate that meets the objective is looked for. Each rate is offered until two of its tries met the objective or three missed it:
+ * a pause of a tenth of a second, as the quota makes of a collection of garbage, is enough for one miss. A miss of a machine that hindered it is not
+ * counted, so many times a rate.
  */
 export const SEARCH = {
-  firstRatePerInstance: 500,
+  firstRatePerInstance: 1_000,
   factor: 1.4,
   halvings: 2,
   stepSeconds: 4,
-  triesAgreeing: 2,
+  triesMet: 2,
+  triesMissed: 3,
   hinderedTriesMax: 3,
   valueBytes: 1_024,
   connections: 512,
@@ -67,8 +69,8 @@ export type Offer = (ratePerSecond: number, seconds: number) => Promise<Step>;
 
 /**
  * Raises the rate by a factor until the objective is missed, then halves the interval (on the scale of ratios) some times. A hiccup is no limit, so
- * a rate is met or missed when two tries say so, and a hindered miss is at first not counted; and since what an overload left behind is no part of the next step, half of the first rate is offered after a
- * miss, and before all, until it is answered well.
+ * a rate is met when two tries say so and missed when three do, and a hindered miss is at first not counted; and since what an overload left behind is
+ * no part of the next step, half of the first rate is offered after a miss, and before all, until it is answered well.
  *
  * @returns every step that counts; the capacity is that of the best rate that was met
  */
@@ -83,7 +85,7 @@ export async function search(first: number, offer: Offer): Promise<Step[]> {
       steps.push(step);
       if (!meets(step)) await settle();
       if (!meets(step) && step.hindered !== undefined && ++tries.hindered <= SEARCH.hinderedTriesMax) continue;
-      if (++tries[meets(step) ? 'met' : 'missed'] === SEARCH.triesAgreeing) return meets(step);
+      if (meets(step) ? ++tries.met === SEARCH.triesMet : ++tries.missed === SEARCH.triesMissed) return meets(step);
     }
   };
   await settle();
