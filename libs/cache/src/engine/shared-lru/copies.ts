@@ -8,7 +8,7 @@ import type { Gone, Shards } from './shards.js';
 
 /**
  * Copies of values that are looked up. Memory for one is taken before the lock of its shard is, since that can fail, and can wait for the garbage collector.
- * Small ones share a pool, as those of `Buffer.allocUnsafe` do.
+ * Small ones share a pool, as those of `Buffer.allocUnsafe` do, and like them cannot be sent away; a large one has memory of its own, as much as it needs.
  */
 export class Copies {
   readonly #words: Int32Array;
@@ -16,7 +16,7 @@ export class Copies {
   readonly #data: Shards;
   readonly #blocks: Blocks;
   #pool: Buffer = Buffer.allocUnsafeSlow(0);
-  #at = 0;
+  #poolAt = 0;
 
   constructor(memory: SharedArrayBuffer, gate: Gate, data: Shards, blocks: Blocks) {
     this.#words = new Int32Array(memory);
@@ -31,57 +31,67 @@ export class Copies {
    * @throws RangeError when there is no memory; then nothing has changed
    */
   of(shardAt: number, key: KeyBytes, nowMs: number, isUse: boolean, gone: Gone[] | undefined): Buffer | null | undefined {
+    const data = this.#data;
     for (let bytes = USUAL_BYTES; ;) {
-      const room = this.#reserve(bytes);
+      const isLarge = bytes > POOLED_BYTES_MAX;
+      const target = isLarge ? Buffer.allocUnsafeSlow(bytes) : this.#poolFor(bytes);
+      const at = isLarge ? 0 : this.#poolAt;
+      const room = isLarge ? bytes : Math.min(target.byteLength - at, POOLED_BYTES_MAX);
       if (!this.#gate.enter(shardAt)) return undefined;
       try {
-        bytes = this.#read(shardAt, key, nowMs, isUse, room, gone);
-      } catch (error) {
-        throw this.#gate.leaveBroken(shardAt, error);
+        const slotAt = data.find(shardAt, key);
+        if (!data.isShown(shardAt, slotAt, nowMs)) {
+          if (isUse) this.#miss(shardAt, slotAt, gone);
+          return undefined;
+        }
+        bytes = data.valueBytes(slotAt);
+        if (bytes <= room) {
+          if (bytes !== ABSENCE) this.#blocks.readValue(shardAt, slotAt, target, at);
+          if (isUse) this.#hit(shardAt, slotAt);
+        }
+      } finally {
+        this.#gate.leave(shardAt);
       }
-      this.#gate.leave(shardAt);
-      if (bytes < 0) return bytes === ABSENCE ? null : undefined;
+      if (bytes === ABSENCE) return null;
       // It may be a larger one by the time there is room for it; then once more.
-      if (bytes <= room) return this.#take(bytes);
+      if (bytes > room) continue;
+      if (!isLarge) this.#poolAt = Math.min(target.byteLength, (at + bytes + 7) & ~7);
+      return target.subarray(at, at + bytes);
     }
   }
 
-  #read(shardAt: number, key: KeyBytes, nowMs: number, isUse: boolean, room: number, gone: Gone[] | undefined): number {
-    const words = this.#words;
-    const data = this.#data;
-    const slotAt = data.find(shardAt, key);
-    if (!data.isShown(shardAt, slotAt, nowMs)) {
-      if (isUse) words[shardAt + Control.MISSES]!++;
-      if (isUse && slotAt !== 0) data.drop(shardAt, slotAt, 'expired', gone);
-      return NOT_SHOWN;
-    }
-    const bytes = data.valueBytes(slotAt);
-    if (bytes > room) return bytes;
-    if (bytes !== ABSENCE) this.#blocks.readValue(shardAt, slotAt, this.#pool, this.#at);
-    if (isUse) words[shardAt + Control.HITS]!++;
-    if (isUse) data.touch(shardAt, slotAt);
-    return bytes;
+  #hit(shardAt: number, slotAt: number): void {
+    this.#gate.beginChange();
+    this.#data.touch(shardAt, slotAt);
+    this.#gate.endChange();
+    this.#words[shardAt + Control.HITS]!++;
   }
 
-  /** @returns how much room there is, which is enough */
-  #reserve(bytes: number): number {
-    if (this.#pool.byteLength - this.#at < bytes) {
-      this.#pool = Buffer.allocUnsafeSlow(Math.max(bytes, POOL_BYTES));
-      this.#at = 0;
+  /** What has expired leaves. There is a copy of it before anything is changed. */
+  #miss(shardAt: number, slotAt: number, gone: Gone[] | undefined): void {
+    if (slotAt !== 0) {
+      gone?.push(this.#data.copyOf(shardAt, slotAt, 'expired'));
+      this.#gate.beginChange();
+      this.#data.remove(shardAt, slotAt);
+      this.#gate.endChange();
+    }
+    this.#words[shardAt + Control.MISSES]!++;
+  }
+
+  /** @returns the pool, with room for so many bytes */
+  #poolFor(bytes: number): Buffer {
+    if (this.#pool.byteLength - this.#poolAt < bytes) {
+      this.#pool = Buffer.allocUnsafeSlow(POOL_BYTES);
+      this.#poolAt = 0;
       // Nobody may send away what others have a part of.
       markAsUntransferable(this.#pool.buffer);
     }
-    return this.#pool.byteLength - this.#at;
-  }
-
-  #take(bytes: number): Buffer {
-    const copy = this.#pool.subarray(this.#at, this.#at + bytes);
-    this.#at = Math.min(this.#pool.byteLength, (this.#at + bytes + 7) & ~7);
-    return copy;
+    return this.#pool;
   }
 }
 
-/** A value of at most so many is looked up once; of a larger one the length is, and then itself. */
+/** A value of at most so many is looked up once; of a larger one the length may be, and then itself. */
 const USUAL_BYTES = 512;
 const POOL_BYTES = 8_192;
-const NOT_SHOWN = -2;
+/** More would waste what is left of a pool. */
+const POOLED_BYTES_MAX = POOL_BYTES / 2;

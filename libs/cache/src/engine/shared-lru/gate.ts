@@ -2,7 +2,12 @@ import { Control } from './layout.js';
 import type { ShardLock } from './shard-lock.js';
 import type { Shards } from './shards.js';
 
-/** The way into a shard: its lock, and what has to be done before anybody looks at what is inside. */
+/**
+ * The way into a shard: its lock, and what has to be done before anybody looks at what is inside.
+ *
+ * Who has entered reads, and may begin a change and end it. Should anything throw, the lock is let go of all the same: a shard that was only read is as it was;
+ * of one that was being changed nobody knows how far that came, so it is emptied.
+ */
 export class Gate {
   readonly #words: Int32Array;
   readonly #bigints: BigInt64Array;
@@ -10,6 +15,8 @@ export class Gate {
   readonly #shards: Shards;
   /** The shard that this thread is in; or `OUTSIDE`, or `CLOSED`. */
   #shardAt: number = OUTSIDE;
+  /** Whether it is in the middle of a change. */
+  #isChanging = false;
 
   constructor(memory: SharedArrayBuffer, lock: ShardLock, shards: Shards) {
     this.#words = new Int32Array(memory);
@@ -19,25 +26,34 @@ export class Gate {
   }
 
   /**
-   * Does `act` under the lock of the shard, which is let go of whatever happens. Should `act` throw, nobody knows how far it came: the shard is emptied.
-   * Nothing of it may wait, nor call anybody who could use the cache again.
+   * Does `act`, which only reads, under the lock of the shard. Nothing of it may wait, nor call anybody who could use the cache again.
    *
    * @returns what it returns; undefined: the lock was not to be had in time
    */
-  inside<Result extends NonNullable<unknown>>(shardAt: number, act: () => Result): Result | undefined {
+  look<Result extends NonNullable<unknown>>(shardAt: number, act: () => Result): Result | undefined {
     if (!this.enter(shardAt)) return undefined;
-    let result: Result;
     try {
-      result = act();
-    } catch (error) {
-      throw this.leaveBroken(shardAt, error);
+      return act();
+    } finally {
+      this.leave(shardAt);
     }
-    this.leave(shardAt);
-    return result;
+  }
+
+  /** The same for what is one change as a whole: should it throw, the shard is emptied. */
+  change<Result extends NonNullable<unknown>>(shardAt: number, act: () => Result): Result | undefined {
+    if (!this.enter(shardAt)) return undefined;
+    try {
+      this.beginChange();
+      const result = act();
+      this.endChange();
+      return result;
+    } finally {
+      this.leave(shardAt);
+    }
   }
 
   /**
-   * The same in its parts, for look-ups and additions: a closure takes 40 ns, a tenth of either. Who has entered must `leave`, or `leaveBroken`.
+   * The same in its parts, for look-ups and additions: a closure takes 40 ns, a tenth of either. Who has entered must `leave`, whatever happens.
    *
    * @returns false when the lock was not to be had in time
    */
@@ -49,30 +65,38 @@ export class Gate {
       return false;
     }
     this.#shardAt = shardAt;
-    if (this.#words[shardAt + Control.DOOM]! | this.#words[shardAt + Control.DOOM + 1]!) this.#emptyOut(shardAt);
+    if (this.#words[shardAt + Control.DOOM]! | this.#words[shardAt + Control.DOOM + 1]!) this.#obeyDoom(shardAt);
     return true;
   }
 
-  leave(shardAt: number): void {
-    this.#lock.release(shardAt);
-    this.#shardAt = OUTSIDE;
+  /** From here on the shard is not as it should be, until `endChange`. */
+  beginChange(): void {
+    this.#isChanging = true;
   }
 
-  /** @returns the error, to be thrown */
-  leaveBroken(shardAt: number, error: unknown): unknown {
-    this.#emptyOut(shardAt);
-    this.leave(shardAt);
-    return error;
+  endChange(): void {
+    this.#isChanging = false;
+  }
+
+  leave(shardAt: number): void {
+    if (this.#isChanging) {
+      this.doom(shardAt);
+      this.#isChanging = false;
+      this.#obeyDoom(shardAt);
+    }
+    this.#letGo(shardAt);
+  }
+
+  #letGo(shardAt: number): void {
+    this.#lock.release(shardAt);
+    this.#shardAt = OUTSIDE;
   }
 
   /** @returns false when this thread has closed the gate behind it */
   #leaveAbandoned(): boolean {
     const shardAt = this.#shardAt;
     if (shardAt === CLOSED) return false;
-    if (this.#lock.isHeld(shardAt)) {
-      this.#emptyOut(shardAt);
-      this.#lock.release(shardAt);
-    }
+    if (this.#lock.isHeld(shardAt)) this.leave(shardAt);
     this.#shardAt = OUTSIDE;
     return true;
   }
@@ -84,8 +108,18 @@ export class Gate {
     return true;
   }
 
-  /** What could not be changed must not be seen again, nor be filled with what is older than `revision`. */
+  get isClosed(): boolean {
+    return this.#shardAt === CLOSED;
+  }
+
+  /** @throws Error when this thread has closed it, and may change nothing any more */
+  assertOpen(): void {
+    if (this.isClosed) throw new Error('this thread has disposed of the cache, and changes nothing in it any more');
+  }
+
+  /** What could not be changed must not be seen again, nor be filled with what is older than `revision`. @throws as `assertOpen` */
   doom(shardAt: number, revision = 0): void {
+    this.assertOpen();
     const at = (shardAt + Control.DOOM) / 2;
     const doom = BigInt(revision) + 1n;
     for (let old = 0n; old < doom;) {
@@ -95,26 +129,38 @@ export class Gate {
     }
   }
 
-  #emptyOut(shardAt: number): void {
+  /**
+   * Empties the shard that this thread is in. The doom is taken off last: should this thread die before, the next one has it all to do again; and also should
+   * this throw, after which the shard is let go of.
+   */
+  #obeyDoom(shardAt: number): void {
     const at = (shardAt + Control.DOOM) / 2;
-    let doom = Atomics.load(this.#bigints, at);
-    this.#shards.empty(shardAt);
-    // The doom is taken off last: should this thread die before, the next one has it all to do again.
-    for (;;) {
-      if (doom > 1n) this.#shards.raiseAllWatermarks(shardAt, Number(doom) - 1);
-      const now = Atomics.compareExchange(this.#bigints, at, doom, 0n);
-      if (now === doom) break;
-      doom = now;
+    try {
+      let doom = Atomics.load(this.#bigints, at);
+      this.#shards.empty(shardAt);
+      for (;;) {
+        if (doom > 1n) this.#shards.raiseAllWatermarks(shardAt, Number(doom) - 1);
+        const now = Atomics.compareExchange(this.#bigints, at, doom, 0n);
+        if (now === doom) break;
+        doom = now;
+      }
+      this.#words[shardAt + Control.EMPTIED]!++;
+    } catch (error) {
+      this.#letGo(shardAt);
+      throw error;
     }
-    this.#words[shardAt + Control.EMPTIED]!++;
   }
 
   /** Empties the shard if the thread in `seat`, which has ended, held its lock, and raises its watermarks to `revision`. @returns whether it did */
   inherit(shardAt: number, seat: number, revision: number): boolean {
+    if (this.#shardAt !== OUTSIDE && !this.#leaveAbandoned()) return false;
+    if (!this.#lock.isHeld(shardAt, seat)) return false;
+    // Doomed before it is taken over: whatever happens then, nobody sees what the dead one was changing.
+    this.doom(shardAt, revision);
     if (!this.#lock.inherit(shardAt, seat)) return false;
-    this.#emptyOut(shardAt);
-    this.#shards.raiseAllWatermarks(shardAt, revision);
-    this.#lock.release(shardAt);
+    this.#shardAt = shardAt;
+    this.#obeyDoom(shardAt);
+    this.#letGo(shardAt);
     return true;
   }
 }

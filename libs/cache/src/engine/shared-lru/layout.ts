@@ -98,8 +98,9 @@ export function inscribe(words: Int32Array, plan: Plan): void {
   Atomics.store(words, Head.MAGIC, MAGIC);
 }
 
-/** @throws TypeError when the memory was not made by `SharedLruCache`, or by another version of it */
+/** @throws TypeError when the memory was not made by `SharedLruCache`, or by another version of it, or can grow */
 export function layoutOf(buffer: SharedArrayBuffer): Layout {
+  if (buffer.growable) throw new TypeError('this memory can grow; that of a SharedLruCache cannot');
   const words = new Int32Array(buffer, 0, Math.min(HEAD_WORDS, Math.floor(buffer.byteLength / 4)));
   if (words.length < HEAD_WORDS || Atomics.load(words, Head.MAGIC) !== MAGIC) throw new TypeError('this memory holds no SharedLruCache');
   const layout = layOut({
@@ -191,7 +192,7 @@ export const Control = {
   EVICTIONS: 42,
   /** Calls that did not get the lock in time. */
   TIMED_OUT: 43,
-  /** Times it was emptied because a holder of its lock died, something threw under it, or a change did not get it. */
+  /** Times it was emptied because a holder of its lock died, a change of it threw, or a change did not get the lock. */
   EMPTIED: 44,
 } as const;
 

@@ -8,7 +8,7 @@ import type { Plan } from './layout.js';
  * from the start of its thread).
  */
 export interface SharedLruCacheListener extends BoundedCacheOptions<string, Uint8Array | null> {
-  /** How long a call waits for a lock; default 100. */
+  /** How long a call waits for a lock, from 0; default 100. */
   readonly lockTimeoutMs?: number;
 }
 
@@ -30,7 +30,7 @@ export interface SharedLruCacheCounts {
   readonly evictions: number;
   /** Calls that did not get a lock in time. */
   readonly timedOut: number;
-  /** Times a shard was emptied because a thread died in it, something threw in it, or a change did not get its lock. */
+  /** Times a shard was emptied because a thread died in it, a change of it threw, or a change did not get its lock. */
   readonly emptied: number;
 }
 

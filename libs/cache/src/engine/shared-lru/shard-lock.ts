@@ -39,9 +39,9 @@ export class ShardLock {
     if (Atomics.exchange(this.#words, at, 0) & WAITERS) Atomics.notify(this.#words, at, 1);
   }
 
-  /** Whether this thread has it. */
-  isHeld(shardAt: number): boolean {
-    return (Atomics.load(this.#words, shardAt + Control.LOCK) & ~WAITERS) === this.#seat;
+  /** Whether this thread has it, or the one in `seat`. */
+  isHeld(shardAt: number, seat = this.#seat): boolean {
+    return (Atomics.load(this.#words, shardAt + Control.LOCK) & ~WAITERS) === seat;
   }
 
   /** Takes the lock over from a thread that has ended. @returns whether it held it, and nobody else has taken it over */

@@ -266,6 +266,7 @@ export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 /** What is to be stored. */
 export interface Entry {
   readonly key: string;
+  /** Nobody changes its length meanwhile. */
   readonly value: Uint8Array | null;
   /** Undefined: never. */
   readonly expiryMs: number | undefined;

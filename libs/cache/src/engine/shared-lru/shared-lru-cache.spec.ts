@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { threadId } from 'node:worker_threads';
 import { seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { NumberCache } from '../../../test/bounded-cache.cases.js';
 import { behavesAsBoundedCache, bytesOf, CAPACITY_MAX, UNIT_BYTES } from '../../../test/bounded-cache.cases.js';
+import { problemsOf } from '../../../test/soak/soundness.js';
+import { Head } from './layout.js';
 import { SharedLruCache } from './shared-lru-cache.js';
 
 const seed = seedFromEnv();
@@ -79,14 +82,49 @@ describe('SharedLruCache', () => {
     expect([...cache.get('k')!]).toEqual([1, 2, 3]);
   });
 
-  it('gives a copy of its own of a value of any size, and nobody can send away the memory that small ones share', () => {
+  it('gives a copy of its own of a value of any size; nobody can send away the memory that small ones share', () => {
     const cache = SharedLruCache.create({ capacity: 64, bytesMax: 1_000_000, shards: 1 });
-    const sizes = [0, 1, 300, 511, 512, 513, 4_000, 8_191, 8_192, 8_193, 100_000, 3];
+    const sizes = [0, 1, 300, 511, 512, 513, 4_000, 4_096, 4_097, 8_191, 8_192, 8_193, 100_000, 3];
     for (const size of sizes) cache.add(`${size}`, new Uint8Array(size).fill(size));
     const copies = sizes.map((size) => cache.get(`${size}`)!);
     expect(() => structuredClone(copies[1], { transfer: [copies[1]!.buffer as ArrayBuffer] })).toThrow();
     for (const [i, size] of sizes.entries()) expect(copies[i]!.equals(new Uint8Array(size).fill(size))).toBe(true);
     expect(cache.counts).toMatchObject({ hits: sizes.length, misses: 0 });
+  });
+
+  it('takes memory once for a large value, as much as it has, which can be sent away; small ones between them go on with their pool', () => {
+    const cache = SharedLruCache.create({ capacity: 64, bytesMax: 1_000_000, shards: 1 });
+    const sizes = [4_097, 8_000, 8_193, 100_000];
+    for (const size of [3, ...sizes]) cache.add(`${size}`, new Uint8Array(size).fill(size));
+    cache.get('3');
+    const allocation = vi.spyOn(Buffer, 'allocUnsafeSlow');
+    const copies = sizes.map((size) => (cache.get('3'), cache.get(`${size}`)!));
+    const taken = allocation.mock.calls.map(([bytes]) => bytes);
+    allocation.mockRestore();
+    expect(taken).toEqual(sizes);
+    for (const [i, copy] of copies.entries()) {
+      const memory = copy.buffer as ArrayBuffer;
+      expect(memory.byteLength).toBe(sizes[i]);
+      expect(structuredClone(copy, { transfer: [memory] })).toEqual(new Uint8Array(sizes[i]!).fill(sizes[i]!));
+      expect(memory.detached).toBe(true);
+    }
+  });
+
+  it('holds as much of a value as it had when it was given, though another thread makes its memory grow', () => {
+    const cache = SharedLruCache.create({ capacity: 4, bytesMax: 4 * 320, shards: 1 });
+    const memory = new SharedArrayBuffer(8, { maxByteLength: 4_000 });
+    const value = new Uint8Array(memory).fill(7);
+    for (const key of ['a', 'b', 'c']) cache.add(key, new Uint8Array(300).fill(1));
+    const load = Atomics.load.bind(Atomics) as (words: Int32Array, at: number) => number;
+    // In the middle of the change, once it has been seen how much room it takes.
+    const grown = vi.spyOn(Atomics, 'load').mockImplementation(((words: Int32Array, at: number) => {
+      if (at === Head.BLOCKS_PER_SHARD) memory.grow(4_000);
+      return load(words, at);
+    }) as never);
+    cache.add('k', value);
+    grown.mockRestore();
+    expect([value.byteLength, [...cache.get('k')!], problemsOf(cache.memory)]).toEqual([4_000, Array<number>(8).fill(7), []]);
+    for (const key of ['a', 'b', 'c']) expect([...cache.get(key)!]).toEqual(Array<number>(300).fill(1));
   });
 
   it('deals its capacity out to the shards exactly', () => {
@@ -124,6 +162,26 @@ describe('SharedLruCache', () => {
     const cache = SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320 });
     expect(() => cache.resize(65)).toThrow(/from 64 .* to 64/);
     expect(() => cache.resize(64, 64 * 320 + 1)).toThrow(/from 20480 .* to 20480/);
+    const growing = new SharedArrayBuffer(cache.memory.byteLength, { maxByteLength: 2 * cache.memory.byteLength });
+    new Uint8Array(growing).set(new Uint8Array(cache.memory));
+    expect(() => SharedLruCache.attach(growing)).toThrow(/this memory can grow/);
+  });
+
+  it('refuses what it cannot do before it has taken or changed anything', () => {
+    const cache = SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320 });
+    cache.add('k', new Uint8Array(1));
+    const before = Buffer.from(new Uint8Array(cache.memory));
+    for (const ttlMs of [0, NaN]) expect(() => SharedLruCache.attach(cache.memory, { ttlMs })).toThrow(/ttlMs must be above 0/);
+    for (const lockTimeoutMs of [-1, NaN, Infinity])
+      expect(() => SharedLruCache.attach(cache.memory, { lockTimeoutMs })).toThrow(/lockTimeoutMs must be/);
+    for (const revision of [-1, 0.5, NaN, Infinity]) {
+      expect(() => cache.fill('k', new Uint8Array(2), revision)).toThrow(/revision must be a whole number/);
+      expect(() => cache.invalidate('k', revision)).toThrow(/revision must be a whole number/);
+      expect(() => cache.threadExited(threadId, revision)).toThrow(/revision must be a whole number/);
+    }
+    expect(() => cache.add('k', new Uint8Array(2), 0)).toThrow(/ttlMs must be above 0/);
+    expect(() => cache.resize(1.5)).toThrow(/capacity must be/);
+    expect(before.equals(new Uint8Array(cache.memory))).toBe(true);
   });
 });
 

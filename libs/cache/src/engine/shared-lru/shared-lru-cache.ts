@@ -2,14 +2,16 @@ import { threadId } from 'node:worker_threads';
 import type { BoundedCache, CacheClock } from '../bounded-cache.js';
 import { checkedTtl } from '../bounded-cache.js';
 import { tellOf } from '../evictions.js';
+import { AllShards } from './all-shards.js';
+import { checkedListener, checkedRevision, checkedValue } from './arguments.js';
 import { Blocks } from './blocks.js';
 import { Copies } from './copies.js';
 import { Gate } from './gate.js';
 import { KeyBytes } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { blocksPerShardFor, entriesMaxOf, Head, inscribe, layOut, layoutOf, shardAtOf, shardsOf } from './layout.js';
+import { blocksPerShardFor, entriesMaxOf, Head, inscribe, layOut, layoutOf, shardAtOf } from './layout.js';
 import type { SharedLruCacheCounts, SharedLruCacheListener, SharedLruCacheOptions } from './options.js';
-import { planOf, THREADS_CLOCK } from './options.js';
+import { planOf } from './options.js';
 import { leaveSeat, seatsOf, ShardLock, takeSeat } from './shard-lock.js';
 import type { Entry, Gone } from './shards.js';
 import { Outcome, Shards } from './shards.js';
@@ -25,7 +27,7 @@ import { Tally } from './tally.js';
  *
  * No call waits longer than `lockTimeoutMs` for a lock. A look-up that had to give up is a miss; a change that had to give up has the
  * shard emptied by whoever takes its lock next, so that no thread ever sees what should be gone. Whatever throws under a lock (there was no memory for
- * a copy, say), the lock is let go of, and its shard is empty; its watermarks stay.
+ * a copy, say), the lock is let go of; a shard that was being changed is empty then, its watermarks stay.
  *
  * A thread may die at any moment, also while it holds a lock. Whoever learns of it calls `threadExited`: the shards it was changing are emptied
  * (their watermarks stay, or are raised), and go on.
@@ -36,48 +38,52 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
   readonly #layout: Layout;
   readonly #words: Int32Array;
   readonly #data: Shards;
-  readonly #blocks: Blocks;
   readonly #gate: Gate;
   readonly #seat: number;
   readonly #tally: Tally;
   readonly #key: KeyBytes;
   readonly #copies: Copies;
+  readonly #all: AllShards;
   readonly #ttlMs: number | undefined;
   readonly #clock: CacheClock;
   readonly #onEvict: SharedLruCacheListener['onEvict'];
 
-  private constructor(memory: SharedArrayBuffer, layout: Layout, listener: SharedLruCacheListener) {
-    const { onEvict, lockTimeoutMs = 100, ttlMs, clock = THREADS_CLOCK } = listener;
+  private constructor(memory: SharedArrayBuffer, layout: Layout, listener: ReturnType<typeof checkedListener>) {
     this.memory = memory;
     this.#layout = layout;
     this.#words = new Int32Array(memory);
-    this.#blocks = new Blocks(layout, memory);
-    this.#data = new Shards(layout, memory, this.#blocks);
-    this.#seat = takeSeat(this.#words, threadId);
-    this.#gate = new Gate(memory, new ShardLock(this.#words, this.#seat, lockTimeoutMs), this.#data);
-    this.#copies = new Copies(memory, this.#gate, this.#data, this.#blocks);
+    const blocks = new Blocks(layout, memory);
+    this.#data = new Shards(layout, memory, blocks);
     this.#tally = new Tally(layout, memory);
     this.#key = new KeyBytes(layout.hashSeed);
-    this.#ttlMs = checkedTtl(ttlMs);
-    this.#clock = clock;
-    this.#onEvict = onEvict;
+    this.#ttlMs = listener.ttlMs;
+    this.#clock = listener.clock;
+    this.#onEvict = listener.onEvict;
+    this.#seat = takeSeat(this.#words, threadId);
+    this.#gate = new Gate(memory, new ShardLock(this.#words, this.#seat, listener.lockTimeoutMs), this.#data);
+    this.#copies = new Copies(memory, this.#gate, this.#data, blocks);
+    this.#all = new AllShards(layout, memory, this.#gate, this.#data, blocks);
   }
 
-  /** @throws RangeError for bounds that are no whole numbers of 1 or more, or too small for so many shards */
+  /** @throws RangeError for bounds that are no whole numbers of 1 or more, or too small for so many shards, or times that cannot be */
   static create(options: SharedLruCacheOptions): SharedLruCache {
+    const listener = checkedListener(options);
     const plan = planOf(options);
     const layout = layOut(plan);
     const memory = new SharedArrayBuffer(layout.byteLength);
     inscribe(new Int32Array(memory), plan);
-    return new SharedLruCache(memory, layout, options);
+    return new SharedLruCache(memory, layout, listener);
   }
 
-  /** The cache that another thread made. @throws TypeError when `memory` is none; RangeError when too many threads use it */
+  /** The cache that another thread made. @throws TypeError when `memory` is none; RangeError for times that cannot be, or when too many threads use it */
   static attach(memory: SharedArrayBuffer, listener: SharedLruCacheListener = {}): SharedLruCache {
-    return new SharedLruCache(memory, layoutOf(memory), listener);
+    return new SharedLruCache(memory, layoutOf(memory), checkedListener(listener));
   }
 
-  /** This thread uses it no more: what it asks for is then missing. Safe to repeat. */
+  /**
+   * This thread uses it no more, and changes nothing in it any more. After it whatever is looked up is missing, `fill` is refused, `threadExited` does nothing;
+   * all that would have to change something throws. Safe to repeat.
+   */
   [Symbol.dispose](): void {
     if (this.#gate.close()) leaveSeat(this.#words, this.#seat, threadId);
   }
@@ -108,7 +114,7 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
     return this.#tally.counts;
   }
 
-  /** Too large is what is over `valueBytesMax`, or does not fit in a shard. */
+  /** Too large is what is over `valueBytesMax`, or does not fit in a shard. The value may lie in shared memory, also in some that can grow. */
   add(key: string, value: Uint8Array | null, ttlMs = this.#ttlMs): boolean {
     return this.#put(key, value, -1, ttlMs) > Outcome.HELD;
   }
@@ -118,28 +124,34 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
    * watermark. There are 64 watermarks in a shard, chosen by the hash of the key: another key of the same one may cause a refusal, which costs a miss.
    *
    * @returns whether it is held now: it was not refused, nor too large, and the lock was to be had in time
+   * @throws RangeError for a revision that is no whole number of 0 or more
    */
   fill(key: string, value: Uint8Array | null, revision: number, ttlMs = this.#ttlMs): boolean {
-    const outcome = this.#put(key, value, revision, ttlMs);
+    const outcome = this.#put(key, value, checkedRevision(revision), ttlMs);
     return outcome === Outcome.HELD || outcome === Outcome.HELD_FOR_ANOTHER;
   }
 
-  /** Forgets the key, and refuses to `fill` it with what is older than `revision`. */
+  /** Forgets the key, and refuses to `fill` it with what is older than `revision`: also when it throws. @throws RangeError as `fill`, having done nothing */
   invalidate(key: string, revision: number): void {
+    checkedRevision(revision);
     const shardAt = this.#locate(key);
-    const done = this.#gate.inside(shardAt, () => {
-      this.#data.raiseWatermark(shardAt, this.#key.hash, revision);
-      const slotAt = this.#data.find(shardAt, this.#key);
-      if (slotAt !== 0) this.#data.remove(shardAt, slotAt);
-      return true;
-    });
-    if (!done) this.#gate.doom(shardAt, revision);
+    let done: true | undefined;
+    try {
+      done = this.#gate.change(shardAt, () => {
+        this.#data.raiseWatermark(shardAt, this.#key.hash, revision);
+        const slotAt = this.#data.find(shardAt, this.#key);
+        if (slotAt !== 0) this.#data.remove(shardAt, slotAt);
+        return true;
+      });
+    } finally {
+      if (!done) this.#gate.doom(shardAt, revision);
+    }
   }
 
   /** What `fill` must not be older than now, to be taken. Infinity when the lock was not to be had. */
   watermark(key: string): number {
     const shardAt = this.#locate(key);
-    return this.#gate.inside(shardAt, () => this.#data.watermark(shardAt, this.#key.hash)) ?? Infinity;
+    return this.#gate.look(shardAt, () => this.#data.watermark(shardAt, this.#key.hash)) ?? Infinity;
   }
 
   /** Gives a copy. */
@@ -155,14 +167,14 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
   contains(key: string): boolean {
     const nowMs = this.#nowMs();
     const shardAt = this.#locate(key);
-    return this.#gate.inside(shardAt, () => this.#data.isShown(shardAt, this.#data.find(shardAt, this.#key), nowMs)) ?? false;
+    return this.#gate.look(shardAt, () => this.#data.isShown(shardAt, this.#data.find(shardAt, this.#key), nowMs)) ?? false;
   }
 
   remove(key: string): boolean {
     const nowMs = this.#nowMs();
     const shardAt = this.#locate(key);
     const gone: Gone[] | undefined = this.#onEvict && [];
-    const present = this.#gate.inside(shardAt, () => {
+    const present = this.#gate.change(shardAt, () => {
       const slotAt = this.#data.find(shardAt, this.#key);
       const isShown = this.#data.isShown(shardAt, slotAt, nowMs);
       if (slotAt !== 0) this.#data.drop(shardAt, slotAt, isShown ? 'removed' : 'expired', gone);
@@ -174,41 +186,23 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
 
   /**
    * Of what has not expired, oldest first within each shard, shard by shard. Of a cache that others change, each shard as it was at one moment; without those
-   * whose lock was not to be had in time.
+   * whose lock was not to be had in time. Others wait for a shard as long as its keys take to copy.
    */
   keys(): string[] {
-    const nowMs = this.#nowMs();
-    const keys: string[] = [];
-    for (const shardAt of shardsOf(this.#layout)) {
-      this.#gate.inside(shardAt, () => {
-        for (let slotAt = this.#data.oldest(shardAt); slotAt !== 0; slotAt = this.#data.newer(shardAt, slotAt))
-          if (this.#data.isShown(shardAt, slotAt, nowMs)) keys.push(this.#blocks.keyOf(shardAt, slotAt));
-        return true;
-      });
-    }
-    return keys;
+    return this.#all.keys(this.#nowMs());
   }
 
   purge(): void {
-    this.#changeAll((shardAt, gone) => {
-      if (gone)
-        for (let slotAt = this.#data.oldest(shardAt); slotAt !== 0; slotAt = this.#data.newer(shardAt, slotAt))
-          gone.push(this.#data.copyOf(shardAt, slotAt, 'purged'));
-      this.#data.empty(shardAt);
-    });
+    this.#telling((gone) => this.#all.purge(gone));
   }
 
   /** Memory is fixed: a bound may be lowered, and raised up to what the cache was made with. Bytes are dealt out in whole blocks a shard. */
   resize(capacity: number, bytesMax = this.bytesMax): number {
     const blocks = blocksPerShardFor(this.#layout, capacity, bytesMax);
+    this.#gate.assertOpen();
     Atomics.store(this.#words, Head.CAPACITY, capacity);
     Atomics.store(this.#words, Head.BLOCKS_PER_SHARD, blocks);
-    let count = 0;
-    this.#changeAll((shardAt, gone) => {
-      for (; !this.#data.fits(shardAt, entriesMaxOf(this.#layout, shardAt, this.capacity), 0, 0); count++)
-        this.#data.evictOldest(shardAt, gone);
-    });
-    return count;
+    return this.#telling((gone) => this.#all.shrink(gone));
   }
 
   /**
@@ -218,11 +212,14 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
    *
    * @param revision of what the dead thread may have been about to invalidate: those shards refuse to be filled with what is older
    * @returns how many shards were emptied
+   * @throws RangeError as `fill`
    */
   threadExited(exitedThreadId: number, revision = 0): number {
+    checkedRevision(revision);
+    if (this.#gate.isClosed) return 0;
     let emptied = 0;
     for (const seat of seatsOf(this.#words, exitedThreadId)) {
-      for (const shardAt of shardsOf(this.#layout)) if (this.#gate.inherit(shardAt, seat, revision)) emptied++;
+      emptied += this.#all.inherit(seat, revision);
       leaveSeat(this.#words, seat, exitedThreadId);
     }
     return emptied;
@@ -254,19 +251,19 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
 
   /** `revision` below 0: whatever the watermark. */
   #put(key: string, value: Uint8Array | null, revision: number, ttlMs: number | undefined): Outcome {
-    if (value !== null && value.byteLength === 0 && (value.buffer as ArrayBuffer).detached)
-      throw new TypeError('the value has been sent to another thread; it has no bytes any more');
-    const entry = { key, value, expiryMs: ttlMs === undefined ? undefined : this.#expiryMs(checkedTtl(ttlMs)!) };
+    const steady = value && checkedValue(value);
+    const entry = { key, value: steady, expiryMs: ttlMs === undefined ? undefined : checkedTtl(ttlMs)! + this.#clock.nowMs() };
     const shardAt = this.#locate(key);
     const gone: Gone[] | undefined = this.#onEvict && [];
     let outcome: Outcome | undefined;
     if (this.#gate.enter(shardAt)) {
       try {
+        this.#gate.beginChange();
         outcome = this.#store(shardAt, entry, revision, gone);
-      } catch (error) {
-        throw this.#gate.leaveBroken(shardAt, error);
+        this.#gate.endChange();
+      } finally {
+        this.#gate.leave(shardAt);
       }
-      this.#gate.leave(shardAt);
     }
     if (outcome === undefined) {
       // What is not filled is missing; what is not replaced must not be seen again.
@@ -279,20 +276,14 @@ export class SharedLruCache implements BoundedCache<string, Uint8Array | null> {
 
   #store(shardAt: number, entry: Entry, revision: number, gone: Gone[] | undefined): Outcome {
     if (revision >= 0 && revision < this.#data.watermark(shardAt, this.#key.hash)) return Outcome.REFUSED;
+    if (entry.expiryMs !== undefined) Atomics.store(this.#words, Head.TIMED, 1);
     return this.#data.store(shardAt, this.#key, entry, entriesMaxOf(this.#layout, shardAt, this.capacity), gone);
   }
 
-  #expiryMs(ttlMs: number): number {
-    if (Atomics.load(this.#words, Head.TIMED) === 0) Atomics.store(this.#words, Head.TIMED, 1);
-    return this.#clock.nowMs() + ttlMs;
-  }
-
-  /** A shard whose lock is not to be had in time is emptied by the next who gets it. */
-  #changeAll(change: (shardAt: number, gone: Gone[] | undefined) => void): void {
+  #telling<Result>(change: (gone: Gone[] | undefined) => Result): Result {
     const gone: Gone[] | undefined = this.#onEvict && [];
     try {
-      for (const shardAt of shardsOf(this.#layout))
-        if (!this.#gate.inside(shardAt, () => (change(shardAt, gone), true))) this.#gate.doom(shardAt);
+      return change(gone);
     } finally {
       if (gone) tellOf(gone, this.#onEvict);
     }
