@@ -49,6 +49,18 @@ it('never shows what was replaced or removed before it was asked, whatever reads
   expect([(await spill.cache.get('k0'))?.[0], await spill.cache.get('k1'), (await spill.cache.get('k2'))?.[0]]).toEqual([77, undefined, 2]);
 });
 
+it('shows what a key was replaced by during the read, also when that was spilled by then', async () => {
+  await using spill = await open({ memoryBytesMax: 500 });
+  spill.cache.add('a', bytes(1));
+  spill.cache.add('b', bytes(2));
+  await spill.settled(1);
+  const overtaken = spill.cache.get('a');
+  spill.cache.add('a', bytes(3));
+  spill.cache.add('c', bytes(4));
+  expect((await overtaken)?.[0]).toBe(3);
+  expect(spill.cache.counts).toMatchObject({ fromMemory: 0, fromDisk: 1, misses: 0 });
+});
+
 it('takes a file that is not what it wrote for a miss', async () => {
   await using spill = await open({ memoryBytesMax: 500 });
   spill.cache.add('a', bytes(1));

@@ -69,20 +69,23 @@ export class SpillingCache implements AsyncDisposable {
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
-    const held = this.#memory.get(key);
-    if (held) return this.#count('fromMemory', held);
-    const spilled = this.#disk.get(key);
-    const value = spilled && (spilled.value ?? (await readWhole(spilled)));
-    // Whoever changed or removed the key during the read has the last word.
-    if (spilled && this.#disk.peek(key) !== spilled) return this.#count('fromMemory', this.#memory.get(key));
-    if (value) this.#memory.add(key, value);
-    else this.#disk.remove(key);
-    return this.#count('fromDisk', value);
+    for (;;) {
+      const held = this.#memory.get(key);
+      if (held) return this.#count('fromMemory', held);
+      const spilled = this.#disk.get(key);
+      if (!spilled) return this.#count('misses', undefined);
+      const value = spilled.value ?? (await readWhole(spilled));
+      // Whoever changed or removed the key during the read has the last word. What is there now may have been spilled by now as well.
+      if (this.#disk.peek(key) !== spilled) continue;
+      if (!value) this.#disk.remove(key);
+      else this.#memory.add(key, value);
+      return this.#count(value ? 'fromDisk' : 'misses', value);
+    }
   }
 
   /** Each look-up counts once, as what it came to. */
-  #count(hit: 'fromMemory' | 'fromDisk', value: Uint8Array | undefined): Uint8Array | undefined {
-    this.#counts[value ? hit : 'misses']++;
+  #count(outcome: 'fromMemory' | 'fromDisk' | 'misses', value: Uint8Array | undefined): Uint8Array | undefined {
+    this.#counts[outcome]++;
     return value;
   }
 
