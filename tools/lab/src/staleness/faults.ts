@@ -57,33 +57,50 @@ export async function playFaults(arm: Arm, { victim, wire, scale, hasShown }: Pl
   } finally {
     await arm.process(victim).kill('SIGCONT');
   }
-  await phase('back from the pause', TIMELINE.after);
+  await phase('back from the pause', TIMELINE.after, 'the operating system calls it stopped no more', () => {
+    const state = stateOf(pid);
+    return state !== undefined && state !== 'T';
+  });
 
   for (let cuts = 0; cuts === 0 || (cuts < CUTS_MAX && !hasShown()); cuts++) {
     await wire.setFaults(PARTITION);
-    await phase('cut off', TIMELINE.cutOff, 'no byte passed its wire to the broker, and some were held', async () => {
-      const tally = await wire.tally();
-      return passedBytes(tally) === 0 && heldBytes(tally) > 0;
-    });
+    await phase('cut off', TIMELINE.cutOff, 'it and the broker sent something, and no byte passed the wire between them', async () =>
+      isCut(await wire.tally()),
+    );
     await wire.setFaults({});
-    await phase('back from the cut', TIMELINE.after, 'bytes pass its wire again', async () => passedBytes(await wire.tally()) > 0);
+    await phase('back from the cut', TIMELINE.after, 'what both send passes the wire again', async () => isOpen(await wire.tally()));
   }
 
   await wire.setFaults({ connect: 'reset' });
   await wire.reset();
-  await phase('reset', TIMELINE.reset, 'its connection was reset, and none was made', async () => {
-    const { reset, accepted, open } = await wire.tally();
-    return reset > 0 && accepted === 0 && open === 0;
-  });
+  await phase('reset', TIMELINE.reset, 'its connection was reset, and so was each that it tried to make', async () =>
+    isTurnedAway(await wire.tally()),
+  );
   await wire.setFaults({});
-  await phase('back from the reset', TIMELINE.after, 'it has connected anew', async () => (await wire.tally()).accepted > 0);
+  await phase('back from the reset', TIMELINE.after, 'it has connected anew, and what both send passes the wire', async () => {
+    const tally = await wire.tally();
+    return tally.accepted > 0 && isOpen(tally);
+  });
   return { phases, proofs, unproven };
 }
 
 const PROOF_MS_MAX = 60_000;
 const CUTS_MAX = 5;
-const passedBytes = ({ toUpstream, toClient }: Tally) => toUpstream.bytesOut + toClient.bytesOut;
-const heldBytes = ({ toUpstream, toClient }: Tally) => toUpstream.heldBytes + toClient.heldBytes;
+
+/** Each side sent something since the wire was cut, and none of it came out. What one sends alone may be asking whether the other is there. */
+export function isCut({ toUpstream, toClient }: Tally): boolean {
+  return [toUpstream, toClient].every(({ bytesIn, bytesOut }) => bytesIn > 0 && bytesOut === 0);
+}
+
+/** Each side sent something since the wire was mended, and nothing lies on it. That what had lain there came out is no proof: it would at once. */
+export function isOpen({ toUpstream, toClient }: Tally): boolean {
+  return [toUpstream, toClient].every(({ bytesIn, bytesOut, heldBytes }) => bytesIn > 0 && bytesOut > 0 && heldBytes === 0);
+}
+
+/** There was a connection, there is none, and it was tried to make one. */
+export function isTurnedAway({ reset, turnedAway, accepted, open }: Tally): boolean {
+  return reset > 0 && turnedAway > 0 && accepted === 0 && open === 0;
+}
 
 /** `T`: stopped. Undefined where the system does not say; proc(5). */
 function stateOf(pid: number): string | undefined {
