@@ -85,6 +85,14 @@ describe('a lock of SharedLruCache', () => {
     const { words, lockAt } = lockOf(cache);
     words[Head.SEATS + 4] = 1_000 + 1;
     Atomics.store(words, lockAt, 5);
+    const exchange = Atomics.compareExchange.bind(Atomics) as (words: Int32Array, at: number, from: number, to: number) => number;
+    const dooming = vi
+      .spyOn(Atomics, 'compareExchange')
+      .mockImplementation(((words: Int32Array, at: number, from: number, to: number) =>
+        at === lockAt ? exchange(words, at, from, to) : stackIsFull()) as never);
+    expect(() => cache.threadExited(1_000, 7)).toThrow('call stack');
+    dooming.mockRestore();
+    expect(words[lockAt], 'not taken over before it is known what to do').toBe(5);
     const full = vi.spyOn(Shards.prototype, 'empty').mockImplementation(stackIsFull);
     expect(() => cache.threadExited(1_000, 7)).toThrow('call stack');
     expect(() => other.get('a')).toThrow('call stack');
