@@ -32,7 +32,7 @@ export function elasticityExperiment(done: readonly Elastic[]): Experiment {
     findings: done.map(finding),
     unexpected: [
       ...slow.map((each) => `back at the objective later than ${BACK_SECONDS_MAX} s after a decision (${each})`),
-      ...done.flatMap(({ arm, demand, failures }) => failures.map((failure) => `${arm}, ${demand}: a change failed (${failure})`)),
+      ...done.flatMap(({ arm, demand, failures }) => failures.map((failure) => `${arm}, ${demand}: ${failure}`)),
       ...done.flatMap(({ arm, demand, ended }) => ended.map((each) => `${arm}, ${demand}: ${each}`)),
     ],
   };

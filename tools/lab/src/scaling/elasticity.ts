@@ -11,7 +11,7 @@ import { BALANCER_BOUNDS } from './balancer.js';
 import { best, doubtOf, GENERATOR_BOUNDS, meets, OBJECTIVE, offerTo, search, SEARCH } from './capacity.js';
 import { bySecond, elasticityOf, overloadsOf, type Elasticity, type Overload } from './elasticity-measures.js';
 import { CPUS_AN_INSTANCE, crashesOf, SCALED_ARMS, type Pool, type ScaledArmName } from './fleet.js';
-import { ELASTIC } from './policy.js';
+import { ELASTIC, REPLACEMENT } from './policy.js';
 import type { ScalingLab } from './scaling-lab.js';
 import { recordUse } from './use-record.js';
 
@@ -56,6 +56,7 @@ export const ELASTICITY = {
   arms: ['monolith-replicas', 'services-scaled'],
   demands: DEMANDS,
   policy: ELASTIC,
+  replacement: REPLACEMENT,
   objective: OBJECTIVE,
   generator: GENERATOR_BOUNDS,
   cpusAnInstance: CPUS_AN_INSTANCE,
