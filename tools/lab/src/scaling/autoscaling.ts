@@ -144,8 +144,9 @@ export class Autoscaling {
     return { signals: signals.map((own, i) => withPlace(own, places.get(instances[i]!.name))), places };
   }
 
-  /** That nobody said how they are is not that nobody is there, nor that nobody is well. */
+  /** That nobody said how they are is not that nobody is there, nor that nobody is well: who was down may have been well meanwhile, and has its grace again. */
   #miss(part: ScaledPart, error: unknown): void {
+    for (const [name, watched] of part.watched) part.watched.set(name, { ...watched, downSinceMs: undefined });
     const why = `no look at the ${part.pool}s, and so no decision: ${String(error)}`;
     if (!part.isBlind) this.failures.push(why);
     part.isBlind = true;
@@ -171,7 +172,7 @@ export class Autoscaling {
     if (decision.kind !== 'none') part.desired = decision.to;
     for (let i = decision.from; i < decision.to; i++) this.#follow(this.#out(part, decision, decidedWallMs));
     for (let i = decision.from; i > decision.to; i--) this.#follow(this.#in(part, decision, decidedWallMs, unhealthy));
-    if (decision.kind !== 'in') this.#replaceUnhealthy(part, nowMs);
+    if (decision.kind !== 'in' && starting === 0) this.#replaceUnhealthy(part, unhealthy, nowMs);
     if (starting + absent === 0) this.#forgetFailures(part, nowMs);
   }
 
@@ -184,18 +185,20 @@ export class Autoscaling {
       }
   }
 
-  /** One at a time, and only when another may come: what made one unhealthy may make all so, also those that come instead. */
-  #replaceUnhealthy(part: ScaledPart, nowMs: number): void {
+  /**
+   * One at a time, when no other starts or may not yet come, and the youngest first: what made one unhealthy may make all so, also those that come instead.
+   * As long as it does, it is those that are killed, later and later, and who has served before is left alone.
+   */
+  #replaceUnhealthy(part: ScaledPart, unhealthy: readonly string[], nowMs: number): void {
     if (part.starting > 0 || nowMs < part.backOff.untilMs) return;
-    for (const instance of this.#fleet.serving(part.pool)) {
-      const watched = part.watched.get(instance.name);
-      if (!watched || !isToBeReplaced(this.#replacement, watched, nowMs)) continue;
-      const seconds = ((nowMs - watched.downSinceMs!) / 1000).toFixed(1);
-      part.watched.delete(instance.name);
-      this.#follow(this.#fleet.discard(instance));
-      this.#lose(part, watched, `${instance.name} was killed, as the balancer's checks had not reached it for ${seconds} s`);
-      return this.#startWhatIsMissing(part);
-    }
+    const youngest = this.#fleet.serving(part.pool).findLast(({ name }) => unhealthy.includes(name));
+    const watched = youngest && part.watched.get(youngest.name);
+    if (!watched || !isToBeReplaced(this.#replacement, watched, nowMs)) return;
+    const seconds = ((nowMs - watched.downSinceMs!) / 1000).toFixed(1);
+    part.watched.delete(youngest.name);
+    this.#follow(this.#fleet.discard(youngest));
+    this.#lose(part, watched, `${youngest.name} was killed, as the balancer's checks had not reached it for ${seconds} s`);
+    this.#startWhatIsMissing(part);
   }
 
   /** There is one fewer than is to be. If it did not last, what comes instead waits. */

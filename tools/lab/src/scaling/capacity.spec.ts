@@ -51,6 +51,12 @@ describe('the search for a capacity', () => {
     expect(doubtOf(steps)).toBe('7 % stolen');
   });
 
+  it('is believed only with as many clean misses at its end as a miss takes', () => {
+    const hindered = { ...step(600, 0.9), hindered: '7 % stolen' };
+    const ended = (clean: number) => doubtOf([step(400, 1), hindered, ...Array.from({ length: clean }, () => step(600, 0.9))]);
+    expect([ended(SEARCH.triesMissed - 1), ended(SEARCH.triesMissed)]).toEqual(['7 % stolen', undefined]);
+  });
+
   it('is not believed with a figure that is wrong, wherever', () =>
     expect(doubtOf([{ ...step(400, 1), disturbed: 'used more than its quota' }, step(600, 0.9)])).toBe('used more than its quota'));
 

@@ -113,20 +113,29 @@ export function best(steps: readonly Step[]): Step | undefined {
     .at(-1)?.last;
 }
 
-/** The rates that were offered, lowest first: whether each was met in the end, and the last step that says so. */
-function ratesOf(steps: readonly Step[]): Array<{ met: boolean; last: Step }> {
+/** The rates that were offered, lowest first: whether each was met in the end, the last step that says so, and all of its tries. */
+function ratesOf(steps: readonly Step[]): Array<{ met: boolean; last: Step; tries: readonly Step[] }> {
   return [...Map.groupBy(steps, ({ ratePerSecond }) => ratePerSecond)]
     .sort(([a], [b]) => a - b)
     .map(([, tries]) => {
       const last = tries.at(-1)!;
-      return { met: meets(last), last };
+      return { met: meets(last), last, tries };
     });
 }
 
-/** Why a search is not to be believed: a figure is wrong, or the rate that ended it was missed on a machine that hindered it; undefined: nothing. */
+/**
+ * Why a search is not to be believed: a figure is wrong, or too few of the misses of the rate that ended it were of a machine that did not hinder it;
+ * undefined: nothing.
+ */
 export function doubtOf(steps: readonly Step[]): string | undefined {
-  const missed = ratesOf(steps).find(({ met }) => !met)?.last;
-  return steps.find(({ disturbed }) => disturbed !== undefined)?.disturbed ?? missed?.hindered;
+  const disturbed = steps.find((step) => step.disturbed !== undefined)?.disturbed;
+  if (disturbed !== undefined) return disturbed;
+  const misses =
+    ratesOf(steps)
+      .find(({ met }) => !met)
+      ?.tries.filter((step) => !meets(step)) ?? [];
+  const hindered = misses.filter((step) => step.hindered !== undefined);
+  return misses.length - hindered.length < SEARCH.triesMissed ? hindered[0]?.hindered : undefined;
 }
 
 /** From this share of its quota on, or when it was stopped in this share of its periods, an instance is at its bound: the rest goes to what a period's end cuts off. */

@@ -64,8 +64,15 @@ export class ComposeProject {
   async addTo(service: string): Promise<Container> {
     const [added] = await this.#alone(async () => {
       const { length } = await this.#containersOf(service);
-      await this.#up([service], new Map([[service, length + 1]]), ['--no-deps', '--no-recreate']);
-      return this.newOf(service);
+      try {
+        await this.#up([service], new Map([[service, length + 1]]), ['--no-deps', '--no-recreate']);
+        return await this.newOf(service);
+      } catch (error) {
+        // Compose may have made one and failed all the same: nobody would know of it.
+        for (const { Id } of await this.newOf(service).catch(() => []))
+          await this.#docker(['rm', '--force', '--volumes', Id]).catch(() => undefined);
+        throw error;
+      }
     });
     if (!added) throw new DiptychError('INTERNAL', `compose was asked for one more ${service}, and there is none`);
     return added;

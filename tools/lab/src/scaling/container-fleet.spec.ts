@@ -26,6 +26,10 @@ class MadeUpEngine {
   readonly unreadable = new Set<number>();
   /** What the balancer answers to a drain, if it does not. */
   stuck: Error | undefined;
+  /** What compose says after it has made what was asked for, if it fails. */
+  failsUp: Error | undefined;
+  /** What the balancer says to who is to get requests, if it does not. */
+  failsAdmit: Error | undefined;
   /** Services of which compose makes none. */
   barren = '';
   #made = 0;
@@ -52,7 +56,10 @@ class MadeUpEngine {
     url,
     isThere: () => Promise.resolve(true),
     slots: () => Promise.resolve([]),
-    admit: async (slot: number, port: number, address?: string) => void this.journal.push(`admit ${slot} ${address}:${port}`),
+    admit: async (slot: number, port: number, address?: string) => {
+      this.journal.push(`admit ${slot} ${address}:${port}`);
+      if (this.failsAdmit) throw this.failsAdmit;
+    },
     drain: async (slot: number) => {
       this.journal.push(`drain ${slot}`);
       if (this.stuck) throw this.stuck;
@@ -86,6 +93,7 @@ class MadeUpEngine {
         const number = ++this.#made;
         this.containers.push({ id: `id${number}`, service, name: `${service}-${number}`, isRunning: true, exitCode: 0 });
       }
+    if (this.failsUp) throw this.failsUp;
     return '';
   }
 }
@@ -214,6 +222,23 @@ describe('a fleet of containers', () => {
     await expect(fleet.remove(first!)).rejects.toThrow(RangeError);
     expect(fleet.serving('gateway')).toEqual([second]);
     expect((await fleet.add('gateway')).slot).toBe(1);
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  it('leaves nothing of one that compose made and failed all the same, and no place to one that the balancer did not take', async () => {
+    const fleet = await started('services-scaled', {});
+    const before = engine.containers.map(({ name }) => name);
+    engine.failsUp = new Error('no answer within 120000 ms');
+    await expect(fleet.add('gateway')).rejects.toThrow('no answer within 120000 ms');
+    expect(engine.containers.map(({ name }) => name)).toEqual(before);
+    engine.failsUp = undefined;
+    engine.failsAdmit = new Error('not UP within 60000 ms');
+    engine.journal.splice(0);
+    await expect(fleet.add('gateway')).rejects.toThrow('not UP within 60000 ms');
+    expect(engine.journal.filter((line) => /^(admit|expel)/.test(line))).toEqual([expect.stringMatching(/^admit 2 /), 'expel 2']);
+    expect(engine.containers.map(({ name }) => name)).toEqual(before);
+    engine.failsAdmit = undefined;
+    expect((await fleet.add('gateway')).slot).toBe(2);
     await fleet[Symbol.asyncDispose]();
   });
 

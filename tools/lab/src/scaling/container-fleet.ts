@@ -243,6 +243,7 @@ export class ContainerFleet implements Fleet<ContainerInstance> {
     try {
       if (slot !== undefined) await this.#balancer!.admit(slot, PORT, new URL(url).hostname);
     } catch (error) {
+      if (slot !== undefined) await this.#balancer!.expel(slot).catch(() => undefined);
       this.#places.free(slot);
       throw error;
     }

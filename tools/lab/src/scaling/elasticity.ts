@@ -169,7 +169,7 @@ async function run(lab: ScalingLab, block: number, arm: ScaledArmName, demand: s
     memoryBytesAtEnd: await fleet.memoryBytes(),
     series: load.series,
     failures: autoscaling.failures,
-    ended: crashesOf(fleet),
+    ended: crashesOf(fleet, pools),
     disturbed: noOverload ?? generatorGate(load, GENERATOR_BOUNDS) ?? doubtOf(steps),
   };
 }

@@ -113,12 +113,16 @@ export type StartFleet = (arm: ScaledArmName, counts: Counts) => Promise<Fleet>;
 /**
  * What ended by itself while an arm was measured, in words.
  *
- * @throws INTERNAL when one of them did not stand behind the balancer: without its log, or one of the caches that it was to have, it is another arm
+ * @param replaced the parts that the arm may lose instances of: others come instead, or its balancer knows; default: what stands behind that
+ * @throws INTERNAL when one of another part ended: without its log, or one of the caches that it was to have, it is another arm
  */
-export function crashesOf(fleet: Pick<Fleet, 'arm' | 'endedByThemselves'>): string[] {
+export function crashesOf(
+  fleet: Pick<Fleet, 'arm' | 'endedByThemselves'>,
+  replaced: readonly Pool[] = [SCALED_ARMS[fleet.arm].edge],
+): string[] {
   const ended = fleet.endedByThemselves();
   const words = ended.map(({ name, how }) => `${name} ended by itself: ${how}`);
-  if (ended.some(({ pool }) => pool !== SCALED_ARMS[fleet.arm].edge)) throw new DiptychError('INTERNAL', words.join('; '));
+  if (ended.some(({ pool }) => !replaced.includes(pool))) throw new DiptychError('INTERNAL', words.join('; '));
   return words;
 }
 

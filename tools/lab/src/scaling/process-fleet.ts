@@ -152,6 +152,7 @@ export class ProcessFleet implements Fleet<ProcessInstance> {
       });
       return instance;
     } catch (error) {
+      if (slot !== undefined) await this.#balancer.expel(slot).catch(() => undefined);
       this.#places.free(slot);
       await process?.kill('SIGKILL');
       await quota.remove();

@@ -138,6 +138,31 @@ describe('the autoscaler', () => {
     await stop();
   });
 
+  it('leaves those alone that have served when what comes instead of one is never reached either', async () => {
+    const { clock, fleet, stop } = driven(3, all(BUSY));
+    for (let number = 1; number < 20; number++) fleet.down.add(`replica-${number}`);
+    await clock.advanceAsync(120_000);
+    const killed = fleet.journal.flatMap((each) => (each.endsWith('is killed') ? [each.split(' ')[1]] : []));
+    expect(killed).toEqual(['replica-3', 'replica-4', 'replica-5', 'replica-6', 'replica-7']);
+    expect(fleet.serving('replica').map(({ name }) => name)).toEqual(expect.arrayContaining(['replica-1', 'replica-2']));
+    await stop();
+  });
+
+  it('gives one that was down all its grace again after a look that nobody answered', async () => {
+    const { clock, fleet, stop } = driven(2, all(BUSY));
+    await clock.advanceAsync(5_500);
+    fleet.down.add('replica-2');
+    await clock.advanceAsync(2_000);
+    fleet.isMute = true;
+    await clock.advanceAsync(20_000);
+    fleet.isMute = false;
+    await clock.advanceAsync(unhealthyGraceMs - 1_000);
+    expect(fleet.journal).toEqual([]);
+    await clock.advanceAsync(5_000);
+    expect(fleet.journal[0]).toMatch(/replica-2 is killed$/);
+    await stop();
+  });
+
   it('replaces what ends soon after it came later each time, up to a bound, and at once again when it has lasted', async () => {
     const { clock, fleet, autoscaling, lines, stop } = driven(2, all(BUSY));
     fleet.livesMs = 1_500;

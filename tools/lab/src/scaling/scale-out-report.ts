@@ -82,7 +82,7 @@ function disturbedOf(done: readonly Scaled[]): string[] {
     ...(hindered.length === 0
       ? []
       : [
-          `${hindered.length} of ${steps.length} steps missed the objective on a machine that hindered them (${hindered[0]!.hindered}), and were tried again.`,
+          `${hindered.length} of ${steps.length} steps missed the objective on a machine that hindered them (${hindered[0]!.hindered}): the first ${SEARCH.hinderedTriesMax} of a rate are not counted.`,
         ]),
     ...(machine.length === 0 ? [] : [`${machine.length} of ${done.length} searches were disturbed (${machine[0]!.disturbed}).`]),
   ];

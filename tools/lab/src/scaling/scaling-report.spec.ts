@@ -85,6 +85,7 @@ it('an instance that ended by itself is told; a log or a cache that did ends wha
     arm: 'services-scaled' as const,
     endedByThemselves: () => [{ name: `${pool}-1`, pool, how: 'SIGSEGV' }],
   });
+  expect(crashesOf(fleet('cache'), ['gateway', 'cache'])).toEqual(['cache-1 ended by itself: SIGSEGV']);
   expect(crashesOf(fleet('gateway'))).toEqual(['gateway-1 ended by itself: SIGSEGV']);
   for (const pool of ['log', 'cache'] as const) expect(() => crashesOf(fleet(pool))).toThrow(`${pool}-1 ended by itself: SIGSEGV`);
 });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { FaultProxy, PARTITION } from '@diptych/fault-proxy';
+import { FaultProxy, PARTITION, type OneWayTally, type Tally } from '@diptych/fault-proxy';
 import { waitFor } from '@diptych/testing';
 import { expect, it } from 'vitest';
 import { isCut, isOpen, isTurnedAway } from './faults.js';
@@ -50,3 +50,25 @@ it('proves a cut, its end and a reset by what both sides did since, and by no le
   dial();
   await until('one that was turned away', isTurnedAway);
 });
+
+it('takes no tally for proof in which one thing of it is missing', () => {
+  const way = (of: Partial<OneWayTally>): OneWayTally => ({ ...NOTHING, ...of });
+  const tally = (of: Partial<Tally>): Tally => ({
+    ...{ open: 0, accepted: 0, turnedAway: 0, reset: 0, cut: 0, unreachable: 0, toUpstream: way({}), toClient: way({}) },
+    ...of,
+  });
+  const [held, passed] = [way({ bytesIn: 9, heldBytes: 9 }), way({ bytesIn: 9, bytesOut: 9 })];
+  const late = way({ bytesIn: 9, bytesOut: 5, heldBytes: 4 });
+  const ways = (toUpstream: OneWayTally, toClient: OneWayTally) => tally({ toUpstream, toClient });
+  expect(isCut(ways(held, held))).toBe(true);
+  for (const not of [ways(held, passed), ways(passed, held), ways(held, way({})), ways(late, held)]) expect(isCut(not)).toBe(false);
+  expect(isOpen(ways(passed, passed))).toBe(true);
+  for (const not of [ways(passed, held), ways(held, passed), ways(passed, way({ bytesOut: 9 })), ways(late, passed)])
+    expect(isOpen(not)).toBe(false);
+  const turnedAway = { reset: 1, turnedAway: 2, accepted: 0, open: 0 };
+  expect(isTurnedAway(tally(turnedAway))).toBe(true);
+  for (const not of [{ reset: 0 }, { turnedAway: 0 }, { accepted: 1 }, { open: 1 }])
+    expect(isTurnedAway(tally({ ...turnedAway, ...not }))).toBe(false);
+});
+
+const NOTHING: OneWayTally = { bytesIn: 0, bytesOut: 0, heldBytes: 0, chunks: 0, delayMsSum: 0, delayMsMin: 0, delayMsMax: 0 };

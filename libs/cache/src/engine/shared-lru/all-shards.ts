@@ -50,7 +50,11 @@ export class AllShards {
   shrink(gone: Gone[] | undefined): number {
     let count = 0;
     this.#inPieces((shardAt, entriesMax) => {
-      const isWithin = () => this.#data.fits(shardAt, entriesMaxOf(this.#layout, shardAt, Atomics.load(this.#words, Head.CAPACITY)), 0, 0);
+      const bounds = {
+        entriesMax: entriesMaxOf(this.#layout, shardAt, Atomics.load(this.#words, Head.CAPACITY)),
+        blocksMax: this.#data.blocksMax(),
+      };
+      const isWithin = () => this.#data.fits(shardAt, bounds, 0, 0);
       for (let i = 0; i < entriesMax && !isWithin(); i++, count++) this.#data.evictOldest(shardAt, gone);
       return isWithin();
     });

@@ -65,13 +65,15 @@ export class Shards {
     return slot === 0 ? 0 : this.#slotAt(shardAt, slot);
   }
 
-  /** Whether the shard is within `entriesMax` and its bound of bytes with so many more entries and blocks. */
-  fits(shardAt: number, entriesMax: number, entries: number, blocks: number): boolean {
+  /** Whether the shard is within its bounds of entries and blocks with so many more of them. */
+  fits(shardAt: number, { entriesMax, blocksMax }: Bounds, entries: number, blocks: number): boolean {
     const words = this.#words;
-    return (
-      words[shardAt + Control.COUNT]! + entries <= entriesMax &&
-      words[shardAt + Control.BLOCKS_USED]! + blocks <= Atomics.load(words, Head.BLOCKS_PER_SHARD)
-    );
+    return words[shardAt + Control.COUNT]! + entries <= entriesMax && words[shardAt + Control.BLOCKS_USED]! + blocks <= blocksMax;
+  }
+
+  /** What a shard may hold of blocks now. Another thread may change it at any time (`resize`), so who decides by it reads it once. */
+  blocksMax(): number {
+    return Atomics.load(this.#words, Head.BLOCKS_PER_SHARD);
   }
 
   /** A new, most recently used entry. There is room (`fits`), and the key is not here. */
@@ -109,7 +111,8 @@ export class Shards {
     const bytes = entry.value === null ? 0 : entry.value.byteLength;
     const slotAt = this.find(shardAt, key);
     const blocks = this.#blocks.countFor(key.tag, bytes);
-    if (bytes > this.#layout.valueBytesMax || blocks > Atomics.load(words, Head.BLOCKS_PER_SHARD)) {
+    const bounds = { entriesMax, blocksMax: this.blocksMax() };
+    if (bytes > this.#layout.valueBytesMax || blocks > bounds.blocksMax) {
       if (slotAt !== 0) this.remove(shardAt, slotAt);
       words[shardAt + Control.EVICTIONS]!++;
       gone?.push({ key: entry.key, value: entry.value, reason: 'evicted' });
@@ -124,7 +127,7 @@ export class Shards {
       this.remove(shardAt, slotAt);
     }
     let outcome: Outcome = Outcome.HELD;
-    for (; !this.fits(shardAt, entriesMax, 1, blocks); outcome = Outcome.HELD_FOR_ANOTHER) this.evictOldest(shardAt, gone);
+    for (; !this.fits(shardAt, bounds, 1, blocks); outcome = Outcome.HELD_FOR_ANOTHER) this.evictOldest(shardAt, gone);
     this.#insert(shardAt, key, entry, blocks);
     return outcome;
   }
@@ -262,6 +265,12 @@ export const Outcome = {
   TOO_LARGE: 3,
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
+
+/** Of one shard. */
+export interface Bounds {
+  readonly entriesMax: number;
+  readonly blocksMax: number;
+}
 
 /** What is to be stored. */
 export interface Entry {

@@ -7,6 +7,7 @@ import type { NumberCache } from '../../../test/bounded-cache.cases.js';
 import { behavesAsBoundedCache, bytesOf, CAPACITY_MAX, UNIT_BYTES } from '../../../test/bounded-cache.cases.js';
 import { problemsOf } from '../../../test/soak/soundness.js';
 import { Head } from './layout.js';
+import { Shards } from './shards.js';
 import { SharedLruCache } from './shared-lru-cache.js';
 
 const seed = seedFromEnv();
@@ -152,6 +153,30 @@ describe('SharedLruCache', () => {
     cache.purge();
     expect(cache.fill('k', new Uint8Array(1), 6)).toBe(false);
     expect(cache.fill('k', new Uint8Array(1), 7)).toBe(true);
+  });
+
+  it('stores by the bound that it began with when another thread lowers that meanwhile', () => {
+    const cache = SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320, shards: 1 });
+    const value = new Uint8Array(40 * 320).fill(7);
+    cache.add('old', value);
+    const [load, evict] = [Atomics.load, Shards.prototype.evictOldest];
+    const lowering = vi.spyOn(Atomics, 'load').mockImplementation(((words: Int32Array, at: number) => {
+      const read = load(words, at);
+      if (words.buffer === cache.memory && at === Head.BLOCKS_PER_SHARD) Atomics.store(words, at, 10);
+      return read;
+    }) as never);
+    vi.spyOn(Shards.prototype, 'evictOldest').mockImplementation(function (this: Shards, shardAt, gone) {
+      if (this.oldest(shardAt) === 0) throw new Error('there is nothing left to evict');
+      return evict.call(this, shardAt, gone);
+    });
+    try {
+      expect(cache.add('new', value)).toBe(true);
+      expect(lowering).toHaveBeenCalled();
+    } finally {
+      vi.restoreAllMocks();
+    }
+    expect(cache.get('new')).toEqual(Buffer.from(value));
+    expect(problemsOf(cache.memory)).toEqual([]);
   });
 
   it('says clearly what memory and which bounds it cannot use', () => {
