@@ -14,7 +14,8 @@ export function machine(): { cpu: string; cpus: number } {
   return { cpu: cpus()[0]?.model ?? 'unknown', cpus: cpus().length };
 }
 
-function commit(): string {
+/** Of what is measured; `unknown` outside of a repository. */
+export function commit(): string {
   try {
     return execFileSync('git', ['rev-parse', 'HEAD'], { cwd: WORKSPACE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   } catch {

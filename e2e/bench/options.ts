@@ -38,12 +38,15 @@ interface RowValues {
   readonly 'update-page'?: boolean | undefined;
 }
 
-/** @throws Error with one sentence */
-export function rowOptionsOf<Id extends string>({ rowIds, roundsMin }: RowBench<Id>, values: RowValues): RowOptions<Id> {
-  const rounds = wholeNumber('--rounds', values.rounds ?? String(roundsMin), 1, 100);
+/**
+ * @param earlierRounds rounds of earlier runs that count as well
+ * @throws Error with one sentence
+ */
+export function rowOptionsOf<Id extends string>({ rowIds, roundsMin }: RowBench<Id>, values: RowValues, earlierRounds = 0): RowOptions<Id> {
+  const rounds = wholeNumber('--rounds', values.rounds ?? String(roundsMin), earlierRounds > 0 ? 0 : 1, 100);
   const seed = wholeNumber('--seed', values.seed ?? String(randomInt(2 ** 31)), 0, 2 ** 31 - 1);
   const updatePage = values['update-page'] ?? false;
-  if (updatePage && (values.only !== undefined || rounds < roundsMin))
+  if (updatePage && (values.only !== undefined || rounds + earlierRounds < roundsMin))
     throw new Error(`--update-page wants all rows, and at least ${roundsMin} rounds`);
   const rowOf = (name: string): Id => {
     const row = rowIds.find((id) => id === name);

@@ -10,7 +10,8 @@ export interface Sample {
   readonly figures: Figures;
 }
 
-interface Facts {
+/** What a reader needs beside the figures. */
+export interface Facts {
   natsServer?: string;
   arrivals?: { readonly ratePerSecond: number; readonly peaksPerSecond: Readonly<Record<string, number>> };
 }
@@ -24,7 +25,6 @@ export interface Job {
 /** What a run of the benchmark has and has started. */
 export class BenchRun implements AsyncDisposable {
   readonly cores = profile();
-  /** What a reader needs beside the figures. */
   readonly facts: Facts = {};
   readonly #started = new Set<AsyncDisposable>();
   readonly #random: () => number;

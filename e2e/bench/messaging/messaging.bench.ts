@@ -1,6 +1,7 @@
-import { machine, writeResults } from '../figures.js';
+import { commit, machine, writeResults } from '../figures.js';
 import type { Job, Sample } from './bench-run.js';
 import { BenchRun } from './bench-run.js';
+import { samplesOf, wordsOf, type MeasuredRun } from './measured-run.js';
 import type { Options } from './options.js';
 import { parseOptions, USAGE } from './options.js';
 import { updatePage } from './page.js';
@@ -19,7 +20,7 @@ import { ROWS } from './rows/rows.js';
  * Question: what does a call cost by how it gets there, and is ours as much cheaper than those of others as its bars say?
  *
  * Method: docs/benchmarks/messaging.md. In short: each arm in fresh processes each round, arms of a row one after the other in random order,
- * medians of the rounds compared, answers checked.
+ * medians of the rounds compared, answers checked. Rounds of earlier runs may count as well.
  *
  * Exit code: 0 when all bars are met, 1 when one is missed, 2 when it could not be measured.
  */
@@ -47,7 +48,7 @@ async function main(): Promise<number> {
   console.log(
     `${options.rounds} rounds, seed ${options.seed} (repeat with --seed ${options.seed}); ${run.cores.words} where arms are pinned`,
   );
-  const samples = await measureAll(run, options);
+  const samples = options.rounds > 0 ? await measureAll(run, options) : [];
   return conclude(run, options, samples, performance.now() - beganMs);
 }
 
@@ -71,16 +72,21 @@ async function measureAll(run: BenchRun, { rows, rounds }: Options): Promise<Sam
   return samples;
 }
 
-function conclude(run: BenchRun, options: Options, samples: readonly Sample[], tookMs: number): number {
+function conclude(run: BenchRun, options: Options, measured: readonly Sample[], tookMs: number): number {
+  const at = new Date().toISOString();
+  const { seed, rounds, earlier } = options;
+  const runs: MeasuredRun[] = [...earlier];
+  if (rounds > 0) runs.push({ at, commit: commit(), seed, rounds, facts: run.facts, samples: measured });
+  const samples = samplesOf(runs);
   const rows = ROWS.filter(({ id }) => options.rows.includes(id));
   const verdicts = rows.flatMap((row) => judge(row, samples));
   for (const row of rows) console.log(`\n${row.title}\n${asText(figuresTable(row, samples))}`);
-  console.log(`\n${[asText(verdictsTable(verdicts)), ...reasonsOf(verdicts), facts(run)].join('\n\n')}`);
-  const at = new Date().toISOString();
-  const { seed, rounds } = options;
-  const file = writeResults('messaging', at, { seed, rounds, tookMs, cores: run.cores, facts: run.facts, verdicts, samples });
-  console.log(`raw rounds: ${file} (${(tookMs / 1_000).toFixed(0)} s)`);
-  if (options.updatePage) console.log(`written: ${updatePage('messaging', pageText(run, options, at, rows, samples, verdicts))}`);
+  console.log(`\n${[asText(verdictsTable(verdicts)), ...reasonsOf(verdicts), facts(run, runs)].join('\n\n')}`);
+  if (rounds > 0) {
+    const file = writeResults('messaging', at, { seed, rounds, tookMs, cores: run.cores, facts: run.facts, verdicts, samples: measured });
+    console.log(`raw rounds: ${file} (${(tookMs / 1_000).toFixed(0)} s)`);
+  }
+  if (options.updatePage) console.log(`written: ${updatePage('messaging', pageText(run, runs, rows, samples, verdicts))}`);
   const missed = verdicts.filter(({ passed }) => passed === false);
   console.log(missed.length === 0 ? 'all bars met' : `${missed.length} of ${verdicts.length} bars MISSED`);
   return missed.length === 0 ? 0 : 1;
@@ -88,8 +94,7 @@ function conclude(run: BenchRun, options: Options, samples: readonly Sample[], t
 
 function pageText(
   run: BenchRun,
-  { seed, rounds }: Options,
-  at: string,
+  runs: readonly MeasuredRun[],
   rows: typeof ROWS,
   samples: readonly Sample[],
   verdicts: readonly Verdict[],
@@ -97,7 +102,7 @@ function pageText(
   const { cpu, cpus } = machine();
   const titled = (title: string, table: Table) => `### ${title}\n\n${asMarkdown(table)}`;
   return [
-    `${at.slice(0, 10)}, ${cpus} cores of ${cpu}, Node ${process.version}, ${rounds} rounds, seed ${seed}. ${facts(run)}`,
+    `${runs.at(-1)!.at.slice(0, 10)}, ${cpus} cores of ${cpu}, Node ${process.version}. ${facts(run, runs)}`,
     titled('The bars', verdictsTable(verdicts)),
     ...reasonsOf(verdicts),
     ...rows.map((row) => titled(row.title.charAt(0).toUpperCase() + row.title.slice(1), figuresTable(row, samples))),
@@ -105,12 +110,16 @@ function pageText(
 }
 
 /** What a reader has to know beside the figures. */
-function facts({ facts: { natsServer, arrivals }, cores }: BenchRun): string {
-  const peaks = Object.entries(arrivals?.peaksPerSecond ?? {}).map(
-    ([peer, peak]) => `${ABOUT[peer as PeerName].title} ${Math.round(peak)}`,
-  );
+function facts({ cores }: BenchRun, runs: readonly MeasuredRun[]): string {
+  const brokers = [...new Set(runs.flatMap(({ facts: { natsServer } }) => natsServer ?? []))];
+  const arrivals = runs.flatMap(({ facts: { arrivals: each } }) => {
+    if (!each) return [];
+    const peaks = Object.entries(each.peaksPerSecond).map(([peer, peak]) => `${ABOUT[peer as PeerName].title} ${Math.round(peak)}`);
+    return [`${Math.round(each.ratePerSecond)} calls/s (peaks of the others: ${peaks.join(', ')})`];
+  });
   return [
-    `nats-server ${natsServer ?? 'not asked for its version'}; pinned arms: ${cores.words}.`,
-    ...(arrivals ? [`Arrivals: ${Math.round(arrivals.ratePerSecond)} calls/s (peaks of the others: ${peaks.join(', ')}).`] : []),
+    `Medians of ${runs.map(wordsOf).join('; ')}.`,
+    `nats-server ${brokers.join(', ') || 'not asked for its version'}; pinned arms: ${cores.words}.`,
+    ...(arrivals.length > 0 ? [`Arrivals: ${arrivals.join('; ')}.`] : []),
   ].join(' ');
 }

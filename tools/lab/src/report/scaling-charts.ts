@@ -12,11 +12,14 @@ export function scaleOutChart(experiment: Experiment): string {
 
 function growthChart({ runs }: Experiment, metric: 'goodPerSecond' | 'goodPerSecondAndCpu'): string {
   const byCore = metric === 'goodPerSecondAndCpu';
-  const data = runs.flatMap(({ arm, label, valid, metrics: { instances, [metric]: goodPerSecond } }) =>
-    instances === undefined || goodPerSecond === undefined
-      ? []
-      : [{ arm, workload: label.split(', ')[0]!, instances, goodPerSecond, valid }],
-  );
+  // They were measured in random order, and a line goes from one to the next.
+  const data = runs
+    .flatMap(({ arm, label, valid, metrics: { instances, [metric]: goodPerSecond } }) =>
+      instances === undefined || goodPerSecond === undefined
+        ? []
+        : [{ arm, workload: label.split(', ')[0]!, instances, goodPerSecond, valid }],
+    )
+    .sort((a, b) => a.instances - b.instances);
   if (data.length === 0) return '';
   const ones = data.filter(({ valid, instances }) => valid && instances === 1);
   const most = Math.max(...data.map(({ instances }) => instances));
@@ -27,6 +30,7 @@ function growthChart({ runs }: Experiment, metric: 'goodPerSecond' | 'goodPerSec
   return figure(caption, () => ({
     height: 440,
     marginLeft: 60,
+    marginRight: 80,
     x: { label: null, ticks: most, tickFormat: String },
     y: { label: null, grid: true, zero: true },
     fy: { label: null },

@@ -47,6 +47,8 @@ it('a scale-out is told by goodput, efficiency, what stops it, what more of it c
     'What used most of its quota in any step used 99 % of it; the kernel stopped instances in 200 to 200 periods of 20 ms a search (nr_throttled).',
   );
   expect(chartOf(experiment).match(/<svg/g)).toHaveLength(4);
+  // Whatever the order that they were measured in.
+  expect(chartOf(scaleOutExperiment(DONE.toReversed()))).toBe(chartOf(experiment));
 });
 
 it('a search that met the objective at no rate is counted, and one on a disturbed machine is no valid run', () => {
