@@ -84,7 +84,7 @@ async function searchWith(lab: ScalingLab, of: Pick<Scaled, 'block' | 'arm' | 'w
 }
 
 /** About, with both workloads. */
-const SECONDS_A_SEARCH = 140;
+const SECONDS_A_SEARCH = 200;
 export const SCALE_OUT_SECONDS = SCALE_OUT.arms.length * SCALE_OUT.instances.length * SECONDS_A_SEARCH;
 
 /** N replicas; or N gateways with caches for every two of them, since a gateway needs about twice what a cache needs. */
