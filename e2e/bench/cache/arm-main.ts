@@ -3,12 +3,13 @@ import { hitRatios } from './arms/hit-ratios.js';
 import { http } from './arms/http.js';
 import { oneThread } from './arms/one-thread.js';
 import { spill } from './arms/spill-arm.js';
+import { stages } from './arms/stages.js';
 import { threads } from './arms/threads.js';
 
 /*
  * One job of the benchmark, in a fresh process: `arm-main <program> <parameters as JSON>`. Prints the figures of its arms as one line of JSON.
  */
-const PROGRAMS = { 'one-thread': oneThread, threads, 'hit-ratios': hitRatios, spill, http, crossing };
+const PROGRAMS = { 'one-thread': oneThread, threads, 'hit-ratios': hitRatios, spill, http, crossing, stages };
 
 export type ProgramName = keyof typeof PROGRAMS;
 

@@ -2,7 +2,7 @@ import type { Check, Row } from '../messaging/rows/rows.js';
 import type { ProgramName } from './arm-main.js';
 import type { Pattern } from './arms/hit-ratios.js';
 
-export const ROW_IDS = ['get', 'add', 'mixed', 'threads', 'zipf', 'scan', 'hot', 'spill', 'http', 'crossing'] as const;
+export const ROW_IDS = ['get', 'add', 'mixed', 'stages', 'threads', 'zipf', 'scan', 'hot', 'spill', 'http', 'crossing'] as const;
 export type RowId = (typeof ROW_IDS)[number];
 
 export interface CacheRow extends Row<RowId> {
@@ -74,6 +74,29 @@ export const ROWS: readonly CacheRow[] = [
     title: '95 get and 5 add, one thread, 256-byte values; SharedLruCache copies them in and out, the others hand over a reference',
     ...oneThread('mixed', ['lru', 'own', 'shared', 'shared1']),
     checks: [ratio('SharedLruCache / lru-cache', 'shared', 'lru', { atLeast: 0.4 }), ratio('LruCache / lru-cache', 'own', 'lru')],
+  },
+  {
+    id: 'stages',
+    title:
+      'where the time of a look-up in SharedLruCache goes, 64 shards, 256-byte values; each line does what those above it do, and one thing more',
+    arms: {
+      hash: 'the key is read and hashed',
+      lock: 'and the lock of its shard taken and let go of',
+      find: 'and its entry found, the key compared',
+      copy: 'and the value copied',
+      get: 'and made the most recently used',
+    },
+    columns: [
+      { figure: 'fewNs', title: 'ns, 2,000 entries', digits: 0 },
+      { figure: 'manyNs', title: 'ns, 100,000 entries', digits: 0 },
+    ],
+    checks: [
+      {
+        text: 'of a look-up, what is done before the lock',
+        of: (figureOf) => figureOf('hash', 'manyNs') / figureOf('get', 'manyNs'),
+      },
+    ],
+    jobs: [{ program: 'stages', parameters: {} }],
   },
   {
     id: 'threads',

@@ -8,11 +8,12 @@ import type { SoakReport, SoakTask } from './soak/soak-state.js';
  * is torn, nothing is seen that was invalidated, nobody waits for ever, and whatever a thread that died left behind is sound again. `LruCache` keeps to its
  * bounds as well, and accounts for every value that left.
  *
- * `npm test` does a small size, `npm run test:long` (DIPTYCH_LONG=1) fifty million operations (ten on `LruCache`) and 300 kills, with a record in
- * results/cache-soak.
+ * `npm test` does a small size, `npm run test:long` (DIPTYCH_LONG=1) a hundred million operations (twenty on `LruCache`) and 300 kills, with a record in
+ * results/cache-soak. The first half of them is for what each thread's heap and the system's allocator keep at hand: memory was still growing at fifty million
+ * once, and in 140 million not after 56.
  */
 const long = process.env['DIPTYCH_LONG'] === '1';
-const OPERATIONS = long ? 50_000_000 : 300_000;
+const OPERATIONS = long ? 100_000_000 : 300_000;
 const KILLS = long ? 300 : 8;
 
 it(
@@ -48,9 +49,9 @@ it(
   },
 );
 
-/** What it takes at most in the second half is what it took in the first, when all was warm. */
+/** In the last quarter it takes at most a twentieth more than in the one before, when all was warm. */
 function expectFlat(rssMb: readonly number[]): void {
-  if (long) expect(Math.max(...rssMb.slice(10))).toBeLessThan(1.1 * Math.max(...rssMb.slice(2, 10)));
+  if (long) expect(Math.max(...rssMb.slice(15))).toBeLessThan(1.05 * Math.max(...rssMb.slice(10, 15)));
 }
 
 async function soak(task: SoakTask, program = new URL('soak/soak-main.ts', import.meta.url)): Promise<SoakReport> {

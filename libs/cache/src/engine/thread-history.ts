@@ -75,7 +75,12 @@ export class SharedCacheKeeper implements Warmable {
     const { lifetime, entriesMax, bytesMax, onGap } = options;
     // A shard must have room for the largest value, as long as there is so much room at all.
     const shards = Math.max(1, Math.min(SHARDS, entriesMax, Math.floor(bytesMax / SHARD_BYTES_MIN)));
-    const cache = SharedLruCache.create({ capacity: entriesMax, bytesMax, shards, blockBytes: Math.min(BLOCK_BYTES, bytesMax & ~7) });
+    const cache = SharedLruCache.create({
+      capacity: entriesMax,
+      bytesMax,
+      shards,
+      blockBytes: Math.min(BLOCK_BYTES, Math.floor(bytesMax / 8) * 8),
+    });
     lifetime.own('cache seat', cache);
     const keeper = new SharedCacheKeeper(log, cache, position, onGap);
     const subscription = await log.commits((event) => keeper.#take(event));

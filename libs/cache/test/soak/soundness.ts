@@ -1,9 +1,9 @@
 import type { Layout } from '../../src/engine/shared-lru/layout.js';
-import { BLOCKS_MASK, Control, layoutOf, Slot, SLOT_WORDS } from '../../src/engine/shared-lru/layout.js';
+import { BLOCKS_MASK, Control, layoutOf, Slot, slotAtOf } from '../../src/engine/shared-lru/layout.js';
 
 /**
  * Walks everything in the memory of a `SharedLruCache` that nobody uses now: the order of use both ways, the buckets, the chains of blocks, what is
- * free. Every slot and block that was ever touched must be in exactly one place, counted, and no lock be held.
+ * free. Every block that was ever touched must be in exactly one place, counted, and no lock be held.
  *
  * @returns what is wrong, at most one sentence a shard
  */
@@ -23,18 +23,15 @@ export function problemsOf(memory: SharedArrayBuffer): string[] {
 
 function inspect(words: Int32Array, layout: Layout, shardAt: number): void {
   const control = (word: number) => words[shardAt + word]!;
-  const slotAt = (slot: number) => shardAt + layout.slotsAt + (slot - 1) * SLOT_WORDS;
-  const held = walk('the order of use', control(Control.NEWEST), layout.slotsPerShard, (slot) => words[slotAt(slot) + Slot.OLDER]!);
-  const reverse = walk('the order back', control(Control.OLDEST), layout.slotsPerShard, (slot) => words[slotAt(slot) + Slot.NEWER]!);
+  const slotAt = (slot: number) => slotAtOf(layout.slotsAt, shardAt, slot);
+  const held = walk('the order of use', control(Control.NEWEST), layout.blocksPerShard, (slot) => words[slotAt(slot) + Slot.OLDER]!);
+  const reverse = walk('the order back', control(Control.OLDEST), layout.blocksPerShard, (slot) => words[slotAt(slot) + Slot.NEWER]!);
   same('the two orders of use', held.join(), reverse.reverse().join());
   same('entries', held.length, control(Control.COUNT));
-  const free = walk('free slots', control(Control.FREE_SLOT), layout.slotsPerShard, (slot) => words[slotAt(slot) + Slot.NEXT]!);
-  same('slots ever used', new Set([...held, ...free]).size, control(Control.SLOTS_TOUCHED));
-  same('slots in one place each', held.length + free.length, control(Control.SLOTS_TOUCHED));
 
   const inBuckets: number[] = [];
   for (let bucket = 0; bucket < layout.bucketsPerShard; bucket++) {
-    const slots = walk('a bucket', control(layout.bucketsAt + bucket), layout.slotsPerShard, (slot) => words[slotAt(slot) + Slot.NEXT]!);
+    const slots = walk('a bucket', control(layout.bucketsAt + bucket), layout.blocksPerShard, (slot) => words[slotAt(slot) + Slot.NEXT]!);
     for (const slot of slots) same('a bucket', words[slotAt(slot) + Slot.HASH]! & (layout.bucketsPerShard - 1), bucket);
     inBuckets.push(...slots);
   }
@@ -42,7 +39,7 @@ function inspect(words: Int32Array, layout: Layout, shardAt: number): void {
 
   const next = (block: number) => control(layout.linksAt + block - 1);
   const chains = held.map((slot) => {
-    const blocks = walk('a chain', words[slotAt(slot) + Slot.FIRST_BLOCK]!, layout.blocksPerShard, next);
+    const blocks = walk('a chain', slot, layout.blocksPerShard, next);
     same('blocks of an entry', blocks.length, words[slotAt(slot) + Slot.BLOCKS]! & BLOCKS_MASK);
     return blocks;
   });
@@ -51,6 +48,8 @@ function inspect(words: Int32Array, layout: Layout, shardAt: number): void {
   same('blocks used', used.length, control(Control.BLOCKS_USED));
   same('blocks ever used', new Set([...used, ...freeBlocks]).size, control(Control.BLOCKS_TOUCHED));
   same('blocks in one place each', used.length + freeBlocks.length, control(Control.BLOCKS_TOUCHED));
+  same('blocks beyond those ever used', [...used, ...freeBlocks].filter((block) => block > control(Control.BLOCKS_TOUCHED)).join(), '');
+  same('more blocks ever used than there are', Math.max(control(Control.BLOCKS_TOUCHED), layout.blocksPerShard), layout.blocksPerShard);
   same('the lock', control(Control.LOCK), 0);
 }
 

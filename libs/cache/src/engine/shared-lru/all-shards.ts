@@ -73,7 +73,7 @@ export class AllShards {
   #inPieces(change: (shardAt: number, entriesMax: number) => boolean): void {
     for (const shardAt of shardsOf(this.#layout)) {
       let done: boolean | undefined = false;
-      for (let left = this.#layout.slotsPerShard; done === false; left -= PIECE_ENTRIES) {
+      for (let left = this.#layout.entriesPerShard; done === false; left -= PIECE_ENTRIES) {
         const entriesMax = left > 0 ? PIECE_ENTRIES : Infinity;
         done = this.#gate.change(shardAt, () => change(shardAt, entriesMax));
       }

@@ -1,7 +1,7 @@
 import type { KeyBytes } from './key-bytes.js';
 import { keyBytesOf, keyWordsOf } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { BLOCKS_MASK, Control, Slot, wordAt } from './layout.js';
+import { BLOCKS_MASK, Control, Slot, slotOf, wordAt } from './layout.js';
 
 /**
  * The blocks of the shards: which are free, and the key and the value that lie in the chain of an entry, the key first. For whoever
@@ -10,14 +10,16 @@ import { BLOCKS_MASK, Control, Slot, wordAt } from './layout.js';
 export class Blocks {
   readonly #blockBytes: number;
   readonly #blockWords: number;
+  readonly #slotsAt: number;
   readonly #linksAt: number;
   readonly #blocksAt: number;
   readonly #words: Int32Array;
   readonly #bytes: Buffer;
 
-  constructor({ blockBytes, linksAt, blocksAt }: Layout, memory: SharedArrayBuffer) {
+  constructor({ blockBytes, slotsAt, linksAt, blocksAt }: Layout, memory: SharedArrayBuffer) {
     this.#blockBytes = blockBytes;
     this.#blockWords = blockBytes / 4;
+    this.#slotsAt = slotsAt;
     this.#linksAt = linksAt;
     this.#blocksAt = blocksAt;
     this.#words = new Int32Array(memory);
@@ -29,7 +31,7 @@ export class Blocks {
     return Math.ceil((keyBytesOf(keyTag) + valueBytes) / this.#blockBytes) || 1;
   }
 
-  /** A chain of free blocks. @returns the first */
+  /** A chain of free blocks, with their slots. @returns the first */
   take(shardAt: number, count: number): number {
     const words = this.#words;
     const linksAt = shardAt + this.#linksAt - 1;
@@ -48,7 +50,7 @@ export class Blocks {
   free(shardAt: number, slotAt: number): void {
     const words = this.#words;
     const linksAt = shardAt + this.#linksAt - 1;
-    const first = words[slotAt + Slot.FIRST_BLOCK]!;
+    const first = slotOf(this.#slotsAt, shardAt, slotAt);
     const count = words[slotAt + Slot.BLOCKS]! & BLOCKS_MASK;
     words[shardAt + Control.BLOCKS_USED]! -= count;
     let last = first;
@@ -57,12 +59,12 @@ export class Blocks {
     words[shardAt + Control.FREE_BLOCK] = first;
   }
 
-  /** Of an entry whose key has the same tag. */
-  hasKey(shardAt: number, slotAt: number, key: KeyBytes): boolean {
+  /** Of an entry whose key has the same tag: whether its chain, from `first` on, begins with this key. */
+  hasKey(shardAt: number, first: number, key: KeyBytes): boolean {
     const words = this.#words;
     const keyWords = key.words;
     const count = keyWordsOf(key.tag);
-    let block = words[slotAt + Slot.FIRST_BLOCK]!;
+    let block = first;
     let at = this.#blockAt(shardAt, block);
     let end = Math.min(count, this.#blockWords);
     for (let i = 0; ;) {
@@ -78,7 +80,7 @@ export class Blocks {
     const words = this.#words;
     const keyWords = key.words;
     const count = keyWordsOf(key.tag);
-    let block = words[slotAt + Slot.FIRST_BLOCK]!;
+    let block = slotOf(this.#slotsAt, shardAt, slotAt);
     for (let i = 0; i < count; block = this.#nextBlock(shardAt, block)) {
       let at = this.#blockAt(shardAt, block);
       for (const end = Math.min(count, i + this.#blockWords); i < end; i++, at++) words[at] = keyWords[i]!;
@@ -87,7 +89,7 @@ export class Blocks {
 
   writeValue(shardAt: number, slotAt: number, value: Uint8Array): void {
     const blockBytes = this.#blockBytes;
-    let block = this.#words[slotAt + Slot.FIRST_BLOCK]!;
+    let block = slotOf(this.#slotsAt, shardAt, slotAt);
     let from = keyBytesOf(this.#words[slotAt + Slot.KEY_TAG]!);
     if (from + value.byteLength <= blockBytes) return this.#bytes.set(value, this.#blockByteAt(shardAt, block) + from);
     for (let done = 0; done < value.byteLength; block = this.#nextBlock(shardAt, block)) {
@@ -104,13 +106,13 @@ export class Blocks {
   readValue(shardAt: number, slotAt: number, target: Buffer, targetAt: number): void {
     const words = this.#words;
     const from = keyBytesOf(words[slotAt + Slot.KEY_TAG]!);
-    this.#read(shardAt, words[slotAt + Slot.FIRST_BLOCK]!, from, words[slotAt + Slot.VALUE_BYTES]!, target, targetAt);
+    this.#read(shardAt, slotOf(this.#slotsAt, shardAt, slotAt), from, words[slotAt + Slot.VALUE_BYTES]!, target, targetAt);
   }
 
   keyOf(shardAt: number, slotAt: number): string {
     const tag = this.#words[slotAt + Slot.KEY_TAG]!;
     const bytes = Buffer.allocUnsafe(tag >>> 1);
-    this.#read(shardAt, this.#words[slotAt + Slot.FIRST_BLOCK]!, 0, bytes.byteLength, bytes, 0);
+    this.#read(shardAt, slotOf(this.#slotsAt, shardAt, slotAt), 0, bytes.byteLength, bytes, 0);
     return bytes.toString(tag & 1 ? 'utf16le' : 'latin1');
   }
 

@@ -7,9 +7,11 @@ import { assertBound } from '../bounded-cache.js';
  *   head    what the layout was made from, the seats of the threads
  *   shard   control words │ watermarks │ expiries │ buckets of the hash table │ slots │ links between blocks │ blocks
  *
- * An entry has one *slot*, with its place in the hash table and in the order of use, and a chain of *blocks*, all of one size, with its key
- * (`KeyBytes`, padded to eight bytes) and then its value. Blocks of one size rather than slab classes: whatever an eviction frees serves
- * every other entry, so the least recently used leaves first whatever its size, and no class can starve another.
+ * An entry has a chain of *blocks*, all of one size, with its key (`KeyBytes`, padded to eight bytes) and then its value. Blocks of one size rather than
+ * slab classes: whatever an eviction frees serves every other entry, so the least recently used leaves first whatever its size, and no class can starve another.
+ *
+ * Every block has a *slot* of the same number, used for the first block of an entry: the place of the entry in the hash table and in the order of use. So
+ * what a bucket says is where the slot is and where the key is, and a processor can fetch both at once.
  */
 export interface Layout {
   readonly shards: number;
@@ -18,8 +20,9 @@ export interface Layout {
   readonly valueBytesMax: number;
   readonly blockBytes: number;
   readonly hashSeed: number;
-  readonly slotsPerShard: number;
   readonly blocksPerShard: number;
+  /** That a shard can hold at most: each takes a block. */
+  readonly entriesPerShard: number;
   readonly bucketsPerShard: number;
   readonly shardAt: number;
   readonly shardWords: number;
@@ -46,19 +49,20 @@ export function layOut(plan: Plan): Layout {
   const { shards, entriesMax, bytesMax, valueBytesMax, blockBytes, hashSeed } = plan;
   for (const [name, bound] of Object.entries({ shards, entriesMax, bytesMax, valueBytesMax, blockBytes })) assertBound(name, bound);
   if (blockBytes % 8 !== 0) throw new RangeError(`blockBytes must be a multiple of 8, is ${blockBytes}`);
+  if (valueBytesMax > VALUE_BYTES_MOST) throw new RangeError(`valueBytesMax must be ${VALUE_BYTES_MOST} or less, is ${valueBytesMax}`);
   if (shards > SHARDS_MAX) throw new RangeError(`shards must be ${SHARDS_MAX} or fewer, is ${shards}`);
   if (entriesMax < shards) throw new RangeError(`${entriesMax} entries in ${shards} shards: each must hold one at least`);
-  const slotsPerShard = Math.ceil(entriesMax / shards);
   const blocksPerShard = Math.floor(bytesMax / shards / blockBytes);
   if (blocksPerShard < 1)
     throw new RangeError(`${bytesMax} bytes in ${shards} shards: each must hold a block of ${blockBytes} bytes at least`);
-  const bucketsPerShard = 2 ** Math.ceil(Math.log2(slotsPerShard));
+  const entriesPerShard = Math.min(Math.ceil(entriesMax / shards), blocksPerShard);
+  const bucketsPerShard = 2 ** Math.ceil(Math.log2(entriesPerShard));
   const watermarksAt = CONTROL_WORDS;
   const expiriesAt = watermarksAt + 2 * WATERMARKS;
-  const bucketsAt = expiriesAt + 2 * slotsPerShard;
-  const slotsAt = bucketsAt + bucketsPerShard;
-  const linksAt = slotsAt + slotsPerShard * SLOT_WORDS;
-  const blocksAt = evenUp(linksAt + blocksPerShard);
+  const bucketsAt = expiriesAt + 2 * blocksPerShard;
+  const slotsAt = lineUp(bucketsAt + bucketsPerShard);
+  const linksAt = slotsAt + blocksPerShard * SLOT_WORDS;
+  const blocksAt = lineUp(linksAt + blocksPerShard);
   const shardWords = roundUp(blocksAt + (blocksPerShard * blockBytes) / 4, CACHE_LINE_WORDS);
   const byteLength = (HEAD_WORDS + shards * shardWords) * 4;
   if (byteLength > BUFFER_BYTES_MAX)
@@ -69,8 +73,8 @@ export function layOut(plan: Plan): Layout {
     valueBytesMax,
     blockBytes,
     hashSeed,
-    slotsPerShard,
     blocksPerShard,
+    entriesPerShard,
     bucketsPerShard,
     shardAt: HEAD_WORDS,
     shardWords,
@@ -132,6 +136,16 @@ export function wordAt(firstAt: number, index: number, words: number): number {
   return (firstAt + Math.imul(index, words)) | 0;
 }
 
+/** The first word of a slot, counted from 1; `slotsAt` is of the layout. */
+export function slotAtOf(slotsAt: number, shardAt: number, slot: number): number {
+  return wordAt(shardAt + slotsAt, slot - 1, SLOT_WORDS);
+}
+
+/** The slot, and the first block, of the entry whose slot begins at this word. */
+export function slotOf(slotsAt: number, shardAt: number, slotAt: number): number {
+  return ((slotAt - shardAt - slotsAt) >> SLOT_SHIFT) + 1;
+}
+
 /** The capacity is dealt out: shards differ by one entry at most. */
 export function entriesMaxOf({ shards, shardAt: firstAt, shardWords }: Layout, shardAt: number, capacity: number): number {
   const shard = (shardAt - firstAt) / shardWords;
@@ -179,24 +193,22 @@ export const Control = {
   DOOM: 18,
   COUNT: 32,
   BLOCKS_USED: 33,
-  /** Slots and blocks, plus 1; 0 ends a list. */
+  /** Slots and blocks, counted from 1; 0 ends a list. */
   NEWEST: 34,
   OLDEST: 35,
-  FREE_SLOT: 36,
-  FREE_BLOCK: 37,
-  /** Slots and blocks from here on were never used since the shard was last empty, so that emptying touches none of them. */
-  SLOTS_TOUCHED: 38,
-  BLOCKS_TOUCHED: 39,
-  HITS: 40,
-  MISSES: 41,
-  EVICTIONS: 42,
+  FREE_BLOCK: 36,
+  /** Blocks from here on were never used since the shard was last empty, so that emptying touches none of them. */
+  BLOCKS_TOUCHED: 37,
+  HITS: 38,
+  MISSES: 39,
+  EVICTIONS: 40,
   /** Calls that did not get the lock in time. */
-  TIMED_OUT: 43,
+  TIMED_OUT: 41,
   /** Times it was emptied because a holder of its lock died, a change of it threw, or a change did not get the lock. */
-  EMPTIED: 44,
+  EMPTIED: 42,
 } as const;
 
-/** Words of a slot. Links are slots or blocks plus 1; 0 is none. */
+/** Words of a slot; one is to spare. Links are slots, counted from 1; 0 is none. */
 export const Slot = {
   HASH: 0,
   /** See `KeyBytes`. */
@@ -205,11 +217,10 @@ export const Slot = {
   VALUE_BYTES: 2,
   NEWER: 3,
   OLDER: 4,
-  /** Next in its bucket, or in the list of free slots. */
+  /** Next in its bucket. */
   NEXT: 5,
-  FIRST_BLOCK: 6,
   /** How many, with `TIMED` when it has an expiry. */
-  BLOCKS: 7,
+  BLOCKS: 6,
 } as const;
 
 export const ABSENCE = -1;
@@ -217,21 +228,29 @@ export const TIMED = 1 << 31;
 export const BLOCKS_MASK = ~TIMED;
 
 export const SEATS_MAX = 128;
-export const SLOT_SHIFT = 3;
-export const SLOT_WORDS = 1 << SLOT_SHIFT;
+const SLOT_SHIFT = 3;
+const SLOT_WORDS = 1 << SLOT_SHIFT;
 /** Revisions below which a fill is refused, by key hash: see `SharedLruCache.fill`. */
 export const WATERMARKS = 64;
 
-const MAGIC = 0x4c525532;
+/** As long as a word of a slot can say. */
+export const VALUE_BYTES_MOST = 2 ** 31 - 1;
+
+const MAGIC = 0x4c525533;
 const CACHE_LINE_WORDS = 16;
+const ALLOCATOR_WORDS = 4;
 const HEAD_WORDS = Head.SEATS + SEATS_MAX;
 const CONTROL_WORDS = 48;
 const SHARDS_MAX = 4_096;
 /** Word offsets must stay below 2^31. */
 const BUFFER_BYTES_MAX = 8 * 1_024 ** 3 - 4;
 
-function evenUp(words: number): number {
-  return words + (words & 1);
+/**
+ * Where a cache line begins, if the memory begins 16 bytes after one, as glibc's does that has pages of its own; elsewhere every other slot lies in two lines,
+ * which costs time and nothing else. Always a multiple of eight bytes.
+ */
+function lineUp(words: number): number {
+  return roundUp(words + ALLOCATOR_WORDS, CACHE_LINE_WORDS) - ALLOCATOR_WORDS;
 }
 
 function roundUp(words: number, unit: number): number {

@@ -1,6 +1,7 @@
 import { hrtime } from 'node:process';
 import type { BoundedCacheOptions, CacheClock } from '../bounded-cache.js';
 import type { Plan } from './layout.js';
+import { VALUE_BYTES_MOST } from './layout.js';
 
 /**
  * What each thread brings itself. `onEvict` is called in the thread whose call made the entry leave, without the lock; not for what was in a shard that had
@@ -14,11 +15,11 @@ export interface SharedLruCacheListener extends BoundedCacheOptions<string, Uint
 
 export interface SharedLruCacheOptions extends SharedLruCacheListener {
   readonly capacity: number;
-  /** Of keys and values, in whole blocks. Taken at once. */
+  /** Of keys and values, in whole blocks. Taken at once, and 44 bytes more a block for what has to be known of it. */
   readonly bytesMax: number;
   /** Default 64. */
   readonly shards?: number;
-  /** Larger values are not held. Default: what fits in a shard. */
+  /** Larger values are not held. Default: what fits in a shard. At most 2 GiB less one byte. */
   readonly valueBytesMax?: number;
   /** An entry takes whole blocks; a multiple of 8. Default 320: a key of 64 ASCII characters and a value of 256 bytes. */
   readonly blockBytes?: number;
@@ -43,7 +44,7 @@ export function planOf({ shards = 64, blockBytes = 320, valueBytesMax, capacity,
     entriesMax: capacity,
     bytesMax,
     blockBytes,
-    valueBytesMax: valueBytesMax ?? Math.floor(bytesMax / shards),
+    valueBytesMax: valueBytesMax ?? Math.min(Math.floor(bytesMax / shards), VALUE_BYTES_MOST),
     hashSeed: (Math.random() * 2 ** 32) | 0,
   };
 }

@@ -2,11 +2,11 @@ import type { EvictReason } from '../evictions.js';
 import type { Blocks } from './blocks.js';
 import type { KeyBytes } from './key-bytes.js';
 import type { Layout } from './layout.js';
-import { ABSENCE, BLOCKS_MASK, Control, Head, Slot, SLOT_SHIFT, SLOT_WORDS, TIMED, WATERMARKS, wordAt } from './layout.js';
+import { ABSENCE, BLOCKS_MASK, Control, Head, Slot, slotAtOf, slotOf, TIMED, WATERMARKS } from './layout.js';
 
 /**
  * The data structure of the shards, for whoever holds the lock of the one it is asked about: a hash table with chains, a list in the order
- * of use, free lists of slots and blocks. `shardAt` is the first word of the shard, `slotAt` of a slot.
+ * of use, a free list of blocks. `shardAt` is the first word of the shard, `slotAt` of a slot.
  *
  * Nothing here waits, or looks at another shard. To copy what leaves takes memory, which can fail; and a value can be unreadable.
  */
@@ -30,8 +30,8 @@ export class Shards {
     const { bucketsAt, bucketsPerShard, slotsAt } = this.#layout;
     let slot = words[shardAt + bucketsAt + (hash & (bucketsPerShard - 1))]!;
     while (slot !== 0) {
-      const slotAt = wordAt(shardAt + slotsAt, slot - 1, SLOT_WORDS);
-      if (words[slotAt + Slot.HASH] === hash && words[slotAt + Slot.KEY_TAG] === tag && this.#blocks.hasKey(shardAt, slotAt, key))
+      const slotAt = slotAtOf(slotsAt, shardAt, slot);
+      if (words[slotAt + Slot.HASH] === hash && words[slotAt + Slot.KEY_TAG] === tag && this.#blocks.hasKey(shardAt, slot, key))
         return slotAt;
       slot = words[slotAt + Slot.NEXT]!;
     }
@@ -80,11 +80,10 @@ export class Shards {
   #insert(shardAt: number, key: KeyBytes, entry: Entry, blocks: number): void {
     const words = this.#words;
     const { bucketsAt, bucketsPerShard } = this.#layout;
-    const slot = this.#takeSlot(shardAt);
+    const slot = this.#blocks.take(shardAt, blocks);
     const slotAt = this.#slotAt(shardAt, slot);
     words[slotAt + Slot.HASH] = key.hash;
     words[slotAt + Slot.KEY_TAG] = key.tag;
-    words[slotAt + Slot.FIRST_BLOCK] = this.#blocks.take(shardAt, blocks);
     this.#blocks.writeKey(shardAt, slotAt, key);
     this.#write(shardAt, slotAt, entry, blocks);
     const bucketAt = shardAt + bucketsAt + (key.hash & (bucketsPerShard - 1));
@@ -169,8 +168,6 @@ export class Shards {
     words[linkAt] = words[slotAt + Slot.NEXT]!;
     this.#unlink(shardAt, slotAt);
     this.#blocks.free(shardAt, slotAt);
-    words[slotAt + Slot.NEXT] = words[shardAt + Control.FREE_SLOT]!;
-    words[shardAt + Control.FREE_SLOT] = slot;
     words[shardAt + Control.COUNT]!--;
   }
 
@@ -203,14 +200,6 @@ export class Shards {
     return ((shardAt + this.#layout.expiriesAt) >> 1) + this.#slotOf(shardAt, slotAt) - 1;
   }
 
-  #takeSlot(shardAt: number): number {
-    const words = this.#words;
-    const free = words[shardAt + Control.FREE_SLOT]!;
-    if (free === 0) return ++words[shardAt + Control.SLOTS_TOUCHED]!;
-    words[shardAt + Control.FREE_SLOT] = words[this.#slotAt(shardAt, free) + Slot.NEXT]!;
-    return free;
-  }
-
   #linkNewest(shardAt: number, slotAt: number, slot: number): void {
     const words = this.#words;
     const newest = words[shardAt + Control.NEWEST]!;
@@ -232,27 +221,18 @@ export class Shards {
   }
 
   #slotAt(shardAt: number, slot: number): number {
-    return wordAt(shardAt + this.#layout.slotsAt, slot - 1, SLOT_WORDS);
+    return slotAtOf(this.#layout.slotsAt, shardAt, slot);
   }
 
   #slotOf(shardAt: number, slotAt: number): number {
-    return ((slotAt - shardAt - this.#layout.slotsAt) >> SLOT_SHIFT) + 1;
+    return slotOf(this.#layout.slotsAt, shardAt, slotAt);
   }
 }
 
 /** Bits of the hash above those that choose the bucket in a shard of any likely size. */
 const WATERMARK_SHIFT = 26;
 
-const EMPTY_WORDS = [
-  Control.COUNT,
-  Control.BLOCKS_USED,
-  Control.NEWEST,
-  Control.OLDEST,
-  Control.FREE_SLOT,
-  Control.FREE_BLOCK,
-  Control.SLOTS_TOUCHED,
-  Control.BLOCKS_TOUCHED,
-];
+const EMPTY_WORDS = [Control.COUNT, Control.BLOCKS_USED, Control.NEWEST, Control.OLDEST, Control.FREE_BLOCK, Control.BLOCKS_TOUCHED];
 
 /** What became of an entry that was to be stored. */
 export const Outcome = {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { threadId } from 'node:worker_threads';
+import { FakeClock } from '@diptych/kernel/testing';
 import { seedFromEnv } from '@diptych/testing';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
@@ -69,9 +70,29 @@ describe('SharedLruCache', () => {
           expect(cache.keys()).toEqual(model.map(([key]) => key));
           expect([cache.length, cache.bytes]).toEqual([model.length, used() * blockBytes]);
         }
+        expect(problemsOf(cache.memory)).toEqual([]);
       }),
       { seed },
     );
+  });
+
+  it('lets an entry expire whatever blocks it lies in, also where there are many more of them than entries', () => {
+    const clock = new FakeClock();
+    const cache = SharedLruCache.create({ capacity: 3, bytesMax: 30 * 64, shards: 1, blockBytes: 64, clock });
+    const value = new Uint8Array(9 * 64);
+    for (const [key, ttlMs] of [
+      ['a', 10],
+      ['b', undefined],
+      ['c', 20],
+    ] as const)
+      cache.add(key, value, ttlMs);
+    clock.advance(11);
+    expect([cache.keys(), cache.get('a'), cache.length]).toEqual([['b', 'c'], undefined, 2]);
+    // What it lay in is somebody else's, who stays.
+    cache.add('d', value);
+    clock.advance(10);
+    expect(cache.keys()).toEqual(['b', 'd']);
+    expect(problemsOf(cache.memory)).toEqual([]);
   });
 
   it('gives copies: neither what was put in nor what was got out is the memory itself', () => {
@@ -184,6 +205,9 @@ describe('SharedLruCache', () => {
     expect(() => SharedLruCache.create({ capacity: 10, bytesMax: 1_000_000 })).toThrow(/10 entries in 64 shards/);
     expect(() => SharedLruCache.create({ capacity: 100, bytesMax: 1_000 })).toThrow(/block of 320 bytes/);
     expect(() => SharedLruCache.create({ capacity: 1.5, bytesMax: 1_000 })).toThrow(/whole number/);
+    expect(() => SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320, valueBytesMax: 2 ** 31 })).toThrow(
+      /valueBytesMax must be 2147483647 or less/,
+    );
     const cache = SharedLruCache.create({ capacity: 64, bytesMax: 64 * 320 });
     expect(() => cache.resize(65)).toThrow(/from 64 .* to 64/);
     expect(() => cache.resize(64, 64 * 320 + 1)).toThrow(/from 20480 .* to 20480/);
