@@ -1,6 +1,7 @@
 import { seededRandom } from '@diptych/testing';
 import { conclude, runArm, runBench, shuffled } from '../arms.js';
 import type { Figures, Sample } from '../messaging/bench-run.js';
+import { assertWrk } from '../wrk.js';
 import type { Options } from './options.js';
 import { parseOptions, USAGE } from './options.js';
 import { ROWS } from './rows.js';
@@ -15,6 +16,7 @@ import { ROWS } from './rows.js';
  */
 process.exitCode = await runBench(USAGE, async (args, ended) => {
   const options = parseOptions(args);
+  if (options.rows.includes('http')) assertWrk();
   const beganMs = performance.now();
   console.log(`${options.rounds} rounds, seed ${options.seed} (repeat with --seed ${options.seed})`);
   const samples = await measureAll(options, ended);

@@ -3,7 +3,7 @@ import { HttpClient } from '../../../support/http-client.js';
 import { shuffled } from '../../arms.js';
 import { median } from '../../figures.js';
 import type { Figures } from '../../messaging/bench-run.js';
-import { assertAnswers, assertWrk, wrk } from '../../wrk.js';
+import { assertAnswers, wrk } from '../../wrk.js';
 import { VALUE_BYTES } from './load.js';
 
 /** Enough that the kernel, which deals out connections and not requests, gives each thread about as many. */
@@ -19,7 +19,6 @@ const VALUE = 'x'.repeat(VALUE_BYTES);
  * nothing is pinned, so that the load generator has the same cores as they. One key: all threads want the lock of the same shard.
  */
 export async function http({ seed }: { seed: number }): Promise<Record<string, Figures>> {
-  assertWrk();
   const random = seededRandom(seed);
   await using running = new AsyncDisposableStack();
   const arms: Array<{ readonly arm: Arm; readonly slices: Figures[] }> = [];
